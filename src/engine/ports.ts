@@ -1,0 +1,148 @@
+// What the engine needs of the outside world. Adapters implement these; the engine knows nothing else.
+import type { EffectFailure, RecordedEvent, StoredEvent } from '../machines/kernel/envelope.ts';
+import type { Checkpoint } from '../machines/checkpoint.ts';
+
+/** A range of the log, both ends included. */
+export interface SeqRange {
+  readonly fromSeq: number;
+  readonly toSeq: number;
+}
+
+/** Damage found in the log: which part, what is wrong, which streams are touched (as far as known). */
+export interface Damage extends SeqRange {
+  readonly reason: string;
+  readonly streams: readonly string[];
+}
+
+export interface ReadOptions {
+  /** First position, inclusive; default: the first available. */
+  readonly fromSeq?: number;
+  /** Last position, inclusive; default: the last durable one when the read begins. */
+  readonly toSeq?: number;
+  /** Only this stream (read by its index, not by scanning). */
+  readonly stream?: string;
+}
+
+/**
+ * The durable log. One writer. Every value is checked on every read: a read meets damage by throwing
+ * LogDamaged, never by returning a wrong or shortened history.
+ */
+export interface EventStore {
+  /** The last durable position; 0 for an empty log. */
+  readonly lastSeq: number;
+  /** The first position from which the log is complete; 1 before any compaction. */
+  readonly firstSeq: number;
+  /**
+   * Appends numbered events as one synced batch; resolved means durable. A rejection is final
+   * (LogFailure): the caller must stop the process, since what reached the disk is in doubt.
+   */
+  append(events: readonly RecordedEvent[]): Promise<void>;
+  /** Yields events in order in arrays of at most a few hundred. Throws LogDamaged or OutOfRange. */
+  read(options?: ReadOptions): AsyncIterable<readonly StoredEvent[]>;
+  /** Stores a checkpoint and drops older ones but the one at the horizon; also exports it beside the log. */
+  writeCheckpoint(checkpoint: Checkpoint): Promise<void>;
+  /** The newest valid checkpoint at or below `atSeq`. */
+  readCheckpoint(atSeq?: number): Promise<Checkpoint | undefined>;
+  /**
+   * Deletes events at or below `checkpoint.globalSeq`, keeping those of `liveStreams`, after storing
+   * `checkpoint` as the state at the horizon. Returns how many were deleted.
+   */
+  compact(checkpoint: Checkpoint, liveStreams: ReadonlySet<string>): Promise<number>;
+  /** Checks every stored value and chain in the background; yields what it finds. */
+  scrub(signal: AbortSignal): AsyncIterable<Damage>;
+  close(): Promise<void>;
+}
+
+/** What opening the log found. With damage at or after the newest checkpoint the store must not be written. */
+export interface OpenedLog {
+  readonly store: EventStore;
+  readonly damage: readonly Damage[];
+}
+
+/** Thrown by reads that meet damage. */
+export class LogDamaged extends Error {
+  override readonly name = 'LogDamaged';
+  readonly damage: Damage;
+  constructor(damage: Damage) {
+    super(
+      `events ${damage.fromSeq} to ${damage.toSeq} of the log are damaged (${damage.reason}): ` +
+        'stop varve serve and run varve repair',
+    );
+    this.damage = damage;
+  }
+}
+
+/** Thrown by reads before the first available position. */
+export class OutOfRange extends Error {
+  override readonly name = 'OutOfRange';
+  readonly firstSeq: number;
+  constructor(firstSeq: number) {
+    super(`the log begins at ${firstSeq}: older events were compacted away`);
+    this.firstSeq = firstSeq;
+  }
+}
+
+/** A failed append or sync: the log's end is in doubt and the process must stop. */
+export class LogFailure extends Error {
+  override readonly name = 'LogFailure';
+}
+
+/** The answer of the world to one effect. */
+export type EffectResult<Value> =
+  | { readonly ok: true; readonly value: Value }
+  | { readonly ok: false; readonly failure: EffectFailure };
+
+export interface DiskUsage {
+  readonly sizeBytes: number;
+  readonly inodeCount: number;
+}
+
+/**
+ * The snapshots' directories. Every method is convergent: run again, in any intermediate condition,
+ * it ends in the same result; none throws for conditions of the world.
+ */
+export interface SnapshotDirectories {
+  /** Absolute path of `<root>/snapshots`. */
+  readonly path: string;
+  /** Makes `<id>/fs` (and `<id>/work` for an active one), owned like the parent's `fs`. */
+  create(request: {
+    readonly snapshotId: number;
+    readonly withWork: boolean;
+    readonly parentId: number | null;
+  }): Promise<EffectResult<void>>;
+  /** Measures `<id>/fs`: 512-byte blocks per distinct inode, directories included. */
+  usage(snapshotId: number): Promise<EffectResult<DiskUsage>>;
+  /** Makes what lies under `<id>` durable (syncfs of the file system that holds it). */
+  sync(snapshotId: number): Promise<EffectResult<void>>;
+  /** Deletes `<id>` and all below it, never crossing a mount (EBUSY). Absent is success. */
+  remove(snapshotId: number): Promise<EffectResult<void>>;
+  /** The ids of all directories found, and names that are no ids. */
+  list(): Promise<{ readonly snapshotIds: readonly number[]; readonly foreign: readonly string[] }>;
+}
+
+/** Free space for the log. While space is low, commands that need room are refused. */
+export interface SpaceGuard {
+  readonly isLow: boolean;
+  /** Looks again, and takes the reserve back when there is room. */
+  refresh(): Promise<void>;
+}
+
+export interface Clock {
+  /** Microseconds since the Unix epoch, never going backwards within a process. */
+  nowUs(): number;
+  /** Calls `callback` once after `delayMs`; returns the cancel function. */
+  after(delayMs: number, callback: () => void): () => void;
+}
+
+export interface Logger {
+  debug(fields: object, message: string): void;
+  info(fields: object, message: string): void;
+  warn(fields: object, message: string): void;
+  error(fields: object, message: string): void;
+}
+
+/**
+ * Marks a boundary where a crash is possible (`append:before`, `effect:remove:after`, …). The real one
+ * does nothing; tests give one that records the passage or kills the process there.
+ */
+export type CrashPoint = (name: string) => void;

@@ -1,0 +1,11 @@
+// A broken invariant stops the process: it means the log or the program is wrong, never the caller.
+
+/** Thrown when something that must hold does not; nobody catches it to go on. */
+export class InvariantViolation extends Error {
+  override readonly name = 'InvariantViolation';
+}
+
+/** Asserts `condition`; `message` says what had to hold. */
+export function invariant(condition: unknown, message: string): asserts condition {
+  if (!condition) throw new InvariantViolation(message);
+}

@@ -1,0 +1,44 @@
+// The events of the `node` stream: starts, stops, reserved ids, compaction, repair.
+import type { RecordedEvent } from '../kernel/envelope.ts';
+
+export interface NodeEventData {
+  /** A server opened the log and took the root. */
+  readonly NodeStarted: {
+    readonly version: string;
+    /** The kernel's boot id: a new one means that the machine was restarted in between. */
+    readonly bootId: string;
+    readonly pid: number;
+  };
+  /** A server ended in order. */
+  readonly NodeStopped: { readonly reason: string };
+  /** Ids up to `upTo` may have been handed out; a later start begins above it. */
+  readonly IdsReserved: { readonly upTo: number };
+  /** Directories found without a record, of ids that were handed out before a crash, were deleted. */
+  readonly OrphansRemoved: { readonly snapshotIds: readonly number[] };
+  /** History up to `horizonSeq` was dropped, but for streams that live on. */
+  readonly LogCompacted: { readonly horizonSeq: number; readonly removedEventCount: number };
+  /** `varve repair` rebuilt the log; `lost` are ranges of globalSeq that could not be saved. */
+  readonly LogRepaired: {
+    readonly savedThroughSeq: number;
+    readonly lost: readonly { readonly fromSeq: number; readonly toSeq: number }[];
+  };
+}
+
+export type NodeEventType = keyof NodeEventData;
+
+export type NodeEvent = {
+  [Type in NodeEventType]: RecordedEvent<Type, NodeEventData[Type]>;
+}[NodeEventType];
+
+/** Newest schema version of each type. Stored; a version is never reused for another shape. */
+export const nodeEventVersions: Readonly<Record<NodeEventType, number>> = {
+  NodeStarted: 1,
+  NodeStopped: 1,
+  IdsReserved: 1,
+  OrphansRemoved: 1,
+  LogCompacted: 1,
+  LogRepaired: 1,
+};
+
+/** The one stream of node events. */
+export const nodeStream = 'node';

@@ -1,0 +1,24 @@
+// The folded state of the node stream.
+
+export interface NodeState {
+  readonly revision: number;
+  /** No id at or below this one is ever handed out by a later start. */
+  readonly idsReservedUpTo: number;
+  readonly bootId: string;
+  readonly version: string;
+  readonly startedAtUs: number;
+  /** Whether the newest server has not yet recorded its end. */
+  readonly isRunning: boolean;
+  /** Events at or below this position may have been compacted away. */
+  readonly horizonSeq: number;
+}
+
+export const initialNodeState: NodeState = {
+  revision: 0,
+  idsReservedUpTo: 0,
+  bootId: '',
+  version: '',
+  startedAtUs: 0,
+  isRunning: false,
+  horizonSeq: 0,
+};

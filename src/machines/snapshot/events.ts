@@ -1,0 +1,87 @@
+// The events of a snapshot's stream (`snapshot-<id>`). Past tense; never refused on replay; never
+// edited: a changed shape gets a new schemaVersion and an upcaster, a changed meaning a new type.
+import type { EffectFailure, RecordedEvent } from '../kernel/envelope.ts';
+
+/** What a snapshot is for; chosen at Prepare or View, recorded once, never guessed again. */
+export type SnapshotRole = 'imageLayer' | 'initLayer' | 'containerLayer' | 'view';
+
+/** What holds a snapshot's data. Block devices join here. */
+export type SnapshotBacking = 'directory';
+
+export type Labels = Readonly<Record<string, string>>;
+
+export interface SnapshotEventData {
+  /** Prepare or View succeeded: the directory exists and the key is taken. */
+  readonly SnapshotPrepared: {
+    readonly snapshotId: number;
+    readonly role: SnapshotRole;
+    readonly key: string;
+    /** Name of the parent, '' if none. */
+    readonly parent: string;
+    readonly parentId: number | null;
+    readonly labels: Labels;
+    readonly backing: SnapshotBacking;
+  };
+  /** Prepare or View failed; the key was not taken and the id is spent. */
+  readonly SnapshotPrepareFailed: {
+    readonly snapshotId: number;
+    readonly role: SnapshotRole;
+    readonly key: string;
+    readonly parent: string;
+    readonly failure: EffectFailure;
+  };
+  /** Commit was accepted: the name is taken; usage is to be measured, data to be synced. */
+  readonly SnapshotCommitStarted: {
+    readonly name: string;
+    readonly labels: Labels;
+    /** The parent from now on: the one of Prepare, or the one that Commit brought. */
+    readonly parent: string;
+    readonly parentId: number | null;
+  };
+  readonly SnapshotCommitted: {
+    readonly operationId: number;
+    readonly sizeBytes: number;
+    readonly inodeCount: number;
+  };
+  /** The snapshot is active again under its key; the name is free. */
+  readonly SnapshotCommitFailed: {
+    readonly operationId: number;
+    readonly failure: EffectFailure;
+  };
+  /** All labels as they are from now on. */
+  readonly SnapshotLabelsUpdated: { readonly labels: Labels };
+  /** Removed as far as clients see; its directory waits for Cleanup (`asyncRemove: true`). */
+  readonly SnapshotRemoveDeferred: Readonly<Record<never, never>>;
+  /** Removed as far as clients see; its directory is being deleted. */
+  readonly SnapshotRemoveStarted: Readonly<Record<never, never>>;
+  /** Nothing of it is left on disk. */
+  readonly SnapshotRemoved: { readonly operationId: number };
+  /** Deleting failed; it is tried again. */
+  readonly SnapshotRemoveFailed: {
+    readonly operationId: number;
+    readonly failure: EffectFailure;
+  };
+}
+
+export type SnapshotEventType = keyof SnapshotEventData;
+
+export type SnapshotEvent = {
+  [Type in SnapshotEventType]: RecordedEvent<Type, SnapshotEventData[Type]>;
+}[SnapshotEventType];
+
+/** Newest schema version of each type. Stored; a version is never reused for another shape. */
+export const snapshotEventVersions: Readonly<Record<SnapshotEventType, number>> = {
+  SnapshotPrepared: 1,
+  SnapshotPrepareFailed: 1,
+  SnapshotCommitStarted: 1,
+  SnapshotCommitted: 1,
+  SnapshotCommitFailed: 1,
+  SnapshotLabelsUpdated: 1,
+  SnapshotRemoveDeferred: 1,
+  SnapshotRemoveStarted: 1,
+  SnapshotRemoved: 1,
+  SnapshotRemoveFailed: 1,
+};
+
+/** The stream that holds the history of snapshot `snapshotId`. */
+export const snapshotStream = (snapshotId: number): string => `snapshot-${snapshotId}`;

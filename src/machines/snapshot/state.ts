@@ -1,0 +1,72 @@
+// The folded state of one snapshot: plain JSON, so that checkpoints, comparison and replay are exact.
+import type { EffectFailure } from '../kernel/envelope.ts';
+import type { Labels, SnapshotBacking, SnapshotRole } from './events.ts';
+
+export type Lifecycle =
+  | 'absent'
+  | 'active'
+  | 'viewing'
+  | 'committing'
+  | 'committed'
+  | 'removeDeferred'
+  | 'removing'
+  | 'removed'
+  | 'failed';
+
+/** The state of a snapshot's machine: one state in each region. */
+export interface SnapshotStateValue {
+  readonly lifecycle: Lifecycle;
+  readonly backing: 'unassigned' | SnapshotBacking;
+}
+
+/** The operation in flight. `operationId` is the revision of the event that started this attempt. */
+export interface Operation {
+  readonly operationId: number;
+  readonly attemptCount: number;
+  /** Commit only: what the snapshot becomes. */
+  readonly commit: {
+    readonly name: string;
+    readonly labels: Labels;
+    readonly parent: string;
+    readonly parentId: number | null;
+  } | null;
+}
+
+export interface SnapshotContext {
+  readonly snapshotId: number;
+  readonly role: SnapshotRole;
+  /** The key while active or a view, the name once committed. */
+  readonly key: string;
+  readonly parent: string;
+  readonly parentId: number | null;
+  readonly labels: Labels;
+  readonly createdAtUs: number;
+  readonly updatedAtUs: number;
+  readonly sizeBytes: number;
+  readonly inodeCount: number;
+  readonly operation: Operation | null;
+  readonly lastFailure: EffectFailure | null;
+}
+
+export interface SnapshotState {
+  readonly value: SnapshotStateValue;
+  readonly context: SnapshotContext;
+  /** Revision and global position of the newest event folded in; 0 before the first. */
+  readonly revision: number;
+  readonly lastSeq: number;
+}
+
+/** containerd's kind of a snapshot that clients can see; undefined for one that they cannot. */
+export function kindOf(state: SnapshotState): 'view' | 'active' | 'committed' | undefined {
+  switch (state.value.lifecycle) {
+    case 'active':
+    case 'committing':
+      return 'active';
+    case 'viewing':
+      return 'view';
+    case 'committed':
+      return 'committed';
+    default:
+      return undefined;
+  }
+}
