@@ -1,0 +1,25 @@
+// All event types of all streams: their newest versions and the upcasters of older ones.
+import type { RecordedEvent } from './kernel/envelope.ts';
+import { upcast, type Upcasters } from './kernel/upcast.ts';
+import { nodeEventVersions, type NodeEvent } from './node/events.ts';
+import { snapshotEventVersions, type SnapshotEvent } from './snapshot/events.ts';
+
+export type DomainEvent = SnapshotEvent | NodeEvent;
+
+/** Newest schema version by event type. */
+export const eventVersions: Readonly<Record<string, number>> = {
+  ...snapshotEventVersions,
+  ...nodeEventVersions,
+};
+
+/** From an older version's data to the next; empty while every type is at its first version. */
+export const upcasters: Upcasters = {};
+
+/** The event at its newest version, typed. Throws for one that only a newer program knows. */
+export function toDomainEvent(event: RecordedEvent): DomainEvent {
+  return upcast(event, eventVersions, upcasters) as DomainEvent;
+}
+
+export function isNodeEvent(event: DomainEvent): event is NodeEvent {
+  return Object.hasOwn(nodeEventVersions, event.type);
+}

@@ -1,0 +1,245 @@
+// The decisions: command + state + facts → events, or a rejection. Pure and total. Time, ids and
+// observations arrive in commands and facts; legality is the machine's, asked by isLegal.
+import { accepted, rejected, type Result } from '../kernel/rejection.ts';
+import type { EffectFailure, NewEvent } from '../kernel/envelope.ts';
+import { isLegal } from './evolve.ts';
+import { checkName, storedLabels, updatedLabels } from './labels.ts';
+import { kindOf, type SnapshotState } from './state.ts';
+import { roleOf } from './role.ts';
+import type { Labels, SnapshotEvent, SnapshotEventData, SnapshotEventType } from './events.ts';
+
+/** An event that decide produced: not yet numbered. */
+export type NewSnapshotEvent = {
+  [Type in SnapshotEventType]: NewEvent<Type, SnapshotEventData[Type]>;
+}[SnapshotEventType];
+
+/** What a decision may ask about other snapshots; answered from the catalog. */
+export interface SnapshotFacts {
+  /** Whether a key or name is taken, by a snapshot or by an operation in flight. */
+  isTaken(name: string): boolean;
+  /** The snapshot that clients see under this key or name. */
+  find(name: string): SnapshotState | undefined;
+  /** A snapshot whose parent is `snapshotId`, if there is one. */
+  childOf(snapshotId: number): SnapshotState | undefined;
+}
+
+export interface PrepareCommand {
+  readonly kind: 'active' | 'view';
+  readonly snapshotId: number;
+  readonly key: string;
+  readonly parent: string;
+  readonly labels: Labels;
+  readonly runtimeType: 'containerd' | 'docker';
+}
+
+export interface CommitCommand {
+  readonly name: string;
+  readonly labels: Labels;
+  readonly parent: string;
+}
+
+const quote = (name: string): string => JSON.stringify(name);
+
+/** Prepare and View: the event that records success, to be appended once the directory exists. */
+export function decidePrepare(
+  command: PrepareCommand,
+  facts: SnapshotFacts,
+): Result<NewEvent<'SnapshotPrepared', SnapshotEventData['SnapshotPrepared']>> {
+  const { key, snapshotId } = command;
+  const named = checkName(key, 'key');
+  if (!named.ok) return named;
+  const labels = storedLabels(command.labels);
+  if (!labels.ok) return labels;
+  const parent = command.parent === '' ? undefined : facts.find(command.parent);
+  if (command.parent !== '' && parent === undefined) {
+    return rejected('not_found', `parent snapshot ${quote(command.parent)} does not exist`);
+  }
+  if (parent !== undefined && kindOf(parent) !== 'committed') {
+    return rejected(
+      'invalid_argument',
+      `parent snapshot ${quote(command.parent)} is not committed (it is ${String(kindOf(parent))})`,
+    );
+  }
+  if (facts.isTaken(key)) return rejected('already_exists', `snapshot ${quote(key)} already exists`);
+  return accepted({
+    type: 'SnapshotPrepared',
+    data: {
+      snapshotId,
+      role: roleOf({ ...command, labels: labels.value }),
+      key,
+      parent: command.parent,
+      parentId: parent?.context.snapshotId ?? null,
+      labels: labels.value,
+      backing: 'directory',
+    },
+  });
+}
+
+interface AdoptedParent {
+  readonly parent: string;
+  readonly parentId: number | null;
+}
+
+/** The parent after Commit: an unpack without one may bring it, once. */
+function adoptParent(
+  command: CommitCommand,
+  state: SnapshotState,
+  facts: SnapshotFacts,
+): Result<AdoptedParent> {
+  const { parent, parentId, key } = state.context;
+  if (command.parent === '' || command.parent === parent) return accepted({ parent, parentId });
+  if (parent !== '') {
+    return rejected(
+      'invalid_argument',
+      `snapshot ${quote(key)} has parent ${quote(parent)}; Commit cannot change it to ` +
+        quote(command.parent),
+    );
+  }
+  const adopted = facts.find(command.parent);
+  if (adopted === undefined) {
+    return rejected('not_found', `parent snapshot ${quote(command.parent)} does not exist`);
+  }
+  if (kindOf(adopted) !== 'committed') {
+    return rejected(
+      'failed_precondition',
+      `parent snapshot ${quote(command.parent)} is not committed (it is ${String(kindOf(adopted))})`,
+    );
+  }
+  return accepted({ parent: command.parent, parentId: adopted.context.snapshotId });
+}
+
+/** Commit of `state`, which is undefined if the key is unknown; `key` is for the message. */
+export function decideCommit(
+  key: string,
+  command: CommitCommand,
+  state: SnapshotState | undefined,
+  facts: SnapshotFacts,
+): Result<NewEvent<'SnapshotCommitStarted', SnapshotEventData['SnapshotCommitStarted']>> {
+  for (const [field, name] of [
+    ['name', command.name],
+    ['key', key],
+  ] as const) {
+    const named = checkName(name, field);
+    if (!named.ok) return named;
+  }
+  const labels = storedLabels(command.labels);
+  if (!labels.ok) return labels;
+  if (facts.isTaken(command.name)) {
+    return rejected('already_exists', `snapshot ${quote(command.name)} already exists`);
+  }
+  if (state === undefined) return rejected('not_found', `snapshot ${quote(key)} does not exist`);
+  if (state.context.parentId !== null && facts.find(state.context.parent) === undefined) {
+    return rejected(
+      'not_found',
+      `parent snapshot ${quote(state.context.parent)} of ${quote(key)} does not exist any more`,
+    );
+  }
+  const adopted = adoptParent(command, state, facts);
+  if (!adopted.ok) return adopted;
+  const event = {
+    type: 'SnapshotCommitStarted',
+    data: { name: command.name, labels: labels.value, ...adopted.value },
+  } as const;
+  if (!isLegal(state, candidate(state, event))) {
+    const kind = String(kindOf(state) ?? state.value.lifecycle);
+    return rejected(
+      'failed_precondition',
+      `snapshot ${quote(key)} is ${kind}; only an active snapshot can be committed`,
+    );
+  }
+  return accepted(event);
+}
+
+/** Remove: at once (`isDeferred` false) or, as far as the disk goes, at the next Cleanup. */
+export function decideRemove(
+  key: string,
+  isDeferred: boolean,
+  state: SnapshotState | undefined,
+  facts: SnapshotFacts,
+): Result<NewSnapshotEvent> {
+  if (state === undefined) return rejected('not_found', `snapshot ${quote(key)} does not exist`);
+  const child = facts.childOf(state.context.snapshotId);
+  if (child !== undefined) {
+    return rejected(
+      'failed_precondition',
+      `snapshot ${quote(key)} cannot be removed: it is the parent of ${quote(child.context.key)}; ` +
+        'remove that first',
+    );
+  }
+  const event: NewSnapshotEvent = isDeferred
+    ? { type: 'SnapshotRemoveDeferred', data: {} }
+    : { type: 'SnapshotRemoveStarted', data: {} };
+  return isLegal(state, candidate(state, event))
+    ? accepted(event)
+    : rejected(
+        'failed_precondition',
+        `snapshot ${quote(key)} cannot be removed while it is ${state.value.lifecycle}`,
+      );
+}
+
+export function decideUpdate(
+  name: string,
+  update: { readonly labels: Labels; readonly paths: readonly string[] },
+  state: SnapshotState | undefined,
+): Result<NewEvent<'SnapshotLabelsUpdated', SnapshotEventData['SnapshotLabelsUpdated']>> {
+  if (state === undefined) return rejected('not_found', `snapshot ${quote(name)} does not exist`);
+  const labels = updatedLabels(state.context.labels, update.labels, update.paths);
+  if (!labels.ok) return labels;
+  const event = { type: 'SnapshotLabelsUpdated', data: { labels: labels.value } } as const;
+  return isLegal(state, candidate(state, event))
+    ? accepted(event)
+    : rejected(
+        'failed_precondition',
+        `labels of ${quote(name)} cannot be updated while it is ${state.value.lifecycle}`,
+      );
+}
+
+/** What an effect answered. */
+export type Outcome =
+  | { readonly kind: 'sealed'; readonly sizeBytes: number; readonly inodeCount: number }
+  | { readonly kind: 'deleted' }
+  | { readonly kind: 'failed'; readonly failure: EffectFailure };
+
+/** The event that records an outcome; nothing if it belongs to an attempt that is over. */
+export function decideOutcome(
+  state: SnapshotState,
+  operationId: number,
+  outcome: Outcome,
+): readonly NewSnapshotEvent[] {
+  const event = outcomeEvent(state, operationId, outcome);
+  return event !== undefined && isLegal(state, candidate(state, event)) ? [event] : [];
+}
+
+function outcomeEvent(
+  state: SnapshotState,
+  operationId: number,
+  outcome: Outcome,
+): NewSnapshotEvent | undefined {
+  switch (outcome.kind) {
+    case 'sealed': {
+      const { sizeBytes, inodeCount } = outcome;
+      return { type: 'SnapshotCommitted', data: { operationId, sizeBytes, inodeCount } };
+    }
+    case 'deleted':
+      return { type: 'SnapshotRemoved', data: { operationId } };
+    case 'failed': {
+      const data = { operationId, failure: outcome.failure };
+      if (state.value.lifecycle === 'committing') return { type: 'SnapshotCommitFailed', data };
+      if (state.value.lifecycle === 'removing') return { type: 'SnapshotRemoveFailed', data };
+      return undefined;
+    }
+  }
+}
+
+// Legality depends on type, data and the next revision only; the rest of the envelope is the log's.
+function candidate(state: SnapshotState, event: NewSnapshotEvent): SnapshotEvent {
+  return {
+    ...event,
+    revision: state.revision + 1,
+    globalSeq: 0,
+    stream: '',
+    schemaVersion: 1,
+    timeUs: 0,
+    cause: { kind: 'effect' },
+  } as SnapshotEvent;
+}
