@@ -1,0 +1,296 @@
+// The history of a snapshot in plain sentences: what was asked and by whom, what was done, what
+// failed and why, what is still going on. Pure text from events; the times are those recorded.
+import type { Cause, EffectFailure, StoredEvent } from '../machines/kernel/envelope.ts';
+import type { NodeEvent } from '../machines/node/events.ts';
+import type { Labels, SnapshotEvent, SnapshotRole } from '../machines/snapshot/events.ts';
+import { counted, humanSize, isoTime, printable, quoted } from './text.ts';
+
+/** One sentence of a history. */
+export interface Sentence {
+  readonly globalSeq: number;
+  readonly revision: number;
+  readonly time: string;
+  readonly type: string;
+  readonly tone: 'done' | 'started' | 'failed';
+  readonly text: string;
+  readonly requestId: string | null;
+}
+
+/** The history of one snapshot, and what is going on with it at the end of it. */
+export interface SnapshotHistory {
+  readonly snapshotId: number;
+  /** The key or name that it bore last. */
+  readonly key: string;
+  readonly sentences: readonly Sentence[];
+  /** How it stands after the last sentence. */
+  readonly now: string;
+  /** Whether something is still going on. */
+  readonly isInFlight: boolean;
+}
+
+/** What Inspect.Why answers and `varve why` prints. A key that came back has several histories. */
+export interface WhyDocument {
+  readonly format: 'varve-why';
+  readonly version: 1;
+  readonly key: string;
+  readonly histories: readonly SnapshotHistory[];
+}
+
+/** The document for `key` from the events of each snapshot that ever bore it. */
+export function whyDocument(
+  key: string,
+  streams: readonly (readonly StoredEvent[])[],
+): WhyDocument {
+  const histories = streams
+    .filter((events) => events.length > 0)
+    .map((events) => snapshotHistory(events));
+  return { format: 'varve-why', version: 1, key, histories };
+}
+
+/** Each event as a sentence. */
+export function whySentences(events: readonly StoredEvent[]): readonly Sentence[] {
+  let baseLabels: Labels = {};
+  return events.map((event) => {
+    const { text, tone } = describe(event as SnapshotEvent | NodeEvent, baseLabels);
+    const data = event.data as { readonly labels?: Labels };
+    if (data.labels !== undefined) baseLabels = data.labels;
+    return {
+      globalSeq: event.globalSeq,
+      revision: event.revision,
+      time: isoTime(event.timeUs),
+      type: event.type,
+      tone,
+      text,
+      requestId: event.cause.requestId ?? null,
+    };
+  });
+}
+
+/** The history of one snapshot from the events of its stream. */
+export function snapshotHistory(events: readonly StoredEvent[]): SnapshotHistory {
+  let key = '';
+  let snapshotId = 0;
+  let pendingName = '';
+  let attemptCount = 0;
+  for (const event of events as readonly unknown[] as readonly SnapshotEvent[]) {
+    if (event.type === 'SnapshotPrepared' || event.type === 'SnapshotPrepareFailed') {
+      key = event.data.key;
+      snapshotId = event.data.snapshotId;
+    }
+    if (event.type === 'SnapshotCommitStarted') pendingName = event.data.name;
+    if (event.type === 'SnapshotCommitted') key = pendingName;
+    if (event.type === 'SnapshotRemoveFailed') attemptCount += 1;
+  }
+  if (snapshotId === 0) snapshotId = Number(events[0]?.stream.replace('snapshot-', '') ?? 0);
+  const { now, isInFlight } = standing(events, { key, pendingName, attemptCount });
+  return { snapshotId, key, sentences: whySentences(events), now, isInFlight };
+}
+
+interface Names {
+  readonly key: string;
+  readonly pendingName: string;
+  readonly attemptCount: number;
+}
+
+function standing(
+  events: readonly StoredEvent[],
+  names: Names,
+): { readonly now: string; readonly isInFlight: boolean } {
+  const relevant = events.filter((event) => event.type !== 'SnapshotLabelsUpdated');
+  const last = relevant.at(-1) as unknown as SnapshotEvent | undefined;
+  if (last === undefined) return { now: 'Nothing is recorded.', isInFlight: false };
+  const since = isoTime(last.timeUs);
+  switch (last.type) {
+    case 'SnapshotPrepared':
+      return {
+        now: last.data.role === 'view' ? 'It is a view now.' : 'It is active now.',
+        isInFlight: false,
+      };
+    case 'SnapshotPrepareFailed':
+      return { now: 'It never came to be: the key is free.', isInFlight: false };
+    case 'SnapshotCommitStarted':
+      return {
+        now: `Its commit as ${quoted(last.data.name)} is still going on, since ${since}.`,
+        isInFlight: true,
+      };
+    case 'SnapshotCommitted':
+      return { now: `It is committed now, as ${quoted(names.key)}.`, isInFlight: false };
+    case 'SnapshotCommitFailed':
+      return { now: 'It is active now: it can be used, and committed again.', isInFlight: false };
+    case 'SnapshotRemoveDeferred':
+      return { now: 'It is removed; its directory waits for Cleanup.', isInFlight: false };
+    case 'SnapshotRemoveStarted':
+      return {
+        now: `It is removed; deleting its directory is still going on, since ${since}.`,
+        isInFlight: true,
+      };
+    case 'SnapshotRemoveFailed':
+      return {
+        now:
+          'It is removed; its directory is still there and is tried again ' +
+          `(${counted(names.attemptCount, 'attempt')} failed, the last with ${last.data.failure.code}).`,
+        isInFlight: true,
+      };
+    case 'SnapshotRemoved':
+      return { now: 'It is gone: nothing of it is left on disk.', isInFlight: false };
+    default:
+      return {
+        now: 'Its last event is of a kind that this version does not know.',
+        isInFlight: false,
+      };
+  }
+}
+
+interface Described {
+  readonly text: string;
+  readonly tone: Sentence['tone'];
+}
+
+const roleNames: Readonly<Record<SnapshotRole, string>> = {
+  imageLayer: 'image layer',
+  initLayer: 'init layer',
+  containerLayer: 'container layer',
+  view: 'view',
+};
+
+function describe(event: SnapshotEvent | NodeEvent, baseLabels: Labels): Described {
+  const by = causeText(event.cause);
+  switch (event.type) {
+    case 'SnapshotPrepared':
+      return done(
+        `${asker(event.cause, event.data.role === 'view' ? 'View' : 'Prepare')} asked for ` +
+          `${quoted(event.data.key)} ${parentText(event.data)}; snapshot #${event.data.snapshotId} ` +
+          `was made as ${article(roleNames[event.data.role] ?? event.data.role)}` +
+          `${labelCountText(event.data.labels)}.`,
+      );
+    case 'SnapshotPrepareFailed':
+      return failed(
+        `${asker(event.cause, event.data.role === 'view' ? 'View' : 'Prepare')} asked for ` +
+          `${quoted(event.data.key)}; it failed: ${failureText(event.data.failure)}. ` +
+          'The key was not taken.',
+      );
+    case 'SnapshotCommitStarted':
+      return started(
+        `${asker(event.cause, 'Commit')} asked to commit it as ${quoted(event.data.name)} ` +
+          `${parentText(event.data)}; measuring it began.`,
+      );
+    case 'SnapshotCommitted':
+      return done(
+        `The commit succeeded${by}: ${humanSize(event.data.sizeBytes)} in ` +
+          `${counted(event.data.inodeCount, 'inode')}.`,
+      );
+    case 'SnapshotCommitFailed':
+      return failed(
+        `The commit failed${by}: ${failureText(event.data.failure)}. It is active again.`,
+      );
+    case 'SnapshotLabelsUpdated':
+      return done(
+        `${asker(event.cause, 'Update')} changed labels: ` +
+          `${labelChanges(baseLabels, event.data.labels)}.`,
+      );
+    case 'SnapshotRemoveDeferred':
+      return done(
+        `${asker(event.cause, 'Remove')} asked to remove it; its directory is left for Cleanup.`,
+      );
+    case 'SnapshotRemoveStarted':
+      return started(
+        `${asker(event.cause, 'Remove')} asked to remove it; deleting its directory began.`,
+      );
+    case 'SnapshotRemoved':
+      return done(`Its directory was deleted${by}: nothing of it is left on disk.`);
+    case 'SnapshotRemoveFailed':
+      return failed(
+        `Deleting its directory failed${by}: ${failureText(event.data.failure)}. ` +
+          'It is tried again.',
+      );
+    default:
+      return describeNode(event);
+  }
+}
+
+function describeNode(event: NodeEvent): Described {
+  switch (event.type) {
+    case 'NodeStarted':
+      return done(
+        `varve ${printable(event.data.version)} started (process ${event.data.pid}, ` +
+          `boot ${printable(event.data.bootId)}).`,
+      );
+    case 'NodeStopped':
+      return done(`varve stopped: ${printable(event.data.reason)}.`);
+    case 'IdsReserved':
+      return done(`Snapshot ids up to ${event.data.upTo} were reserved.`);
+    case 'OrphansRemoved':
+      return done(
+        `Directories without a record, left by a crash, were deleted: ` +
+          `${event.data.snapshotIds.map((id) => `#${id}`).join(', ')}.`,
+      );
+    case 'LogCompacted':
+      return done(
+        `History through ${event.data.horizonSeq} was dropped ` +
+          `(${counted(event.data.removedEventCount, 'event')}).`,
+      );
+    case 'LogRepaired':
+      return done(
+        `The log was repaired: saved through ${event.data.savedThroughSeq}, lost ` +
+          (event.data.lost.length === 0
+            ? 'nothing.'
+            : `${event.data.lost.map((range) => `${range.fromSeq}–${range.toSeq}`).join(', ')}.`),
+      );
+    default:
+      return done(`${printable((event as { type: string }).type)} was recorded.`);
+  }
+}
+
+const done = (text: string): Described => ({ text, tone: 'done' });
+const started = (text: string): Described => ({ text, tone: 'started' });
+const failed = (text: string): Described => ({ text, tone: 'failed' });
+
+function asker(cause: Cause, defaultMethod: string): string {
+  if (cause.kind === 'recovery') return 'Recovery at start';
+  if (cause.kind === 'timer') return 'A timer';
+  const method = printable(cause.method ?? defaultMethod);
+  const details = [
+    cause.requestId === undefined ? '' : `request ${printable(cause.requestId)}`,
+    cause.namespace === undefined ? '' : `namespace ${printable(cause.namespace)}`,
+  ].filter((part) => part !== '');
+  const who = cause.kind === 'operator' ? `An operator's ${method}` : method;
+  return details.length === 0 ? who : `${who} (${details.join(', ')})`;
+}
+
+function causeText(cause: Cause): string {
+  if (cause.kind === 'recovery') return ' during recovery at start';
+  if (cause.kind === 'operator') return ' on an operator’s order';
+  return '';
+}
+
+function parentText(data: { readonly parent: string; readonly parentId: number | null }): string {
+  if (data.parent === '') return 'without a parent';
+  const id = data.parentId === null ? '' : ` (#${data.parentId})`;
+  return `on parent ${quoted(data.parent)}${id}`;
+}
+
+function failureText(failure: EffectFailure): string {
+  const path = failure.path === undefined ? '' : ` at ${quoted(failure.path)}`;
+  return `${printable(failure.step)} answered ${printable(failure.code)}${path} (${printable(failure.message)})`;
+}
+
+function article(noun: string): string {
+  return `${/^[aeiou]/.test(noun) ? 'an' : 'a'} ${noun}`;
+}
+
+function labelCountText(labels: Labels): string {
+  const count = Object.keys(labels).length;
+  return count === 0 ? '' : ` with ${counted(count, 'label')}`;
+}
+
+function labelChanges(before: Labels, after: Labels): string {
+  const changes: string[] = [];
+  for (const [name, value] of Object.entries(after)) {
+    if (!Object.hasOwn(before, name)) changes.push(`${quoted(name)} set to ${quoted(value)}`);
+    else if (before[name] !== value) changes.push(`${quoted(name)} changed to ${quoted(value)}`);
+  }
+  for (const name of Object.keys(before)) {
+    if (!Object.hasOwn(after, name)) changes.push(`${quoted(name)} taken away`);
+  }
+  return changes.length === 0 ? 'nothing is different' : changes.join(', ');
+}
