@@ -1,0 +1,268 @@
+// Reads a history file strictly: kinds in their order, versions, shapes, positions without gaps, the
+// hash chain of every stream, the trailer. Anything else is a HistoryFileError that names the line.
+import type { Checkpoint } from '../machines/checkpoint.ts';
+import { checkpointVersion } from '../machines/checkpoint.ts';
+import { eventVersions, toDomainEvent } from '../machines/event-types.ts';
+import type { RecordedEvent, StoredEvent } from '../machines/kernel/envelope.ts';
+import type { NodeState } from '../machines/node/state.ts';
+import type { SnapshotState } from '../machines/snapshot/state.ts';
+import { historyFormat, historyFormatVersion } from './export-file.ts';
+import type { HistoryHeader } from './export-file.ts';
+import { fileLines, HistoryFileError } from './export-lines.ts';
+import type { FileLine } from './export-lines.ts';
+import {
+  eventDataShapes,
+  eventShape,
+  isCount,
+  isPosition,
+  isText,
+  isTimeUs,
+  misshapen,
+  nodeStateShape,
+  snapshotStateShape,
+} from './shapes.ts';
+import { printable } from './text.ts';
+
+/** What a file holds, in order. */
+export type HistoryEntry =
+  | { readonly kind: 'header'; readonly header: HistoryHeader }
+  | { readonly kind: 'retained'; readonly event: StoredEvent }
+  | { readonly kind: 'checkpoint'; readonly checkpoint: Checkpoint }
+  | { readonly kind: 'event'; readonly event: StoredEvent }
+  | { readonly kind: 'trailer'; readonly stateSha256: string | null };
+
+/** Computes the hash that the log gives an event; the chain is checked with it when given. */
+export type EventHash = (event: RecordedEvent, previousHash: string) => string;
+
+/** Yields the entries of a file; throws HistoryFileError at the first that is not valid. */
+export async function* readHistory(
+  chunks: AsyncIterable<Uint8Array> | Iterable<Uint8Array>,
+  hashOf?: EventHash,
+): AsyncGenerator<HistoryEntry> {
+  const reader = new Reader(hashOf);
+  for await (const line of fileLines(chunks)) {
+    const entry = reader.next(line);
+    if (entry !== undefined) yield entry;
+  }
+  reader.end();
+}
+
+interface Chain {
+  readonly revision: number;
+  /** undefined: known from the checkpoint only. */
+  readonly hash: string | undefined;
+}
+
+class Reader {
+  readonly #hashOf: EventHash | undefined;
+  readonly #chains = new Map<string, Chain>();
+  #header: HistoryHeader | undefined;
+  #checkpoint: { readonly head: Omit<Checkpoint, 'snapshots'>; readonly count: number } | undefined;
+  #snapshots: SnapshotState[] = [];
+  #retainedSeq = 0;
+  /** The last position read; undefined before the first event or checkpoint. */
+  #lastSeq: number | undefined;
+  #eventCount = 0;
+  #isEnded = false;
+  #line = 0;
+
+  constructor(hashOf: EventHash | undefined) {
+    this.#hashOf = hashOf;
+  }
+
+  next(line: FileLine): HistoryEntry | undefined {
+    this.#line = line.number;
+    const { kind } = line.value;
+    if (this.#isEnded) throw this.#wrong('something follows the trailer');
+    if (this.#header === undefined) return this.#readHeader(line.value);
+    const isWithinCheckpoint = this.#snapshots.length < (this.#checkpoint?.count ?? 0);
+    if (isWithinCheckpoint !== (kind === 'snapshot')) {
+      throw this.#wrong('the checkpoint’s snapshots are not as many as it says');
+    }
+    switch (kind) {
+      case 'retained':
+        return this.#readRetained(line.value['event']);
+      case 'checkpoint':
+        return this.#readCheckpoint(line.value);
+      case 'snapshot':
+        return this.#readSnapshot(line.value['state']);
+      case 'event':
+        return this.#readEvent(line.value['event']);
+      case 'trailer':
+        return this.#readTrailer(line);
+      default:
+        throw this.#wrong('of a kind that is not known');
+    }
+  }
+
+  end(): void {
+    if (this.#isEnded) return;
+    throw new HistoryFileError(
+      this.#line + 1,
+      this.#lastSeq === undefined
+        ? 'the file is empty or ends before its first event'
+        : `the file ends early, after event ${this.#lastSeq}: ` +
+            `--at ${this.#lastSeq} shows the state up to there`,
+    );
+  }
+
+  #readHeader(value: Readonly<Record<string, unknown>>): HistoryEntry {
+    if (value['kind'] !== 'header' || value['format'] !== historyFormat) {
+      throw this.#wrong('not a history that varve export wrote');
+    }
+    if (value['version'] !== historyFormatVersion) {
+      throw this.#wrong(
+        `format version ${printable(String(value['version']))} is not known: ` +
+          'use the varve that wrote it, or a newer one',
+      );
+    }
+    this.#expect(value, {
+      producer: isText,
+      exportedAtUs: isTimeUs,
+      firstSeq: isPosition,
+      lastSeq: isCount,
+    });
+    this.#header = value as unknown as HistoryHeader;
+    if (this.#header.firstSeq === 1) this.#lastSeq = 0;
+    return { kind: 'header', header: this.#header };
+  }
+
+  #readCheckpoint(value: Readonly<Record<string, unknown>>): HistoryEntry | undefined {
+    if (this.#checkpoint !== undefined || this.#eventCount > 0) {
+      throw this.#wrong('a checkpoint stands only before the events');
+    }
+    if (value['checkpointVersion'] !== checkpointVersion) {
+      throw this.#wrong('a checkpoint of a version that is not known');
+    }
+    this.#expect(value, { globalSeq: isCount, snapshotCount: isCount });
+    this.#expect(value['node'], nodeStateShape);
+    const globalSeq = value['globalSeq'] as number;
+    if (globalSeq !== (this.#header as HistoryHeader).firstSeq - 1) {
+      throw this.#wrong('the checkpoint does not stand where the events begin');
+    }
+    const head = { checkpointVersion, globalSeq, node: value['node'] as NodeState };
+    this.#checkpoint = { head, count: value['snapshotCount'] as number };
+    this.#lastSeq = globalSeq;
+    this.#joinChain('node', head.node.revision);
+    return this.#finishedCheckpoint();
+  }
+
+  #readSnapshot(state: unknown): HistoryEntry | undefined {
+    this.#expect(state, snapshotStateShape);
+    const snapshot = state as SnapshotState;
+    const previous = this.#snapshots.at(-1)?.context.snapshotId ?? 0;
+    if (snapshot.context.snapshotId <= previous) {
+      throw this.#wrong('the checkpoint’s snapshots are not in the order of their ids');
+    }
+    this.#snapshots.push(snapshot);
+    this.#joinChain(`snapshot-${snapshot.context.snapshotId}`, snapshot.revision);
+    return this.#finishedCheckpoint();
+  }
+
+  #finishedCheckpoint(): HistoryEntry | undefined {
+    const checkpoint = this.#checkpoint;
+    if (checkpoint === undefined || this.#snapshots.length < checkpoint.count) return undefined;
+    return {
+      kind: 'checkpoint',
+      checkpoint: { ...checkpoint.head, snapshots: this.#snapshots },
+    };
+  }
+
+  #readRetained(value: unknown): HistoryEntry {
+    const event = this.#checkedEvent(value);
+    const { firstSeq } = this.#header as HistoryHeader;
+    if (this.#checkpoint !== undefined || this.#eventCount > 0) {
+      throw this.#wrong('retained events stand only before the checkpoint');
+    }
+    if (event.globalSeq <= this.#retainedSeq || event.globalSeq >= firstSeq) {
+      throw this.#wrong(`event ${event.globalSeq} is out of order`);
+    }
+    this.#retainedSeq = event.globalSeq;
+    return { kind: 'retained', event };
+  }
+
+  #readEvent(value: unknown): HistoryEntry {
+    if (this.#lastSeq === undefined) throw this.#wrong('an event before the checkpoint');
+    const event = this.#checkedEvent(value);
+    if (event.globalSeq !== this.#lastSeq + 1) {
+      throw this.#wrong(`event ${event.globalSeq} follows ${this.#lastSeq}: some are missing`);
+    }
+    this.#lastSeq = event.globalSeq;
+    this.#eventCount += 1;
+    return { kind: 'event', event };
+  }
+
+  #readTrailer(line: FileLine): HistoryEntry {
+    const { value } = line;
+    const header = this.#header as HistoryHeader;
+    this.#expect(value, { eventCount: isCount, sha256: isText });
+    if (
+      this.#lastSeq === undefined ||
+      value['eventCount'] !== this.#eventCount ||
+      this.#lastSeq !== header.lastSeq
+    ) {
+      throw this.#wrong('the trailer counts other events than the file holds');
+    }
+    if (value['sha256'] !== line.hashBefore()) {
+      throw this.#wrong('the trailer’s hash is not that of the file: it was altered');
+    }
+    this.#isEnded = true;
+    const stateSha256 = value['stateSha256'];
+    return { kind: 'trailer', stateSha256: typeof stateSha256 === 'string' ? stateSha256 : null };
+  }
+
+  #checkedEvent(value: unknown): StoredEvent {
+    this.#expect(value, eventShape);
+    const event = value as StoredEvent;
+    const newest = Object.hasOwn(eventVersions, event.type) ? eventVersions[event.type] : undefined;
+    if (newest === undefined || event.schemaVersion > newest) {
+      throw this.#wrong(
+        `event ${event.globalSeq} is of type ${printable(event.type)} version ` +
+          `${event.schemaVersion}, which is not known: use the varve that wrote it, or a newer one`,
+      );
+    }
+    const isNodeType = !event.type.startsWith('Snapshot');
+    if (isNodeType !== (event.stream === 'node')) {
+      throw this.#wrong(`event ${event.globalSeq} stands in a stream of another kind`);
+    }
+    const shape = eventDataShapes[event.type as keyof typeof eventDataShapes];
+    this.#expect(toDomainEvent(event).data, shape, `event ${event.globalSeq}: `);
+    this.#checkChain(event);
+    return event;
+  }
+
+  #checkChain(event: StoredEvent): void {
+    const chain = this.#chains.get(event.stream);
+    const expectedRevision = (chain?.revision ?? 0) + 1;
+    if (event.revision !== expectedRevision) {
+      throw this.#wrong(
+        `event ${event.globalSeq} is revision ${event.revision} of ${event.stream}, ` +
+          `not ${expectedRevision}`,
+      );
+    }
+    const isLinked = chain?.hash === undefined || chain.hash === event.previousHash;
+    const { hash, previousHash, ...recorded } = event;
+    if (!isLinked || (this.#hashOf?.(recorded, previousHash) ?? hash) !== hash) {
+      throw this.#wrong(`event ${event.globalSeq} breaks the hash chain of ${event.stream}`);
+    }
+    this.#chains.set(event.stream, { revision: event.revision, hash });
+  }
+
+  /** The checkpoint's revision of a stream: the events that follow must continue from it. */
+  #joinChain(stream: string, revision: number): void {
+    const retained = this.#chains.get(stream);
+    if (retained !== undefined && retained.revision !== revision) {
+      throw this.#wrong(`the checkpoint and the retained events of ${stream} do not meet`);
+    }
+    this.#chains.set(stream, { revision, hash: retained?.hash });
+  }
+
+  #expect(value: unknown, shape: Parameters<typeof misshapen>[1], where = ''): void {
+    const field = misshapen(value, shape);
+    if (field !== undefined) throw this.#wrong(`${where}the field ${field} is not valid`);
+  }
+
+  #wrong(reason: string): HistoryFileError {
+    return new HistoryFileError(this.#line, reason);
+  }
+}

@@ -1,0 +1,169 @@
+// The shapes of what a history file may hold. A file comes from another machine and may be damaged
+// or made to do harm: nothing of it reaches a fold or a sentence before its shape is checked here.
+import type { NodeEventType } from '../machines/node/events.ts';
+import type { SnapshotEventType } from '../machines/snapshot/events.ts';
+
+/** Answers whether a value is as wanted. */
+export type Check = (value: unknown) => boolean;
+/** Checks by field; a field that is absent is checked as undefined. */
+export type Shape = Readonly<Record<string, Check>>;
+
+type JsonObject = Readonly<Record<string, unknown>>;
+
+/** Whether `value` is a JSON object (no array, not null). */
+export function isJsonObject(value: unknown): value is JsonObject {
+  return typeof value === 'object' && value !== null && !Array.isArray(value);
+}
+
+/** The first field of `value` that is not of its shape; undefined if all are. */
+export function misshapen(value: unknown, shape: Shape): string | undefined {
+  if (!isJsonObject(value)) return '(not an object)';
+  return Object.keys(shape).find(
+    (field) => !(shape[field] as Check)(Object.hasOwn(value, field) ? value[field] : undefined),
+  );
+}
+
+export const isText: Check = (value) => typeof value === 'string';
+export const isBoolean: Check = (value) => typeof value === 'boolean';
+/** A whole number from 0 that JavaScript holds exactly. */
+export const isCount: Check = (value) => Number.isSafeInteger(value) && (value as number) >= 0;
+/** A position: a whole number from 1. */
+export const isPosition: Check = (value) => isCount(value) && value !== 0;
+// The farthest time that a Date can show.
+const timeUsMax = 8.64e15;
+/** Microseconds since the epoch. */
+export const isTimeUs: Check = (value) => isCount(value) && (value as number) <= timeUsMax;
+/** A hash in hexadecimal, or '' before the first of a chain. */
+export const isHash: Check = (value) =>
+  typeof value === 'string' && /^(?:[0-9a-f]{8,128})?$/.test(value);
+
+const orNull =
+  (check: Check): Check =>
+  (value) =>
+    value === null || check(value);
+const orAbsent =
+  (check: Check): Check =>
+  (value) =>
+    value === undefined || check(value);
+const oneOf =
+  (...values: readonly string[]): Check =>
+  (value) =>
+    typeof value === 'string' && values.includes(value);
+const listOf =
+  (check: Check): Check =>
+  (value) =>
+    Array.isArray(value) && value.every(check);
+const shaped =
+  (shape: Shape): Check =>
+  (value) =>
+    misshapen(value, shape) === undefined;
+
+const isLabels: Check = (value) => isJsonObject(value) && Object.values(value).every(isText);
+const isRole = oneOf('imageLayer', 'initLayer', 'containerLayer', 'view');
+const isBacking = oneOf('directory');
+const isFailure = shaped({ step: isText, code: isText, message: isText, path: orAbsent(isText) });
+const isRange = shaped({ fromSeq: isCount, toSeq: isCount });
+
+const parentage: Shape = { parent: isText, parentId: orNull(isPosition) };
+const outcome: Shape = { operationId: isPosition };
+const failedOutcome: Shape = { ...outcome, failure: isFailure };
+
+/** The data of each event type at its newest version. */
+export const eventDataShapes: Readonly<Record<SnapshotEventType | NodeEventType, Shape>> = {
+  SnapshotPrepared: {
+    snapshotId: isPosition,
+    role: isRole,
+    key: isText,
+    ...parentage,
+    labels: isLabels,
+    backing: isBacking,
+  },
+  SnapshotPrepareFailed: {
+    snapshotId: isPosition,
+    role: isRole,
+    key: isText,
+    parent: isText,
+    failure: isFailure,
+  },
+  SnapshotCommitStarted: { name: isText, labels: isLabels, ...parentage },
+  SnapshotCommitted: { ...outcome, sizeBytes: isCount, inodeCount: isCount },
+  SnapshotCommitFailed: failedOutcome,
+  SnapshotLabelsUpdated: { labels: isLabels },
+  SnapshotRemoveDeferred: {},
+  SnapshotRemoveStarted: {},
+  SnapshotRemoved: outcome,
+  SnapshotRemoveFailed: failedOutcome,
+  NodeStarted: { version: isText, bootId: isText, pid: isCount },
+  NodeStopped: { reason: isText },
+  IdsReserved: { upTo: isCount },
+  OrphansRemoved: { snapshotIds: listOf(isPosition) },
+  LogCompacted: { horizonSeq: isCount, removedEventCount: isCount },
+  LogRepaired: { savedThroughSeq: isCount, lost: listOf(isRange) },
+};
+
+/** The envelope of an event in a file. */
+export const eventShape: Shape = {
+  globalSeq: isPosition,
+  stream: (value) => typeof value === 'string' && /^(?:node|snapshot-[1-9]\d{0,14})$/.test(value),
+  revision: isPosition,
+  type: isText,
+  schemaVersion: isPosition,
+  timeUs: isTimeUs,
+  cause: shaped({
+    kind: oneOf('rpc', 'recovery', 'operator', 'timer', 'effect'),
+    method: orAbsent(isText),
+    requestId: orAbsent(isText),
+    namespace: orAbsent(isText),
+  }),
+  data: isJsonObject,
+  hash: isHash,
+  previousHash: isHash,
+};
+
+const isCommit = shaped({ name: isText, labels: isLabels, ...parentage });
+
+/** A snapshot's state in the checkpoint of a file. */
+export const snapshotStateShape: Shape = {
+  value: shaped({
+    lifecycle: oneOf(
+      'absent',
+      'active',
+      'viewing',
+      'committing',
+      'committed',
+      'removeDeferred',
+      'removing',
+      'removed',
+      'failed',
+    ),
+    backing: oneOf('unassigned', 'directory'),
+  }),
+  context: shaped({
+    snapshotId: isPosition,
+    role: isRole,
+    key: isText,
+    ...parentage,
+    labels: isLabels,
+    createdAtUs: isTimeUs,
+    updatedAtUs: isTimeUs,
+    sizeBytes: isCount,
+    inodeCount: isCount,
+    operation: orNull(
+      shaped({ operationId: isPosition, attemptCount: isCount, commit: orNull(isCommit) }),
+    ),
+    lastFailure: orNull(isFailure),
+  }),
+  revision: isCount,
+  lastSeq: isCount,
+};
+
+/** The node's state in the checkpoint of a file. */
+export const nodeStateShape: Shape = {
+  revision: isCount,
+  idsReservedUpTo: isCount,
+  bootId: isText,
+  version: isText,
+  startedAtUs: isTimeUs,
+  isRunning: isBoolean,
+  horizonSeq: isCount,
+};
