@@ -9,7 +9,7 @@ MACHINE := $(subst aarch64,arm64,$(subst x86_64,x64,$(shell uname -m)))
 NODE := node_modules/node-linux-$(MACHINE)/bin/node
 STEP := scripts/step.sh
 
-.PHONY: help build demo test test-long bench lint format clean debian npm proto bundle native
+.PHONY: help build demo test test-long bench lint format docs clean debian npm proto bundle native
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s  %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -36,6 +36,11 @@ lint: npm proto ## Check types, rules, layout and formatting
 
 format: npm ## Format every file
 	@$(STEP) format $(NODE) node_modules/prettier/bin/prettier.cjs --write --log-level warn .
+
+docs: bundle ## Generate the references in docs/ again
+	@$(STEP) 'docs: events' $(NODE) scripts/generate-event-docs.ts
+	@if [ -f scripts/generate-cli-docs.ts ]; then \
+	  $(STEP) 'docs: commands' $(NODE) scripts/generate-cli-docs.ts; fi
 
 clean: ## Delete what the build made (not the packages it fetched)
 	@rm -rf build dist

@@ -1,6 +1,6 @@
-// Bundles the varve command into dist/. Subcommands are chunks of their own, so that a quick command
-// does not load what only `varve serve` needs. Native add-ons stay in node_modules, where their
-// prebuilt binaries are found beside their own files.
+// Bundles the varve command into dist/. Subcommands are chunks of their own, so that a quick
+// command does not load what only `varve serve` needs. Native add-ons stay in node_modules, where
+// their prebuilt binaries are found beside their own files.
 import { rm } from 'node:fs/promises';
 import { fileURLToPath } from 'node:url';
 import { build, type Plugin } from 'esbuild';
@@ -10,7 +10,9 @@ const checkout = fileURLToPath(new URL('..', import.meta.url));
 /** Packages that look for files beside their own sources and so cannot be moved into a bundle. */
 const unbundledPackages = ['koffi', '@grpc/reflection', 'grpc-health-check'];
 
-/** Bundles classic-level's JavaScript but leaves the loading of its binary where the binary lies. */
+/**
+ * Bundles classic-level's JavaScript but leaves the loading of its binary where the binary lies.
+ */
 const levelBinary: Plugin = {
   name: 'level-binary',
   setup(context) {
