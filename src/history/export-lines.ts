@@ -8,9 +8,10 @@ export const lineBytesMax = 16 * 1024 * 1024;
 /** Thrown for a file that is no whole, valid history; the message says where and why. */
 export class HistoryFileError extends Error {
   override readonly name = 'HistoryFileError';
-  readonly line: number;
-  constructor(line: number, reason: string) {
-    super(`line ${line}: ${reason}`);
+  /** undefined: it is not about one line. */
+  readonly line: number | undefined;
+  constructor(line: number | undefined, reason: string) {
+    super(line === undefined ? reason : `line ${line}: ${reason}`);
     this.line = line;
   }
 }

@@ -3,9 +3,10 @@
 import type { Checkpoint } from '../machines/checkpoint.ts';
 import { checkpointVersion } from '../machines/checkpoint.ts';
 import { eventVersions, toDomainEvent } from '../machines/event-types.ts';
-import type { RecordedEvent, StoredEvent } from '../machines/kernel/envelope.ts';
+import type { StoredEvent } from '../machines/kernel/envelope.ts';
 import type { NodeState } from '../machines/node/state.ts';
 import type { SnapshotState } from '../machines/snapshot/state.ts';
+import { eventHash, firstPreviousHash } from './event-hash.ts';
 import { historyFormat, historyFormatVersion } from './export-file.ts';
 import type { HistoryHeader } from './export-file.ts';
 import { fileLines, HistoryFileError } from './export-lines.ts';
@@ -31,15 +32,11 @@ export type HistoryEntry =
   | { readonly kind: 'event'; readonly event: StoredEvent }
   | { readonly kind: 'trailer'; readonly stateSha256: string | null };
 
-/** Computes the hash that the log gives an event; the chain is checked with it when given. */
-export type EventHash = (event: RecordedEvent, previousHash: string) => string;
-
 /** Yields the entries of a file; throws HistoryFileError at the first that is not valid. */
 export async function* readHistory(
   chunks: AsyncIterable<Uint8Array> | Iterable<Uint8Array>,
-  hashOf?: EventHash,
 ): AsyncGenerator<HistoryEntry> {
-  const reader = new Reader(hashOf);
+  const reader = new Reader();
   for await (const line of fileLines(chunks)) {
     const entry = reader.next(line);
     if (entry !== undefined) yield entry;
@@ -54,7 +51,6 @@ interface Chain {
 }
 
 class Reader {
-  readonly #hashOf: EventHash | undefined;
   readonly #chains = new Map<string, Chain>();
   #header: HistoryHeader | undefined;
   #checkpoint: { readonly head: Omit<Checkpoint, 'snapshots'>; readonly count: number } | undefined;
@@ -65,10 +61,6 @@ class Reader {
   #eventCount = 0;
   #isEnded = false;
   #line = 0;
-
-  constructor(hashOf: EventHash | undefined) {
-    this.#hashOf = hashOf;
-  }
 
   next(line: FileLine): HistoryEntry | undefined {
     this.#line = line.number;
@@ -240,12 +232,12 @@ class Reader {
           `not ${expectedRevision}`,
       );
     }
-    const isLinked = chain?.hash === undefined || chain.hash === event.previousHash;
-    const { hash, previousHash, ...recorded } = event;
-    if (!isLinked || (this.#hashOf?.(recorded, previousHash) ?? hash) !== hash) {
+    const expectedHash = chain === undefined ? firstPreviousHash : chain.hash;
+    const isLinked = expectedHash === undefined || expectedHash === event.previousHash;
+    if (!isLinked || eventHash(event, event.previousHash) !== event.hash) {
       throw this.#wrong(`event ${event.globalSeq} breaks the hash chain of ${event.stream}`);
     }
-    this.#chains.set(event.stream, { revision: event.revision, hash });
+    this.#chains.set(event.stream, { revision: event.revision, hash: event.hash });
   }
 
   /** The checkpoint's revision of a stream: the events that follow must continue from it. */

@@ -1,7 +1,6 @@
 // Folds a history file: the state at a position, the events, the histories of names. The file is read
 // once, entry by entry; of its events only what was asked for is kept.
 import type { Checkpoint } from '../machines/checkpoint.ts';
-import { InvariantViolation } from '../machines/kernel/invariant.ts';
 import type { StoredEvent } from '../machines/kernel/envelope.ts';
 import { Projection } from '../machines/projection.ts';
 import { stateHash } from './export-file.ts';
@@ -95,7 +94,9 @@ class Folder {
         this.#begin(entry.header);
         return;
       case 'checkpoint':
-        this.#projection = Projection.fromCheckpoint(entry.checkpoint);
+        this.#projection = legally('the checkpoint', () =>
+          Projection.fromCheckpoint(entry.checkpoint),
+        );
         this.#keep();
         return;
       case 'retained':
@@ -136,13 +137,7 @@ class Folder {
 
   #apply(event: StoredEvent): void {
     this.#request.onEvent?.(event);
-    try {
-      this.#projection.apply(event);
-    } catch (error) {
-      // In a log this is a broken invariant; in a file from elsewhere it is a bad file.
-      if (!(error instanceof InvariantViolation)) throw error;
-      throw new HistoryFileError(0, `event ${event.globalSeq} is not legal: ${error.message}`);
-    }
+    legally(`event ${event.globalSeq}`, () => this.#projection.apply(event));
     this.#timeUs = event.timeUs;
     this.#eventCount += 1;
     this.#keep();
@@ -155,5 +150,15 @@ class Folder {
       checkpoint: this.#projection.toCheckpoint(),
       timeUs: this.#timeUs,
     });
+  }
+}
+
+// In a log an illegal step is a broken invariant; in a file from elsewhere it is a bad file.
+function legally<Value>(what: string, step: () => Value): Value {
+  try {
+    return step();
+  } catch (error) {
+    if (!(error instanceof Error)) throw error;
+    throw new HistoryFileError(undefined, `${what} is not legal: ${error.message}`);
   }
 }

@@ -33,9 +33,8 @@ export const isPosition: Check = (value) => isCount(value) && value !== 0;
 const timeUsMax = 8.64e15;
 /** Microseconds since the epoch. */
 export const isTimeUs: Check = (value) => isCount(value) && (value as number) <= timeUsMax;
-/** A hash in hexadecimal, or '' before the first of a chain. */
-export const isHash: Check = (value) =>
-  typeof value === 'string' && /^(?:[0-9a-f]{8,128})?$/.test(value);
+/** A hash in hexadecimal. */
+export const isHash: Check = (value) => typeof value === 'string' && /^[0-9a-f]{32}$/.test(value);
 
 const orNull =
   (check: Check): Check =>
