@@ -21,6 +21,8 @@ export interface NodeEventData {
   readonly LogRepaired: {
     readonly savedThroughSeq: number;
     readonly lost: readonly { readonly fromSeq: number; readonly toSeq: number }[];
+    /** Directories without a record up to this id are kept from now on; 0 if nothing was lost. */
+    readonly orphansKeptUpTo: number;
   };
 }
 

@@ -23,8 +23,9 @@ function change(state: NodeState, event: NodeEvent): Partial<NodeState> {
       return { idsReservedUpTo: Math.max(state.idsReservedUpTo, event.data.upTo) };
     case 'LogCompacted':
       return { horizonSeq: event.data.horizonSeq };
-    case 'OrphansRemoved':
     case 'LogRepaired':
+      return { orphansKeptUpTo: Math.max(state.orphansKeptUpTo, event.data.orphansKeptUpTo) };
+    case 'OrphansRemoved':
       return {};
   }
 }

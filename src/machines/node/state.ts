@@ -9,6 +9,8 @@ export interface NodeState {
   readonly startedAtUs: number;
   /** Whether the newest server has not yet recorded its end. */
   readonly isRunning: boolean;
+  /** Directories without a record up to this id are kept: history that could explain them is lost. */
+  readonly orphansKeptUpTo: number;
   /** Events at or below this position may have been compacted away. */
   readonly horizonSeq: number;
 }
@@ -16,6 +18,7 @@ export interface NodeState {
 export const initialNodeState: NodeState = {
   revision: 0,
   idsReservedUpTo: 0,
+  orphansKeptUpTo: 0,
   bootId: '',
   version: '',
   startedAtUs: 0,

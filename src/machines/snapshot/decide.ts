@@ -40,6 +40,25 @@ export interface CommitCommand {
 
 const quote = (name: string): string => JSON.stringify(name);
 
+const missing = (name: string, nextStep: string): Result<never> =>
+  rejected('not_found', `snapshot ${quote(name)} does not exist: ${nextStep}`);
+
+const nameTaken = (name: string): Result<never> =>
+  rejected(
+    'already_exists',
+    `snapshot ${quote(name)} already exists: remove it first, or choose another name`,
+  );
+
+const parentMissing = (parent: string): Result<never> =>
+  rejected(
+    'not_found',
+    `parent snapshot ${quote(parent)} does not exist: commit it first, or name another parent`,
+  );
+
+const parentNotCommitted = (name: string, parent: SnapshotState): string =>
+  `parent snapshot ${quote(name)} is not committed (it is ${String(kindOf(parent))}): ` +
+  'commit it first, or name another parent';
+
 /** Prepare and View: the event that records success, to be appended once the directory exists. */
 export function decidePrepare(
   command: PrepareCommand,
@@ -52,15 +71,12 @@ export function decidePrepare(
   if (!labels.ok) return labels;
   const parent = command.parent === '' ? undefined : facts.find(command.parent);
   if (command.parent !== '' && parent === undefined) {
-    return rejected('not_found', `parent snapshot ${quote(command.parent)} does not exist`);
+    return parentMissing(command.parent);
   }
   if (parent !== undefined && kindOf(parent) !== 'committed') {
-    return rejected(
-      'invalid_argument',
-      `parent snapshot ${quote(command.parent)} is not committed (it is ${String(kindOf(parent))})`,
-    );
+    return rejected('invalid_argument', parentNotCommitted(command.parent, parent));
   }
-  if (facts.isTaken(key)) return rejected('already_exists', `snapshot ${quote(key)} already exists`);
+  if (facts.isTaken(key)) return nameTaken(key);
   return accepted({
     type: 'SnapshotPrepared',
     data: {
@@ -92,18 +108,15 @@ function adoptParent(
     return rejected(
       'invalid_argument',
       `snapshot ${quote(key)} has parent ${quote(parent)}; Commit cannot change it to ` +
-        quote(command.parent),
+        `${quote(command.parent)}: commit it without a parent or with its own`,
     );
   }
   const adopted = facts.find(command.parent);
   if (adopted === undefined) {
-    return rejected('not_found', `parent snapshot ${quote(command.parent)} does not exist`);
+    return parentMissing(command.parent);
   }
   if (kindOf(adopted) !== 'committed') {
-    return rejected(
-      'failed_precondition',
-      `parent snapshot ${quote(command.parent)} is not committed (it is ${String(kindOf(adopted))})`,
-    );
+    return rejected('failed_precondition', parentNotCommitted(command.parent, adopted));
   }
   return accepted({ parent: command.parent, parentId: adopted.context.snapshotId });
 }
@@ -124,30 +137,25 @@ export function decideCommit(
   }
   const labels = storedLabels(command.labels);
   if (!labels.ok) return labels;
-  if (facts.isTaken(command.name)) {
-    return rejected('already_exists', `snapshot ${quote(command.name)} already exists`);
-  }
-  if (state === undefined) return rejected('not_found', `snapshot ${quote(key)} does not exist`);
-  if (state.context.parentId !== null && facts.find(state.context.parent) === undefined) {
-    return rejected(
-      'not_found',
-      `parent snapshot ${quote(state.context.parent)} of ${quote(key)} does not exist any more`,
-    );
-  }
-  const adopted = adoptParent(command, state, facts);
-  if (!adopted.ok) return adopted;
-  const event = {
-    type: 'SnapshotCommitStarted',
-    data: { name: command.name, labels: labels.value, ...adopted.value },
-  } as const;
-  if (!isLegal(state, candidate(state, event))) {
-    const kind = String(kindOf(state) ?? state.value.lifecycle);
+  if (facts.isTaken(command.name)) return nameTaken(command.name);
+  if (state === undefined) return missing(key, 'prepare it first');
+  const started = ({ parent, parentId }: AdoptedParent) =>
+    ({
+      type: 'SnapshotCommitStarted',
+      data: { name: command.name, labels: labels.value, parent, parentId },
+    }) as const;
+  // The state of the snapshot itself is judged before its parents, as containerd's own store does.
+  if (!isLegal(state, candidate(state, started(state.context)))) {
     return rejected(
       'failed_precondition',
-      `snapshot ${quote(key)} is ${kind}; only an active snapshot can be committed`,
+      `snapshot ${quote(key)} is ${state.value.lifecycle}: only an active snapshot can be committed`,
     );
   }
-  return accepted(event);
+  if (state.context.parentId !== null && facts.find(state.context.parent) === undefined) {
+    return parentMissing(state.context.parent);
+  }
+  const adopted = adoptParent(command, state, facts);
+  return adopted.ok ? accepted(started(adopted.value)) : adopted;
 }
 
 /** Remove: at once (`isDeferred` false) or, as far as the disk goes, at the next Cleanup. */
@@ -157,7 +165,7 @@ export function decideRemove(
   state: SnapshotState | undefined,
   facts: SnapshotFacts,
 ): Result<NewSnapshotEvent> {
-  if (state === undefined) return rejected('not_found', `snapshot ${quote(key)} does not exist`);
+  if (state === undefined) return missing(key, 'there is nothing to remove');
   const child = facts.childOf(state.context.snapshotId);
   if (child !== undefined) {
     return rejected(
@@ -173,7 +181,8 @@ export function decideRemove(
     ? accepted(event)
     : rejected(
         'failed_precondition',
-        `snapshot ${quote(key)} cannot be removed while it is ${state.value.lifecycle}`,
+        `snapshot ${quote(key)} cannot be removed while it is ${state.value.lifecycle}: ` +
+          'try again when that has ended',
       );
 }
 
@@ -182,7 +191,7 @@ export function decideUpdate(
   update: { readonly labels: Labels; readonly paths: readonly string[] },
   state: SnapshotState | undefined,
 ): Result<NewEvent<'SnapshotLabelsUpdated', SnapshotEventData['SnapshotLabelsUpdated']>> {
-  if (state === undefined) return rejected('not_found', `snapshot ${quote(name)} does not exist`);
+  if (state === undefined) return missing(name, 'list the snapshots to see which do');
   const labels = updatedLabels(state.context.labels, update.labels, update.paths);
   if (!labels.ok) return labels;
   const event = { type: 'SnapshotLabelsUpdated', data: { labels: labels.value } } as const;
@@ -190,7 +199,8 @@ export function decideUpdate(
     ? accepted(event)
     : rejected(
         'failed_precondition',
-        `labels of ${quote(name)} cannot be updated while it is ${state.value.lifecycle}`,
+        `labels of ${quote(name)} cannot be updated while it is ${state.value.lifecycle}: ` +
+          'try again when that has ended',
       );
 }
 

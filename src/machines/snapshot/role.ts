@@ -24,6 +24,10 @@ export interface RoleRequest {
 export function roleOf({ kind, key, labels, runtimeType }: RoleRequest): SnapshotRole {
   if (kind === 'view') return 'view';
   if (runtimeType === 'docker' && initKeyEnd.test(lastPart(key))) return 'initLayer';
-  if (Object.hasOwn(labels, snapshotRefLabel) || unpackKeyEnd.test(key)) return 'imageLayer';
+  const isUnpack =
+    Object.hasOwn(labels, snapshotRefLabel) ||
+    Object.hasOwn(labels, parentChainIdLabel) ||
+    unpackKeyEnd.test(key);
+  if (isUnpack) return 'imageLayer';
   return 'containerLayer';
 }

@@ -1,0 +1,86 @@
+// Start-up: newest checkpoint + tail → state, then the directories found → what must be done. Only
+// local files are read; nothing is carried out here but the deletion of directories that are provably
+// ours and unused.
+import { Projection } from '../machines/projection.ts';
+import { isInFlight } from '../machines/snapshot/evolve.ts';
+import { kindOf } from '../machines/snapshot/state.ts';
+import type { EventStore, Logger, SnapshotDirectories } from './ports.ts';
+
+/** Folds the stored history through `throughSeq` (default: all), from the newest fitting checkpoint. */
+export async function foldLog(store: EventStore, throughSeq = store.lastSeq): Promise<Projection> {
+  const checkpoint = await store.readCheckpoint(throughSeq);
+  const projection =
+    checkpoint === undefined ? Projection.empty() : Projection.fromCheckpoint(checkpoint);
+  const fromSeq = projection.globalSeq + 1;
+  if (fromSeq > throughSeq) return projection;
+  for await (const events of store.read({ fromSeq, toSeq: throughSeq })) {
+    for (const event of events) projection.apply(event);
+  }
+  return projection;
+}
+
+/** What the directories say beside the folded state. */
+export interface BootPlan {
+  /** Ids whose effect was in flight when the last server ended: to be completed. */
+  readonly inFlight: readonly number[];
+  /** Directories without a record, of ids that were handed out before a crash: to be deleted. */
+  readonly orphans: readonly number[];
+  /** Directories without a record that must be kept: history that could explain them was lost. */
+  readonly unexplained: readonly number[];
+  /** Snapshots whose directory is gone. */
+  readonly missing: readonly number[];
+  /** No id at or below this one may be handed out. */
+  readonly usedUpTo: number;
+}
+
+/** Pure: state × directories found → plan. */
+export function planBoot(projection: Projection, found: readonly number[]): BootPlan {
+  const { idsReservedUpTo, orphansKeptUpTo } = projection.node;
+  const states = [...projection.catalog.states.values()];
+  const known = new Set(states.map((state) => state.context.snapshotId));
+  const present = new Set(found);
+  const unknown = found.filter((id) => !known.has(id));
+  const isOurs = (id: number): boolean => id <= idsReservedUpTo && id > orphansKeptUpTo;
+  return {
+    inFlight: states.filter(isInFlight).map((state) => state.context.snapshotId),
+    orphans: unknown.filter(isOurs),
+    unexplained: unknown.filter((id) => !isOurs(id)),
+    missing: states
+      .filter((state) => kindOf(state) !== undefined && !present.has(state.context.snapshotId))
+      .map((state) => state.context.snapshotId),
+    usedUpTo: found.reduce((max, id) => Math.max(max, id), idsReservedUpTo),
+  };
+}
+
+/** Deletes orphaned directories; answers those that are gone. */
+export async function removeOrphans(
+  plan: BootPlan,
+  directories: SnapshotDirectories,
+  logger: Logger,
+): Promise<readonly number[]> {
+  const removed: number[] = [];
+  for (const snapshotId of plan.orphans) {
+    const result = await directories.remove(snapshotId);
+    if (result.ok) removed.push(snapshotId);
+    else logger.warn({ snapshotId, ...result.failure }, 'an orphaned directory remains');
+  }
+  return removed;
+}
+
+/** Says what boot found and does not touch. */
+export function reportBoot(plan: BootPlan, foreign: readonly string[], logger: Logger): void {
+  if (plan.unexplained.length > 0) {
+    logger.warn(
+      { snapshotIds: plan.unexplained },
+      'directories without a record are kept: the history that could explain them is lost; ' +
+        'look at them and delete them by hand',
+    );
+  }
+  if (plan.missing.length > 0) {
+    logger.error({ snapshotIds: plan.missing }, 'the directories of these snapshots are gone');
+  }
+  if (foreign.length > 0) logger.warn({ names: foreign }, 'foreign entries beside the snapshots');
+  if (plan.inFlight.length > 0) {
+    logger.info({ snapshotIds: plan.inFlight }, 'work in flight when the last server ended goes on');
+  }
+}

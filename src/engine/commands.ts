@@ -1,0 +1,257 @@
+// The commands of the Snapshots service. Each decides in one synchronous section, with no await
+// between reading facts and recording events; effects run outside it and hold no lock.
+import { accepted, rejected, type Rejection, type Result } from '../machines/kernel/rejection.ts';
+import { isInFlight } from '../machines/snapshot/evolve.ts';
+import {
+  decideCommit,
+  decidePrepare,
+  decideRemove,
+  decideUpdate,
+  type PrepareCommand,
+  type SnapshotFacts,
+} from '../machines/snapshot/decide.ts';
+import type { EffectFailure } from '../machines/kernel/envelope.ts';
+import type { Projection } from '../machines/projection.ts';
+import type { SnapshotState } from '../machines/snapshot/state.ts';
+import type {
+  Call,
+  CommitRequest,
+  Mount,
+  PrepareRequest,
+  SnapshotInfo,
+  UpdateRequest,
+} from './api.ts';
+import type { Dispatcher } from './dispatcher.ts';
+import type { SnapshotIds } from './ids.ts';
+import { waiterCountMax } from './limits.ts';
+import type { CrashPoint, Logger, SnapshotDirectories, SpaceGuard } from './ports.ts';
+import type { Queries } from './queries.ts';
+import type { Sequencer } from './sequencer.ts';
+
+export interface CommandsOptions {
+  readonly projection: Projection;
+  readonly sequencer: Sequencer;
+  readonly dispatcher: Dispatcher;
+  readonly queries: Queries;
+  readonly ids: SnapshotIds;
+  readonly directories: SnapshotDirectories;
+  readonly spaceGuard: SpaceGuard;
+  readonly crashPoint: CrashPoint;
+  readonly logger: Logger;
+  readonly runtimeType: 'containerd' | 'docker';
+  readonly asyncRemove: boolean;
+}
+
+export class Commands implements SnapshotFacts {
+  readonly #options: CommandsOptions;
+  // Keys of Prepares whose directory is being made: taken for everyone else, not yet recorded.
+  readonly #reservedKeys = new Set<string>();
+
+  constructor(options: CommandsOptions) {
+    this.#options = options;
+  }
+
+  isTaken(name: string): boolean {
+    return this.#reservedKeys.has(name) || this.#options.projection.catalog.isTaken(name);
+  }
+
+  find(name: string): SnapshotState | undefined {
+    return this.#options.projection.find(name);
+  }
+
+  childOf(snapshotId: number): SnapshotState | undefined {
+    return this.#options.projection.catalog.childOf(snapshotId);
+  }
+
+  /** Prepare and View: the directory first, then the one event that records it. */
+  async prepare(
+    kind: 'active' | 'view',
+    request: PrepareRequest,
+    call: Call,
+  ): Promise<Result<readonly Mount[]>> {
+    const { ids, directories, crashPoint, queries, sequencer } = this.#options;
+    const low = this.#refuseIfSpaceIsLow(kind === 'view' ? 'View' : 'Prepare');
+    if (low !== undefined) return low;
+    const snapshotId = await ids.take();
+    const { runtimeType } = this.#options;
+    const command: PrepareCommand = { kind, snapshotId, ...request, runtimeType };
+    const decided = decidePrepare(command, this);
+    if (!decided.ok) return this.#refuse(decided.rejection);
+
+    this.#reservedKeys.add(request.key);
+    crashPoint('effect:createDirectory:before');
+    const { parentId } = decided.value.data;
+    const made = await directories.create({ snapshotId, withWork: kind === 'active', parentId });
+    crashPoint('effect:createDirectory:after');
+
+    this.#reservedKeys.delete(request.key);
+    if (!made.ok) {
+      const { role, key, parent } = decided.value.data;
+      const data = { snapshotId, role, key, parent, failure: made.failure };
+      const seq = sequencer.recordSnapshot(
+        snapshotId,
+        [{ type: 'SnapshotPrepareFailed', data }],
+        call.cause,
+      );
+      await sequencer.durableAt(seq);
+      return rejectedBy(made.failure, `snapshot ${JSON.stringify(key)} could not be prepared`);
+    }
+    // The parent may have gone while the directory was made.
+    const again = decidePrepare(command, this);
+    if (!again.ok) {
+      void this.#dropDirectory(snapshotId);
+      return this.#refuse(again.rejection);
+    }
+    const seq = sequencer.recordSnapshot(snapshotId, [again.value], call.cause);
+    const state = this.#options.projection.snapshot(snapshotId);
+    const mounts = state === undefined ? [] : queries.mountsOfState(state);
+    await sequencer.durableAt(seq);
+    return accepted(mounts);
+  }
+
+  async commit(request: CommitRequest, call: Call): Promise<Result<void>> {
+    const { sequencer, dispatcher } = this.#options;
+    const low = this.#refuseIfSpaceIsLow('Commit');
+    if (low !== undefined) return low;
+    const inFlight = this.find(request.key);
+    const isRetry = inFlight?.context.operation?.commit?.name === request.name;
+    if (inFlight !== undefined && isRetry) return this.#committed(inFlight, dispatcher.settled);
+    const idle = await this.#idle(request.key);
+    if (!idle.ok) return idle;
+    const decided = decideCommit(request.key, request, idle.value, this);
+    if (!decided.ok) return this.#refuse(decided.rejection);
+    const state = idle.value;
+    if (state === undefined) return this.#refuse({ code: 'not_found', message: request.key });
+    sequencer.recordSnapshot(state.context.snapshotId, [decided.value], call.cause);
+    return this.#committed(state, dispatcher.settled);
+  }
+
+  async #committed(
+    state: SnapshotState,
+    settled: Dispatcher['settled'],
+  ): Promise<Result<void>> {
+    const { projection, dispatcher } = this.#options;
+    const { snapshotId, key } = state.context;
+    await settled.call(dispatcher, snapshotId);
+    const after = projection.snapshot(snapshotId);
+    const failure = after?.value.lifecycle === 'active' ? after.context.lastFailure : null;
+    return failure === null
+      ? accepted(undefined)
+      : rejectedBy(failure, `snapshot ${JSON.stringify(key)} could not be committed`);
+  }
+
+  async remove(key: string, call: Call): Promise<Result<void>> {
+    const { sequencer, asyncRemove } = this.#options;
+    const idle = await this.#idle(key);
+    if (!idle.ok) return idle;
+    const state = idle.value;
+    const decided = decideRemove(key, asyncRemove, state, this);
+    if (!decided.ok || state === undefined) {
+      return this.#refuse(decided.ok ? { code: 'not_found', message: key } : decided.rejection);
+    }
+    const seq = sequencer.recordSnapshot(state.context.snapshotId, [decided.value], call.cause);
+    await sequencer.durableAt(seq);
+    return accepted(undefined);
+  }
+
+  async update(request: UpdateRequest, call: Call): Promise<Result<SnapshotInfo>> {
+    const { sequencer, projection, queries } = this.#options;
+    const idle = await this.#idle(request.name);
+    if (!idle.ok) return idle;
+    const state = idle.value;
+    const decided = decideUpdate(request.name, request, state);
+    if (!decided.ok || state === undefined) {
+      return this.#refuse(
+        decided.ok ? { code: 'not_found', message: request.name } : decided.rejection,
+      );
+    }
+    const { snapshotId } = state.context;
+    const seq = sequencer.recordSnapshot(snapshotId, [decided.value], call.cause);
+    const next = projection.snapshot(snapshotId) ?? state;
+    await sequencer.durableAt(seq);
+    return accepted(queries.infoOf(next));
+  }
+
+  /** Frees what was removed; every deletion gets one attempt at least after this call began. */
+  async cleanup(call: Call): Promise<Result<void>> {
+    const { projection, sequencer, dispatcher } = this.#options;
+    const attempts: Promise<void>[] = [];
+    const ids: number[] = [];
+    let seq = 0;
+    for (const state of [...projection.catalog.states.values()]) {
+      const { snapshotId } = state.context;
+      const { lifecycle } = state.value;
+      if (lifecycle !== 'removeDeferred' && lifecycle !== 'removing') continue;
+      ids.push(snapshotId);
+      attempts.push(dispatcher.settled(snapshotId));
+      if (lifecycle === 'removing') dispatcher.hurry(snapshotId);
+      else {
+        const event = { type: 'SnapshotRemoveStarted', data: {} };
+        seq = sequencer.recordSnapshot(snapshotId, [event], call.cause);
+      }
+    }
+    await sequencer.durableAt(seq);
+    await Promise.all(attempts);
+    for (const snapshotId of ids) {
+      const failure = projection.snapshot(snapshotId)?.context.lastFailure;
+      if (failure != null) {
+        return rejectedBy(failure, `the directory of removed snapshot #${snapshotId} remains`);
+      }
+    }
+    return accepted(undefined);
+  }
+
+  /** The snapshot under a key once no effect of it is in flight. */
+  async #idle(key: string): Promise<Result<SnapshotState | undefined>> {
+    const { dispatcher } = this.#options;
+    for (;;) {
+      const state = this.find(key);
+      if (state === undefined || !isInFlight(state)) return accepted(state);
+      const { snapshotId } = state.context;
+      if (dispatcher.waiterCount(snapshotId) >= waiterCountMax) {
+        return rejected(
+          'resource_exhausted',
+          `${waiterCountMax} calls wait for snapshot ${JSON.stringify(key)} already; try again later`,
+        );
+      }
+      await dispatcher.settled(snapshotId);
+    }
+  }
+
+  /** A refusal tells of what others did, so it waits until that is durable. */
+  async #refuse(rejection: Rejection): Promise<Result<never>> {
+    const { sequencer } = this.#options;
+    await sequencer.durableAt(sequencer.appliedSeq);
+    return { ok: false, rejection };
+  }
+
+  #refuseIfSpaceIsLow(method: string): Result<never> | undefined {
+    return this.#options.spaceGuard.isLow
+      ? rejected(
+          'resource_exhausted',
+          `${method} is refused: the disk that holds the root is full. Remove images or free space; ` +
+            'varve accepts writes again by itself',
+        )
+      : undefined;
+  }
+
+  async #dropDirectory(snapshotId: number): Promise<void> {
+    const removed = await this.#options.directories.remove(snapshotId);
+    if (!removed.ok) {
+      this.#options.logger.warn(
+        { snapshotId, ...removed.failure },
+        'an unused directory remains; the next start deletes it',
+      );
+    }
+  }
+}
+
+const noSpaceCodes: ReadonlySet<string> = new Set(['ENOSPC', 'EDQUOT']);
+
+/** The answer to a caller whose effect failed: what, at which step, why. */
+function rejectedBy(failure: EffectFailure, what: string): Result<never> {
+  const where = failure.path === undefined ? '' : ` (${failure.path})`;
+  const message = `${what}: ${failure.step} failed with ${failure.code}: ${failure.message}${where}`;
+  if (noSpaceCodes.has(failure.code)) return rejected('resource_exhausted', message);
+  return rejected(failure.code === 'ETIMEDOUT' ? 'unavailable' : 'unknown', message);
+}

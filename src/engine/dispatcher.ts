@@ -1,0 +1,168 @@
+// Carries out what the world owes each snapshot: intents, derived from state, become effects once the
+// events that justify them are durable; their outcomes are recorded with the operation's id. The same
+// path serves a request, a retry and the recovery after a crash. At most one effect runs per snapshot.
+import type { Cause } from '../machines/kernel/envelope.ts';
+import type { Projection } from '../machines/projection.ts';
+import { decideOutcome, type Outcome } from '../machines/snapshot/decide.ts';
+import { intentsOf, type Intent } from '../machines/snapshot/intents.ts';
+import { deleteConcurrencyMax, retryDelayMaxMs, retryDelayMs, sealConcurrencyMax } from './limits.ts';
+import type { Clock, CrashPoint, Logger, SnapshotDirectories } from './ports.ts';
+import type { Sequencer } from './sequencer.ts';
+
+const cause: Cause = { kind: 'effect' };
+
+export interface DispatcherOptions {
+  readonly projection: Projection;
+  readonly directories: SnapshotDirectories;
+  readonly commitSync: 'syncfs' | 'none';
+  readonly clock: Clock;
+  readonly logger: Logger;
+  readonly crashPoint: CrashPoint;
+}
+
+interface Lane {
+  readonly concurrencyMax: number;
+  readonly queue: Intent[];
+  runningCount: number;
+}
+
+export class Dispatcher {
+  readonly #options: DispatcherOptions;
+  readonly #sequencer: Sequencer;
+  readonly #running = new Map<number, number>();
+  readonly #delayed = new Map<number, () => void>();
+  readonly #settled = new Map<number, (() => void)[]>();
+  readonly #lanes: Readonly<Record<Intent['kind'], Lane>> = {
+    sealLayer: { concurrencyMax: sealConcurrencyMax, queue: [], runningCount: 0 },
+    deleteDirectory: { concurrencyMax: deleteConcurrencyMax, queue: [], runningCount: 0 },
+  };
+  #isStopped = false;
+
+  constructor(sequencer: Sequencer, options: DispatcherOptions) {
+    this.#sequencer = sequencer;
+    this.#options = options;
+  }
+
+  /** Looks at a snapshot whose newest events are durable, and starts what it owes. */
+  consider(snapshotId: number): void {
+    const state = this.#options.projection.snapshot(snapshotId);
+    for (const intent of state === undefined ? [] : intentsOf(state)) this.#schedule(intent);
+  }
+
+  /** Retries at once what waits for its next attempt. */
+  hurry(snapshotId: number): void {
+    const cancel = this.#delayed.get(snapshotId);
+    if (cancel === undefined) return;
+    cancel();
+    this.#delayed.delete(snapshotId);
+    const state = this.#options.projection.snapshot(snapshotId);
+    for (const intent of state === undefined ? [] : intentsOf(state)) this.#enqueue(intent);
+  }
+
+  /** Resolves when the attempt in flight (or the next one) of this snapshot has a durable outcome. */
+  settled(snapshotId: number): Promise<void> {
+    return new Promise((resolve) => {
+      const waiters = this.#settled.get(snapshotId);
+      if (waiters === undefined) this.#settled.set(snapshotId, [resolve]);
+      else waiters.push(resolve);
+    });
+  }
+
+  /** How many callers wait for this snapshot. */
+  waiterCount(snapshotId: number): number {
+    return this.#settled.get(snapshotId)?.length ?? 0;
+  }
+
+  get runningCount(): number {
+    return this.#running.size;
+  }
+
+  /** Starts nothing more; what runs goes on, and what was not done is owed to the next start. */
+  stop(): void {
+    this.#isStopped = true;
+    for (const cancel of this.#delayed.values()) cancel();
+    this.#delayed.clear();
+    for (const lane of Object.values(this.#lanes)) lane.queue.length = 0;
+  }
+
+  #schedule(intent: Intent): void {
+    const { snapshotId, operationId, attemptCount } = intent;
+    if (this.#isStopped || this.#running.get(snapshotId) === operationId) return;
+    if (attemptCount <= 1) {
+      this.#enqueue(intent);
+      return;
+    }
+    if (this.#delayed.has(snapshotId)) return;
+    const delayMs = Math.min(retryDelayMs * 2 ** (attemptCount - 2), retryDelayMaxMs);
+    const cancel = this.#options.clock.after(delayMs, () => {
+      this.#delayed.delete(snapshotId);
+      this.#enqueue(intent);
+    });
+    this.#delayed.set(snapshotId, cancel);
+  }
+
+  #enqueue(intent: Intent): void {
+    if (this.#isStopped) return;
+    this.#running.set(intent.snapshotId, intent.operationId);
+    const lane = this.#lanes[intent.kind];
+    lane.queue.push(intent);
+    this.#pump(lane);
+  }
+
+  #pump(lane: Lane): void {
+    while (lane.runningCount < lane.concurrencyMax) {
+      const intent = lane.queue.shift();
+      if (intent === undefined) return;
+      lane.runningCount += 1;
+      void this.#run(intent).finally(() => {
+        lane.runningCount -= 1;
+        this.#pump(lane);
+      });
+    }
+  }
+
+  async #run(intent: Intent): Promise<void> {
+    const { crashPoint, projection, logger } = this.#options;
+    const { snapshotId, operationId, kind } = intent;
+    crashPoint(`effect:${kind}:before`);
+    const outcome = await this.#carryOut(intent);
+    crashPoint(`effect:${kind}:after`);
+    this.#running.delete(snapshotId);
+    if (this.#sequencer.hasFailed) return;
+    if (outcome.kind === 'failed') {
+      logger.warn({ snapshotId, ...outcome.failure }, `${kind} failed`);
+    }
+    const state = projection.snapshot(snapshotId);
+    const events = state === undefined ? [] : decideOutcome(state, operationId, outcome);
+    if (events.length === 0) return;
+    const seq = this.#sequencer.recordSnapshot(snapshotId, events, cause);
+    await this.#sequencer.durableAt(seq).catch(() => undefined);
+    this.#release(snapshotId);
+  }
+
+  #release(snapshotId: number): void {
+    const waiters = this.#settled.get(snapshotId) ?? [];
+    this.#settled.delete(snapshotId);
+    for (const resolve of waiters) resolve();
+  }
+
+  async #carryOut(intent: Intent): Promise<Outcome> {
+    const { directories, commitSync } = this.#options;
+    switch (intent.kind) {
+      case 'sealLayer': {
+        if (commitSync === 'syncfs') {
+          const synced = await directories.sync(intent.snapshotId);
+          if (!synced.ok) return { kind: 'failed', failure: synced.failure };
+        }
+        const usage = await directories.usage(intent.snapshotId);
+        return usage.ok
+          ? { kind: 'sealed', ...usage.value }
+          : { kind: 'failed', failure: usage.failure };
+      }
+      case 'deleteDirectory': {
+        const removed = await directories.remove(intent.snapshotId);
+        return removed.ok ? { kind: 'deleted' } : { kind: 'failed', failure: removed.failure };
+      }
+    }
+  }
+}

@@ -1,0 +1,41 @@
+// Hands out snapshot ids. An id is never handed out twice, not even across a crash: blocks are
+// reserved durably before their first id leaves, and a start begins above every block and directory.
+import type { Cause } from '../machines/kernel/envelope.ts';
+import { idBlockSize } from './limits.ts';
+import type { Sequencer } from './sequencer.ts';
+
+const cause: Cause = { kind: 'timer', method: 'IdsReserved' };
+
+export class SnapshotIds {
+  readonly #sequencer: Sequencer;
+  #next: number;
+  #reservedUpTo: number;
+  #reservation: Promise<void> | undefined;
+
+  /** `usedUpTo`: no id at or below it is free. */
+  constructor(sequencer: Sequencer, usedUpTo: number) {
+    this.#sequencer = sequencer;
+    this.#next = usedUpTo + 1;
+    this.#reservedUpTo = usedUpTo;
+  }
+
+  /** The next id. Waits only when a block is used up before the next one is durable. */
+  async take(): Promise<number> {
+    if (this.#reservedUpTo - this.#next < idBlockSize / 2) {
+      this.#reservation ??= this.#reserve();
+    }
+    while (this.#next > this.#reservedUpTo) await (this.#reservation ??= this.#reserve());
+    return this.#next++;
+  }
+
+  async #reserve(): Promise<void> {
+    const upTo = this.#reservedUpTo + idBlockSize;
+    const seq = this.#sequencer.recordNode([{ type: 'IdsReserved', data: { upTo } }], cause);
+    try {
+      await this.#sequencer.durableAt(seq);
+      this.#reservedUpTo = upTo;
+    } finally {
+      this.#reservation = undefined;
+    }
+  }
+}

@@ -1,0 +1,25 @@
+// Every bound of the engine, named, with its reason.
+
+/** Ids are reserved durably in blocks, so that a Prepare needs no event of its own for its id. */
+export const idBlockSize = 1_000;
+
+/** Events in one synced batch: bounds the memory of a flush and the time that a caller waits behind it. */
+export const batchEventCountMax = 2_000;
+
+/** Calls that may wait for one snapshot's effect in flight; more are refused. */
+export const waiterCountMax = 64;
+
+/** Commits whose usage is measured at a time. */
+export const sealConcurrencyMax = 8;
+
+/** Directories deleted at a time: half of the helper processes, so that commits are not delayed. */
+export const deleteConcurrencyMax = 2;
+
+/** Delay before the second attempt of a failed deletion; it doubles up to the limit below. */
+export const retryDelayMs = 200;
+
+/** A deletion that keeps failing is tried again this often. */
+export const retryDelayMaxMs = 300_000;
+
+/** How often retention is looked at. */
+export const compactionIntervalMs = 600_000;

@@ -1,0 +1,112 @@
+// Reads, answered from memory. Each waits until what it saw is durable, so that nobody is told of a
+// state that a power cut can take back.
+import { accepted, rejected, type Result } from '../machines/kernel/rejection.ts';
+import { parseFilters } from '../machines/catalog/filter.ts';
+import { mountsOf } from '../machines/snapshot/mounts.ts';
+import { kindOf, type SnapshotState } from '../machines/snapshot/state.ts';
+import type { Projection } from '../machines/projection.ts';
+import type { Mount, SnapshotInfo } from './api.ts';
+import type { EffectFailure } from '../machines/kernel/envelope.ts';
+import type { DiskUsage, SnapshotDirectories } from './ports.ts';
+import type { Sequencer } from './sequencer.ts';
+
+/** Compiles an RE2 expression to an unanchored match; undefined for an invalid one. */
+export type CompileExpression = (source: string) => ((text: string) => boolean) | undefined;
+
+export interface QueriesOptions {
+  readonly projection: Projection;
+  readonly sequencer: Sequencer;
+  readonly directories: SnapshotDirectories;
+  readonly compileExpression: CompileExpression;
+  readonly indexOff: boolean;
+}
+
+export class Queries {
+  readonly #options: QueriesOptions;
+  readonly #infos = new WeakMap<SnapshotState, SnapshotInfo>();
+  readonly #mounts = new WeakMap<SnapshotState, readonly Mount[]>();
+
+  constructor(options: QueriesOptions) {
+    this.#options = options;
+  }
+
+  /** containerd's Info of a visible snapshot; the same object for the same state. */
+  infoOf(state: SnapshotState): SnapshotInfo {
+    const known = this.#infos.get(state);
+    if (known !== undefined) return known;
+    const { key, parent, createdAtUs, updatedAtUs, labels } = state.context;
+    const kind = kindOf(state) ?? 'committed';
+    const info = { name: key, parent, kind, createdAtUs, updatedAtUs, labels };
+    this.#infos.set(state, info);
+    return info;
+  }
+
+  mountsOfState(state: SnapshotState): readonly Mount[] {
+    const known = this.#mounts.get(state);
+    if (known !== undefined) return known;
+    const { projection, directories, indexOff } = this.#options;
+    const mounts = mountsOf({
+      ...state.context,
+      ancestorIds: projection.catalog.ancestorIdsOf(state),
+      directory: directories.path,
+      indexOff,
+    });
+    this.#mounts.set(state, mounts);
+    return mounts;
+  }
+
+  async stat(key: string): Promise<Result<SnapshotInfo>> {
+    const found = await this.#find(key);
+    return found.ok ? accepted(this.infoOf(found.value)) : found;
+  }
+
+  async mounts(key: string): Promise<Result<readonly Mount[]>> {
+    const found = await this.#find(key);
+    if (!found.ok) return found;
+    if (kindOf(found.value) === 'committed') {
+      return rejected(
+        'failed_precondition',
+        `snapshot ${JSON.stringify(key)} is committed and has no mounts: make a view of it`,
+      );
+    }
+    return accepted(this.mountsOfState(found.value));
+  }
+
+  async usage(key: string): Promise<Result<DiskUsage>> {
+    const found = await this.#find(key);
+    if (!found.ok) return found;
+    const { snapshotId, sizeBytes, inodeCount } = found.value.context;
+    const kind = kindOf(found.value);
+    if (kind === 'view') return accepted({ sizeBytes: 0, inodeCount: 0 });
+    if (kind === 'committed') return accepted({ sizeBytes, inodeCount });
+    const measured = await this.#options.directories.usage(snapshotId);
+    return measured.ok ? accepted(measured.value) : usageFailed(key, measured.failure);
+  }
+
+  async list(filters: readonly string[]): Promise<Result<readonly SnapshotInfo[]>> {
+    const { projection, sequencer, compileExpression } = this.#options;
+    const filter = parseFilters(filters, compileExpression);
+    if (!filter.ok) return filter;
+    const infos = projection.catalog.visible().map((state) => this.infoOf(state));
+    const matching = infos.filter(filter.value);
+    await sequencer.durableAt(sequencer.appliedSeq);
+    return accepted(matching);
+  }
+
+  async #find(key: string): Promise<Result<SnapshotState>> {
+    const { projection, sequencer } = this.#options;
+    const state = projection.find(key);
+    await sequencer.durableAt(state?.lastSeq ?? sequencer.appliedSeq);
+    return state === undefined
+      ? rejected('not_found', `snapshot ${JSON.stringify(key)} does not exist`)
+      : accepted(state);
+  }
+}
+
+function usageFailed(key: string, failure: EffectFailure): Result<never> {
+  return rejected(
+    failure.code === 'ETIMEDOUT' ? 'unavailable' : 'unknown',
+    `usage of snapshot ${JSON.stringify(key)} could not be measured: ${failure.step} failed with ` +
+      `${failure.code}: ${failure.message}`,
+  );
+}

@@ -1,0 +1,127 @@
+// Checkpoints and compaction: when the folded state is stored, and how far history is dropped.
+import { accepted, type Result } from '../machines/kernel/rejection.ts';
+import type { Cause } from '../machines/kernel/envelope.ts';
+import { isInFlight } from '../machines/snapshot/evolve.ts';
+import { snapshotStream } from '../machines/snapshot/events.ts';
+import { nodeStream } from '../machines/node/events.ts';
+import type { Projection } from '../machines/projection.ts';
+import type { CompactionResult } from './api.ts';
+import { foldLog } from './boot.ts';
+import { compactionIntervalMs } from './limits.ts';
+import type { Clock, EventStore, Logger } from './ports.ts';
+import type { Sequencer } from './sequencer.ts';
+
+export interface RetentionOptions {
+  readonly store: EventStore;
+  readonly projection: Projection;
+  readonly sequencer: Sequencer;
+  readonly clock: Clock;
+  readonly logger: Logger;
+  readonly checkpointEveryEventCount: number;
+  readonly maxAgeMs: number;
+  readonly maxEventCount: number;
+}
+
+export class Retention {
+  readonly #options: RetentionOptions;
+  #checkpointedSeq: number;
+  #storing: Promise<number> | undefined;
+  #compacting: Promise<unknown> | undefined;
+  #cancelTimer: () => void = () => undefined;
+
+  constructor(options: RetentionOptions, checkpointedSeq: number) {
+    this.#options = options;
+    this.#checkpointedSeq = checkpointedSeq;
+  }
+
+  start(): void {
+    this.#cancelTimer = this.#options.clock.after(compactionIntervalMs, () => {
+      void this.#compactByPolicy().finally(() => {
+        this.start();
+      });
+    });
+  }
+
+  /** Ends the timer and waits for what runs. */
+  async stop(): Promise<void> {
+    this.#cancelTimer();
+    await this.#compacting;
+    await this.#storing;
+  }
+
+  /** Called as events become durable: stores a checkpoint when enough have gathered. */
+  notice(durableSeq: number): void {
+    if (durableSeq - this.#checkpointedSeq < this.#options.checkpointEveryEventCount) return;
+    if (this.#storing !== undefined) return;
+    this.storeCheckpoint().catch((error: unknown) => {
+      this.#options.logger.warn({ error: String(error) }, 'a checkpoint could not be stored');
+    });
+  }
+
+  /** Stores the state as of now; answers its position. */
+  async storeCheckpoint(): Promise<number> {
+    while (this.#storing !== undefined) await this.#storing.catch(() => undefined);
+    this.#storing = this.#store();
+    try {
+      return await this.#storing;
+    } finally {
+      this.#storing = undefined;
+    }
+  }
+
+  async #store(): Promise<number> {
+    const { store, projection, sequencer } = this.#options;
+    const checkpoint = projection.toCheckpoint();
+    await sequencer.durableAt(checkpoint.globalSeq);
+    if (checkpoint.globalSeq > this.#checkpointedSeq) await store.writeCheckpoint(checkpoint);
+    this.#checkpointedSeq = checkpoint.globalSeq;
+    return checkpoint.globalSeq;
+  }
+
+  /** Drops history through `throughSeq`, but never past work that is not yet resolved. */
+  async compact(throughSeq: number, cause: Cause): Promise<Result<CompactionResult>> {
+    while (this.#compacting !== undefined) await this.#compacting;
+    const running = this.#compact(throughSeq, cause);
+    this.#compacting = running.catch(() => undefined);
+    try {
+      return await running;
+    } finally {
+      this.#compacting = undefined;
+    }
+  }
+
+  async #compact(throughSeq: number, cause: Cause): Promise<Result<CompactionResult>> {
+    const { store, projection, sequencer } = this.#options;
+    let horizonSeq = Math.min(throughSeq, sequencer.durableSeq);
+    for (const state of projection.catalog.states.values()) {
+      if (isInFlight(state)) horizonSeq = Math.min(horizonSeq, state.lastSeq - 1);
+    }
+    if (horizonSeq < store.firstSeq) return accepted({ horizonSeq, removedEventCount: 0 });
+    const atHorizon = await foldLog(store, horizonSeq);
+    const live = new Set([nodeStream]);
+    for (const snapshotId of projection.catalog.states.keys()) live.add(snapshotStream(snapshotId));
+    const removedEventCount = await store.compact(atHorizon.toCheckpoint(), live);
+    const data = { horizonSeq, removedEventCount };
+    await sequencer.durableAt(sequencer.recordNode([{ type: 'LogCompacted', data }], cause));
+    return accepted(data);
+  }
+
+  async #compactByPolicy(): Promise<void> {
+    const { store, clock, logger, maxAgeMs, maxEventCount } = this.#options;
+    try {
+      let throughSeq = store.lastSeq - maxEventCount;
+      const oldestUs = clock.nowUs() - maxAgeMs * 1_000;
+      scan: for await (const events of store.read({ fromSeq: store.firstSeq })) {
+        for (const event of events) {
+          if (event.timeUs >= oldestUs) break scan;
+          throughSeq = Math.max(throughSeq, event.globalSeq);
+        }
+      }
+      if (throughSeq < store.firstSeq) return;
+      const result = await this.compact(throughSeq, { kind: 'timer', method: 'Compact' });
+      if (result.ok) logger.info(result.value, 'old history was dropped');
+    } catch (error) {
+      logger.warn({ error: String(error) }, 'old history could not be dropped');
+    }
+  }
+}

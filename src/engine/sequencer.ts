@@ -1,0 +1,156 @@
+// The one synchronous section and the group commit. `record` numbers events and folds them into memory
+// at once; the flush loop makes whatever has gathered durable in one synced batch. Memory may run ahead
+// of the disk, the outside world may not: nothing leaves before `durableAt` its position.
+// A failed append is final: what reached the disk is in doubt, so nothing is accepted any more.
+import { BehaviorSubject, type Observable } from 'rxjs';
+import { invariant } from '../machines/kernel/invariant.ts';
+import { eventVersions } from '../machines/event-types.ts';
+import { nodeStream } from '../machines/node/events.ts';
+import { snapshotStream } from '../machines/snapshot/events.ts';
+import type { Cause, NewEvent, RecordedEvent } from '../machines/kernel/envelope.ts';
+import type { Projection } from '../machines/projection.ts';
+import { batchEventCountMax } from './limits.ts';
+import { LogFailure, type Clock, type CrashPoint, type EventStore } from './ports.ts';
+
+interface Waiter {
+  readonly seq: number;
+  readonly resolve: () => void;
+  readonly reject: (error: Error) => void;
+}
+
+export interface SequencerOptions {
+  readonly store: EventStore;
+  readonly projection: Projection;
+  readonly clock: Clock;
+  readonly crashPoint: CrashPoint;
+  /** Called once with the events of each batch, after it is durable. */
+  readonly onDurable: (events: readonly RecordedEvent[]) => void;
+  /** Called once when the log fails; the process must end. */
+  readonly onFailure: (failure: LogFailure) => void;
+}
+
+export class Sequencer {
+  readonly #options: SequencerOptions;
+  readonly #durable: BehaviorSubject<number>;
+  #pending: RecordedEvent[] = [];
+  #waiters: Waiter[] = [];
+  #isFlushing = false;
+  #failure: LogFailure | undefined;
+
+  constructor(options: SequencerOptions) {
+    this.#options = options;
+    this.#durable = new BehaviorSubject(options.store.lastSeq);
+    invariant(
+      options.projection.globalSeq === options.store.lastSeq,
+      'the folded state must be at the end of the log',
+    );
+  }
+
+  /** The last position that is durable, and every later one. */
+  get durable(): Observable<number> {
+    return this.#durable;
+  }
+
+  get durableSeq(): number {
+    return this.#durable.value;
+  }
+
+  get appliedSeq(): number {
+    return this.#options.projection.globalSeq;
+  }
+
+  get hasFailed(): boolean {
+    return this.#failure !== undefined;
+  }
+
+  /** Numbers and folds events of one snapshot; answers the position of the last. Synchronous. */
+  recordSnapshot(snapshotId: number, events: readonly NewEvent[], cause: Cause): number {
+    const revision = this.#options.projection.snapshot(snapshotId)?.revision ?? 0;
+    return this.#record(snapshotStream(snapshotId), revision, events, cause);
+  }
+
+  /** Numbers and folds events of the node; answers the position of the last. Synchronous. */
+  recordNode(events: readonly NewEvent[], cause: Cause): number {
+    return this.#record(nodeStream, this.#options.projection.node.revision, events, cause);
+  }
+
+  #record(stream: string, revision: number, events: readonly NewEvent[], cause: Cause): number {
+    if (this.#failure !== undefined) throw this.#failure;
+    const { projection, clock } = this.#options;
+    let next = revision;
+    for (const { type, data } of events) {
+      const schemaVersion = eventVersions[type];
+      invariant(schemaVersion !== undefined, `event type ${type} is not declared`);
+      next += 1;
+      const recorded: RecordedEvent = {
+        globalSeq: projection.globalSeq + 1,
+        stream,
+        revision: next,
+        type,
+        schemaVersion,
+        timeUs: clock.nowUs(),
+        cause,
+        data,
+      };
+      projection.apply(recorded);
+      this.#pending.push(recorded);
+    }
+    this.#scheduleFlush();
+    return projection.globalSeq;
+  }
+
+  /** Resolves once everything up to `seq` is durable; rejects with LogFailure if it never will be. */
+  durableAt(seq: number): Promise<void> {
+    if (seq <= this.#durable.value) return Promise.resolve();
+    if (this.#failure !== undefined) return Promise.reject(this.#failure);
+    return new Promise((resolve, reject) => {
+      this.#waiters.push({ seq, resolve, reject });
+    });
+  }
+
+  // From setImmediate, so that the first batch is not a batch of one when many callers arrive at once.
+  #scheduleFlush(): void {
+    if (this.#isFlushing) return;
+    this.#isFlushing = true;
+    setImmediate(() => void this.#flush());
+  }
+
+  async #flush(): Promise<void> {
+    const { store, onDurable } = this.#options;
+    while (this.#pending.length > 0) {
+      const batch = this.#pending.slice(0, batchEventCountMax);
+      this.#pending = this.#pending.slice(batch.length);
+      try {
+        await store.append(batch);
+      } catch (error) {
+        this.#fail(error);
+        return;
+      }
+      this.#advance(batch);
+      onDurable(batch);
+    }
+    this.#isFlushing = false;
+  }
+
+  #advance(batch: readonly RecordedEvent[]): void {
+    const last = batch.at(-1);
+    invariant(last !== undefined, 'a batch holds events');
+    const waiting: Waiter[] = [];
+    for (const waiter of this.#waiters) {
+      if (waiter.seq <= last.globalSeq) waiter.resolve();
+      else waiting.push(waiter);
+    }
+    this.#waiters = waiting;
+    this.#durable.next(last.globalSeq);
+  }
+
+  #fail(error: unknown): void {
+    this.#failure =
+      error instanceof LogFailure
+        ? error
+        : new LogFailure(`the log could not be written: ${String(error)}`, { cause: error });
+    for (const waiter of this.#waiters) waiter.reject(this.#failure);
+    this.#waiters = [];
+    this.#options.onFailure(this.#failure);
+  }
+}

@@ -1,0 +1,231 @@
+// Brings the engine up on an open log and puts its parts together behind the Engine interface.
+import { map, type Observable } from 'rxjs';
+import type { Cause } from '../machines/kernel/envelope.ts';
+import { accepted, rejected, type Result } from '../machines/kernel/rejection.ts';
+import type { Checkpoint } from '../machines/checkpoint.ts';
+import type {
+  Call,
+  CommitRequest,
+  CompactionResult,
+  Engine,
+  Mount,
+  PrepareRequest,
+  SnapshotInfo,
+  UpdateRequest,
+} from './api.ts';
+import { foldLog, planBoot, removeOrphans, reportBoot, type BootPlan } from './boot.ts';
+import { Commands } from './commands.ts';
+import { withDeadline } from './deadline.ts';
+import { Dispatcher } from './dispatcher.ts';
+import { SnapshotIds } from './ids.ts';
+import type {
+  Clock,
+  CrashPoint,
+  DiskUsage,
+  EventStore,
+  LogFailure,
+  Logger,
+  SnapshotDirectories,
+  SpaceGuard,
+} from './ports.ts';
+import type { Projection } from '../machines/projection.ts';
+import { Queries, type CompileExpression } from './queries.ts';
+import { Retention } from './retention.ts';
+import { Sequencer } from './sequencer.ts';
+
+export interface EngineOptions {
+  readonly store: EventStore;
+  readonly directories: SnapshotDirectories;
+  readonly spaceGuard: SpaceGuard;
+  readonly clock: Clock;
+  readonly logger: Logger;
+  readonly crashPoint: CrashPoint;
+  readonly compileExpression: CompileExpression;
+  /** Whether overlay mounts need `index=off`. */
+  readonly indexOff: boolean;
+  readonly configuration: {
+    readonly runtimeType: 'containerd' | 'docker';
+    readonly asyncRemove: boolean;
+    readonly commitSync: 'syncfs' | 'none';
+    readonly checkpointEveryEventCount: number;
+    readonly retention: { readonly maxAgeMs: number; readonly maxEventCount: number };
+  };
+  readonly version: string;
+  readonly bootId: string;
+  readonly pid: number;
+  /** Called once when the log fails; the process must end with an error. */
+  readonly onFailure: (failure: LogFailure) => void;
+}
+
+const recovery: Cause = { kind: 'recovery' };
+
+/** Folds the log, records the start, resumes work in flight; resolves when calls can be served. */
+export async function startEngine(options: EngineOptions): Promise<Engine> {
+  const { store, directories, logger } = options;
+  const projection = await foldLog(store);
+  const found = await directories.list();
+  const plan = planBoot(projection, found.snapshotIds);
+  reportBoot(plan, found.foreign, logger);
+  const engine = new RunningEngine(options, projection, plan);
+  await engine.begin();
+  return engine;
+}
+
+class RunningEngine implements Engine {
+  readonly store: EventStore;
+  readonly #options: EngineOptions;
+  readonly #projection: Projection;
+  readonly #plan: BootPlan;
+  readonly #sequencer: Sequencer;
+  readonly #dispatcher: Dispatcher;
+  readonly #queries: Queries;
+  readonly #commands: Commands;
+  readonly #retention: Retention;
+  readonly #callsInFlight = new Set<Promise<unknown>>();
+  #isStopping = false;
+
+  constructor(options: EngineOptions, projection: Projection, plan: BootPlan) {
+    const { configuration, store } = options;
+    this.#options = options;
+    this.#projection = projection;
+    this.#plan = plan;
+    this.store = store;
+    const sequencer = new Sequencer({
+      ...options,
+      projection,
+      onDurable: (events) => {
+        for (const { stream } of events) {
+          if (stream.startsWith('snapshot-')) this.#dispatcher.consider(Number(stream.slice(9)));
+        }
+        this.#retention.notice(sequencer.durableSeq);
+      },
+    });
+    this.#sequencer = sequencer;
+    const { commitSync } = configuration;
+    this.#dispatcher = new Dispatcher(sequencer, { ...options, projection, commitSync });
+    this.#queries = new Queries({ ...options, projection, sequencer });
+    this.#retention = new Retention(
+      { ...options, ...configuration, ...configuration.retention, projection, sequencer },
+      projection.globalSeq,
+    );
+    this.#commands = new Commands({
+      ...options,
+      ...configuration,
+      projection,
+      sequencer,
+      dispatcher: this.#dispatcher,
+      queries: this.#queries,
+      ids: new SnapshotIds(sequencer, plan.usedUpTo),
+    });
+  }
+
+  async begin(): Promise<void> {
+    const { version, bootId, pid, directories, logger, spaceGuard } = this.#options;
+    // With the disk full the start itself is not recorded; what frees space must still work.
+    if (!spaceGuard.isLow) {
+      const data = { version, bootId, pid };
+      const seq = this.#sequencer.recordNode([{ type: 'NodeStarted', data }], recovery);
+      await this.#sequencer.durableAt(seq);
+    }
+    for (const snapshotId of this.#plan.inFlight) this.#dispatcher.consider(snapshotId);
+    this.#retention.start();
+    void this.#removeOrphans(directories, logger);
+  }
+
+  async #removeOrphans(directories: SnapshotDirectories, logger: Logger): Promise<void> {
+    const snapshotIds = await removeOrphans(this.#plan, directories, logger);
+    if (snapshotIds.length === 0 || this.#isStopping || this.#sequencer.hasFailed) return;
+    this.#sequencer.recordNode([{ type: 'OrphansRemoved', data: { snapshotIds } }], recovery);
+  }
+
+  get durable(): Observable<number> {
+    return this.#sequencer.durable.pipe(map((seq) => seq));
+  }
+
+  prepare(request: PrepareRequest, call: Call): Promise<Result<readonly Mount[]>> {
+    return this.#serve('Prepare', call, () => this.#commands.prepare('active', request, call));
+  }
+
+  view(request: PrepareRequest, call: Call): Promise<Result<readonly Mount[]>> {
+    return this.#serve('View', call, () => this.#commands.prepare('view', request, call));
+  }
+
+  commit(request: CommitRequest, call: Call): Promise<Result<void>> {
+    return this.#serve('Commit', call, () => this.#commands.commit(request, call));
+  }
+
+  remove(key: string, call: Call): Promise<Result<void>> {
+    return this.#serve('Remove', call, () => this.#commands.remove(key, call));
+  }
+
+  update(request: UpdateRequest, call: Call): Promise<Result<SnapshotInfo>> {
+    return this.#serve('Update', call, () => this.#commands.update(request, call));
+  }
+
+  cleanup(call: Call): Promise<Result<void>> {
+    return this.#serve('Cleanup', call, () => this.#commands.cleanup(call));
+  }
+
+  mounts(key: string, call: Call): Promise<Result<readonly Mount[]>> {
+    return this.#serve('Mounts', call, () => this.#queries.mounts(key));
+  }
+
+  stat(key: string, call: Call): Promise<Result<SnapshotInfo>> {
+    return this.#serve('Stat', call, () => this.#queries.stat(key));
+  }
+
+  list(filters: readonly string[], call: Call): Promise<Result<readonly SnapshotInfo[]>> {
+    return this.#serve('List', call, () => this.#queries.list(filters));
+  }
+
+  usage(key: string, call: Call): Promise<Result<DiskUsage>> {
+    return this.#serve('Usage', call, () => this.#queries.usage(key));
+  }
+
+  #serve<Value>(
+    method: string,
+    { deadlineMs }: Call,
+    work: () => Promise<Result<Value>>,
+  ): Promise<Result<Value>> {
+    if (this.#isStopping) {
+      return Promise.resolve(rejected('unavailable', 'varve serve is stopping; try again later'));
+    }
+    const running = work();
+    this.#callsInFlight.add(running);
+    running.finally(() => this.#callsInFlight.delete(running)).catch(() => undefined);
+    return withDeadline(running, { method, deadlineMs, clock: this.#options.clock });
+  }
+
+  checkpoint(): Checkpoint {
+    return this.#projection.toCheckpoint();
+  }
+
+  storeCheckpoint(): Promise<number> {
+    return this.#retention.storeCheckpoint();
+  }
+
+  compact(throughSeq: number, cause: Cause): Promise<Result<CompactionResult>> {
+    return this.#retention.compact(throughSeq, cause);
+  }
+
+  async stop(reason: string, deadlineMs: number): Promise<void> {
+    if (this.#isStopping) return;
+    this.#isStopping = true;
+    const { clock, logger, store, spaceGuard } = this.#options;
+    const ended = Promise.allSettled([...this.#callsInFlight]).then(() => accepted(undefined));
+    await withDeadline(ended, { method: 'stop', deadlineMs, clock });
+    this.#dispatcher.stop();
+    if (!this.#sequencer.hasFailed) {
+      if (!spaceGuard.isLow) {
+        this.#sequencer.recordNode([{ type: 'NodeStopped', data: { reason } }], {
+          kind: 'operator',
+        });
+      }
+      await this.#sequencer.durableAt(this.#sequencer.appliedSeq);
+      if (!spaceGuard.isLow) await this.#retention.storeCheckpoint();
+    }
+    await this.#retention.stop();
+    await store.close();
+    logger.info({ reason, unfinishedCount: this.#dispatcher.runningCount }, 'stopped');
+  }
+}
