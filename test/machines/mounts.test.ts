@@ -1,0 +1,81 @@
+// The mount table for directory-backed snapshots: type, source, options and their order.
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { mountsOf, type MountRequest } from '../../src/machines/snapshot/mounts.ts';
+import { parentChainIdLabel } from '../../src/machines/snapshot/role.ts';
+
+const base: MountRequest = {
+  snapshotId: 9,
+  role: 'containerLayer',
+  labels: {},
+  ancestorIds: [],
+  directory: '/var/lib/varve/snapshots',
+  indexOff: true,
+};
+const mounts = (changes: Partial<MountRequest>) => mountsOf({ ...base, ...changes });
+const fs = (id: number): string => `/var/lib/varve/snapshots/${id}/fs`;
+const overlay = (...options: readonly string[]) => [{ type: 'overlay', source: 'overlay', options }];
+const bind = (source: string, access: 'ro' | 'rw') => [
+  { type: 'bind', source, options: [access, 'rbind'] },
+];
+const writable = ['imageLayer', 'initLayer', 'containerLayer'] as const;
+const upper = ['workdir=/var/lib/varve/snapshots/9/work', `upperdir=${fs(9)}`];
+
+test('no parent, active: a writable bind of its own directory', () => {
+  for (const role of writable) assert.deepEqual(mounts({ role }), bind(fs(9), 'rw'));
+});
+
+test('no parent, view: a read-only bind of its own directory', () => {
+  assert.deepEqual(mounts({ role: 'view' }), bind(fs(9), 'ro'));
+});
+
+test('one parent, view: a read-only bind of the parent’s directory', () => {
+  assert.deepEqual(mounts({ role: 'view', ancestorIds: [7] }), bind(fs(7), 'ro'));
+});
+
+test('one parent or more, active: overlay with index, work, upper and lower, in this order', () => {
+  for (const role of writable) {
+    assert.deepEqual(
+      mounts({ role, ancestorIds: [7] }),
+      overlay('index=off', ...upper, `lowerdir=${fs(7)}`),
+    );
+    assert.deepEqual(
+      mounts({ role, ancestorIds: [7, 5, 2] }),
+      overlay('index=off', ...upper, `lowerdir=${fs(7)}:${fs(5)}:${fs(2)}`),
+    );
+  }
+});
+
+test('two parents or more, view: overlay of lower directories alone', () => {
+  assert.deepEqual(
+    mounts({ role: 'view', ancestorIds: [7, 5] }),
+    overlay('index=off', `lowerdir=${fs(7)}:${fs(5)}`),
+  );
+});
+
+test('a kernel without the index parameter gets no index option', () => {
+  const request = { ancestorIds: [7, 5], indexOff: false };
+  assert.deepEqual(mounts(request), overlay(...upper, `lowerdir=${fs(7)}:${fs(5)}`));
+  assert.deepEqual(
+    mounts({ ...request, role: 'view' }),
+    overlay(`lowerdir=${fs(7)}:${fs(5)}`),
+  );
+});
+
+test('a parallel unpack, which brings its parent at Commit, gets an overlay with upperdir only', () => {
+  const labels = { [parentChainIdLabel]: 'sha256:below' };
+  assert.deepEqual(mounts({ role: 'imageLayer', labels }), overlay(`upperdir=${fs(9)}`));
+});
+
+test('an unpack with a parent gets the ordinary overlay, whatever its labels say', () => {
+  const labels = { [parentChainIdLabel]: 'sha256:below' };
+  assert.deepEqual(
+    mounts({ role: 'imageLayer', labels, ancestorIds: [7] }),
+    overlay('index=off', ...upper, `lowerdir=${fs(7)}`),
+  );
+});
+
+test('the label of a parallel unpack changes nothing for a view', () => {
+  const labels = { [parentChainIdLabel]: 'sha256:below' };
+  assert.deepEqual(mounts({ role: 'view', labels }), bind(fs(9), 'ro'));
+});
