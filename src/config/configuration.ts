@@ -7,7 +7,7 @@ export interface Configuration {
   readonly address: string;
   /** Unix socket of varve.v1 and the CLI; default: `admin.sock` beside `address`. */
   readonly adminAddress: string;
-  readonly logLevel: 'trace' | 'debug' | 'info' | 'warn' | 'error' | 'fatal';
+  readonly logLevel: LogLevel;
   /** Remove leaves directories for Cleanup. */
   readonly asyncRemove: boolean;
   readonly runtimeType: 'containerd' | 'docker';
@@ -21,3 +21,40 @@ export interface Configuration {
   /** A checkpoint is stored after so many events. */
   readonly checkpointEveryEventCount: number;
 }
+
+export type LogLevel = 'trace' | 'debug' | 'info' | 'warn' | 'error' | 'fatal';
+
+/** Where a value came from: `default`, `file …`, `flag --…` or `environment …`. */
+export type Origin = string;
+
+/** The origin of each value by its dotted key (`root`, `retention.maxAgeMs`, …). */
+export type Origins = Readonly<Record<string, Origin>>;
+
+/** Read when no --config is given and it exists. */
+export const defaultConfigPath = '/etc/varve/config.json';
+
+/** Where the Snapshots socket is if nothing says otherwise. */
+export const defaultAddress = '/run/varve/varve.sock';
+
+/** File name of the admin socket, beside the Snapshots socket unless it is named. */
+export const adminSocketName = 'admin.sock';
+
+/** The admin socket that belongs to a Snapshots socket. */
+export function adminAddressBeside(address: string): string {
+  return address.slice(0, address.lastIndexOf('/') + 1) + adminSocketName;
+}
+
+/** What holds when nothing else is said. */
+export const defaultConfiguration: Configuration = {
+  root: '/var/lib/varve',
+  address: defaultAddress,
+  adminAddress: adminAddressBeside(defaultAddress),
+  logLevel: 'info',
+  asyncRemove: false,
+  runtimeType: 'containerd',
+  commitSync: 'syncfs',
+  callDeadlineMs: 120_000,
+  effectDeadlineMs: 300_000,
+  retention: { maxAgeMs: 7 * 24 * 3600 * 1000, maxEventCount: 1_000_000 },
+  checkpointEveryEventCount: 10_000,
+};

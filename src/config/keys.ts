@@ -1,0 +1,257 @@
+// Every key of the configuration file: upstream's config.json and varve's own, each with its rule and
+// what it is for. The one table that loading, the default file and the reference are made from.
+import { defaultConfiguration } from './configuration.ts';
+import type { Rule } from './values.ts';
+import {
+  isListOf,
+  isOneOf,
+  isOnlyDefault,
+  isPath,
+  isSocketPath,
+  isString,
+  isTrueOrFalse,
+  isWholeNumber,
+  got,
+} from './values.ts';
+
+/** One key; `name` is dotted for a member of an object. */
+export interface ConfigurationKey {
+  readonly name: string;
+  readonly owner: 'upstream' | 'varve';
+  readonly rule: Rule;
+  readonly defaultValue: unknown;
+  /** The key of Configuration that it sets; undefined: accepted, without effect in this version. */
+  readonly sets?: string;
+  readonly summary: string;
+}
+
+const yearMs = 365 * 24 * 3600 * 1000;
+const hourMs = 3600 * 1000;
+const defaults = defaultConfiguration;
+
+/** Upstream's level names, and pino's for each. */
+const levels: Readonly<Record<string, string>> = {
+  panic: 'fatal',
+  fatal: 'fatal',
+  error: 'error',
+  warn: 'warn',
+  warning: 'warn',
+  info: 'info',
+  debug: 'debug',
+  trace: 'trace',
+};
+
+/** A level by any of its names, whatever their case. */
+const isLevel: Rule = (value) => {
+  const level = typeof value === 'string' ? value.toLowerCase() : '';
+  return Object.hasOwn(levels, level)
+    ? { value: levels[level] }
+    : { problem: `is ${got(value)}; it must be one of ${Object.keys(levels).join(', ')}` };
+};
+
+// Upstream completes the list with ext4, then erofs, where they are missing.
+const turboFsTypes: Rule = (value) => {
+  const checked = isListOf(isString, 'a list of file system names')(value);
+  if ('problem' in checked) return checked;
+  const list = checked.value as readonly string[];
+  const completed = [...list];
+  for (const name of ['ext4', 'erofs']) if (!completed.includes(name)) completed.push(name);
+  return { value: completed };
+};
+
+const isRegistry: Rule = (value) => {
+  const isValid =
+    typeof value === 'object' &&
+    value !== null &&
+    typeof (value as { host?: unknown }).host === 'string';
+  return isValid ? { value } : { problem: '' };
+};
+
+function later(
+  key: { readonly name: string; readonly defaultValue: unknown; readonly summary: string },
+  type: Rule,
+  what: string,
+): ConfigurationKey {
+  return { ...key, owner: 'upstream', rule: isOnlyDefault(type, key.defaultValue, what) };
+}
+
+const upstreamKeys: readonly ConfigurationKey[] = [
+  {
+    name: 'root',
+    owner: 'upstream',
+    rule: isPath,
+    defaultValue: defaults.root,
+    sets: 'root',
+    summary: 'Data directory.',
+  },
+  {
+    name: 'address',
+    owner: 'upstream',
+    rule: isSocketPath,
+    defaultValue: defaults.address,
+    sets: 'address',
+    summary: 'Unix socket of the Snapshots service, for containerd.',
+  },
+  {
+    name: 'verbose',
+    owner: 'upstream',
+    rule: isLevel,
+    defaultValue: defaults.logLevel,
+    sets: 'logLevel',
+    summary: 'Log level by upstream’s name; the same as `logLevel`.',
+  },
+  {
+    name: 'asyncRemove',
+    owner: 'upstream',
+    rule: isTrueOrFalse,
+    defaultValue: defaults.asyncRemove,
+    sets: 'asyncRemove',
+    summary: 'Remove leaves directories for Cleanup instead of deleting them at once.',
+  },
+  {
+    name: 'runtimeType',
+    owner: 'upstream',
+    rule: isOneOf('containerd', 'docker'),
+    defaultValue: defaults.runtimeType,
+    sets: 'runtimeType',
+    summary: '`docker` recognises Docker’s init layers.',
+  },
+  later(
+    { name: 'rwMode', defaultValue: 'overlayfs', summary: 'How writable snapshots are mounted.' },
+    isOneOf('overlayfs', 'dir', 'dev'),
+    'writable block devices come',
+  ),
+  later(
+    { name: 'autoRemoveDev', defaultValue: false, summary: 'Detach devices nobody uses.' },
+    isTrueOrFalse,
+    'block devices come',
+  ),
+  later(
+    { name: 'exporterConfig.enable', defaultValue: false, summary: 'Metrics over HTTP.' },
+    isTrueOrFalse,
+    'the metrics server comes',
+  ),
+  {
+    name: 'exporterConfig.uriPrefix',
+    owner: 'upstream',
+    rule: isString,
+    defaultValue: '/metrics',
+    summary: 'Path of the metrics; without effect while they are not enabled.',
+  },
+  {
+    name: 'exporterConfig.port',
+    owner: 'upstream',
+    rule: isWholeNumber(0, 65_535, 'a TCP port'),
+    defaultValue: 9863,
+    summary: 'Port of the metrics; without effect while they are not enabled.',
+  },
+  later(
+    { name: 'writableLayerType', defaultValue: 'append', summary: 'Form of writable layers.' },
+    isString,
+    'writable block layers come',
+  ),
+  later(
+    { name: 'mirrorRegistry', defaultValue: [], summary: 'Registries reached by plain HTTP.' },
+    isListOf(isRegistry, 'a list of {"host": …, "insecure": …}'),
+    'reading from registries comes',
+  ),
+  later(
+    { name: 'defaultFsType', defaultValue: 'ext4', summary: 'File system of block layers.' },
+    isString,
+    'block layers come',
+  ),
+  later(
+    { name: 'rootfsQuota', defaultValue: '', summary: 'Size limit of a container layer.' },
+    isString,
+    'quotas come',
+  ),
+  later(
+    { name: 'tenant', defaultValue: -1, summary: 'Number of this snapshotter’s devices.' },
+    isWholeNumber(-1, 2 ** 31 - 1, 'a tenant number'),
+    'block devices come',
+  ),
+  later(
+    {
+      name: 'turboFsType',
+      defaultValue: ['erofs', 'ext4'],
+      summary: 'Preference among TurboOCI metadata.',
+    },
+    turboFsTypes,
+    'TurboOCI layers come',
+  ),
+  later(
+    { name: 'logReportCaller', defaultValue: false, summary: 'File and line in log lines.' },
+    isTrueOrFalse,
+    'this comes',
+  ),
+];
+
+const ownKeys: readonly ConfigurationKey[] = [
+  {
+    name: 'adminAddress',
+    owner: 'varve',
+    rule: isSocketPath,
+    defaultValue: defaults.adminAddress,
+    sets: 'adminAddress',
+    summary: 'Unix socket of the admin services; default: `admin.sock` beside `address`.',
+  },
+  {
+    name: 'logLevel',
+    owner: 'varve',
+    rule: isLevel,
+    defaultValue: defaults.logLevel,
+    sets: 'logLevel',
+    summary: 'The least important log lines that are written.',
+  },
+  {
+    name: 'commitSync',
+    owner: 'varve',
+    rule: isOneOf('syncfs', 'none'),
+    defaultValue: defaults.commitSync,
+    sets: 'commitSync',
+    summary: '`syncfs`: a layer’s data is on disk before Commit answers; `none`: it may follow.',
+  },
+  {
+    name: 'callDeadlineMs',
+    owner: 'varve',
+    rule: isWholeNumber(1, hourMs, 'milliseconds'),
+    defaultValue: defaults.callDeadlineMs,
+    sets: 'callDeadlineMs',
+    summary: 'How long one call waits; its effect goes on afterwards.',
+  },
+  {
+    name: 'effectDeadlineMs',
+    owner: 'varve',
+    rule: isWholeNumber(1, 24 * hourMs, 'milliseconds'),
+    defaultValue: defaults.effectDeadlineMs,
+    sets: 'effectDeadlineMs',
+    summary: 'How long one operation on the file system may take before it is given up.',
+  },
+  {
+    name: 'retention.maxAgeMs',
+    owner: 'varve',
+    rule: isWholeNumber(1, 100 * yearMs, 'milliseconds'),
+    defaultValue: defaults.retention.maxAgeMs,
+    sets: 'retention.maxAgeMs',
+    summary: 'Older history may be dropped, but for snapshots that live on.',
+  },
+  {
+    name: 'retention.maxEventCount',
+    owner: 'varve',
+    rule: isWholeNumber(1, 1_000_000_000, 'events'),
+    defaultValue: defaults.retention.maxEventCount,
+    sets: 'retention.maxEventCount',
+    summary: 'So many events are kept at most, but for snapshots that live on.',
+  },
+  {
+    name: 'checkpointEveryEventCount',
+    owner: 'varve',
+    rule: isWholeNumber(1, 10_000_000, 'events'),
+    defaultValue: defaults.checkpointEveryEventCount,
+    sets: 'checkpointEveryEventCount',
+    summary: 'A checkpoint is stored after so many events.',
+  },
+];
+
+/** Every key that a configuration file may hold. */
+export const configurationKeys: readonly ConfigurationKey[] = [...upstreamKeys, ...ownKeys];
