@@ -48,7 +48,7 @@ test('a refusal names the filter, the position and what was expected', () => {
   assert.match(refusal('name='), /filter, character 5: expected an operator.*name>here>=/);
   assert.match(refusal('kind', 'a==b ,c'), /filter 2 of 2, character 5: expected a comma/);
   assert.match(refusal('層=='), /filter, character 1: expected a field/);
-  assert.match(refusal('name=="層'), /character 8: the literal that " opens must be closed/);
+  assert.match(refusal('name=="層'), /character 9: the literal that " opens must be closed/);
   assert.match(
     refusal('name==/x/'),
     /character 7: a value that begins with \/ must stand in double/,

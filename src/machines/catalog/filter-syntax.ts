@@ -6,7 +6,13 @@
 //
 // White space may stand before a field, an operator or a value, but not before "," or "." and not at
 // the end: containerd looks for those without skipping any.
-import { failure, isIllegal, readQuoted, type Reading, type SyntaxFailure } from './filter-quote.ts';
+import {
+  failure,
+  isIllegal,
+  readQuoted,
+  type Reading,
+  type SyntaxFailure,
+} from './filter-quote.ts';
 
 export type Operator = '==' | '!=' | '~=';
 
