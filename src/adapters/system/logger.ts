@@ -1,0 +1,38 @@
+// The log lines: pino's JSON on stderr, or a readable form of them when stderr is a terminal.
+import type { Writable } from 'node:stream';
+import { pino, stdSerializers, type DestinationStream } from 'pino';
+import type { Configuration } from '../../config/configuration.ts';
+import type { Logger } from '../../engine/ports.ts';
+
+/** A logger that can also say why the process ends, and write out what is pending. */
+export interface ProcessLogger extends Logger {
+  fatal(fields: object, message: string): void;
+  flush(): void;
+  isLevelEnabled(level: string): boolean;
+}
+
+const stderrDescriptor = 2;
+
+/** Opens the logger. Writing is synchronous: the last line before a crash is the one that matters. */
+export async function openLogger(level: Configuration['logLevel']): Promise<ProcessLogger> {
+  const destination = process.stderr.isTTY
+    ? await prettyStream()
+    : pino.destination({ dest: stderrDescriptor, sync: true });
+  const logger = pino(
+    {
+      level,
+      base: null,
+      timestamp: pino.stdTimeFunctions.isoTime,
+      formatters: { level: (label) => ({ level: label }) },
+      serializers: { err: stdSerializers.err },
+    },
+    destination,
+  );
+  return Object.assign(logger, { flush: () => logger.flush() }) as unknown as ProcessLogger;
+}
+
+/** Loaded only for a terminal: the formatter is a large import. */
+async function prettyStream(): Promise<DestinationStream & Writable> {
+  const { default: pretty } = await import('pino-pretty');
+  return pretty({ destination: stderrDescriptor, sync: true, colorize: true, ignore: 'pid,hostname' });
+}

@@ -1,0 +1,209 @@
+// What every call of every service has in common: a request id, the caller's namespace, a deadline,
+// a bound on calls in progress, one log line, and the way from a Result or an error to a status.
+import {
+  status,
+  type handleServerStreamingCall,
+  type handleUnaryCall,
+  type ServerUnaryCall,
+  type ServerWritableStream,
+} from '@grpc/grpc-js';
+import type { Call } from '../../engine/api.ts';
+import type { Clock, Logger } from '../../engine/ports.ts';
+import { rejected, type Result } from '../../machines/kernel/rejection.ts';
+import { MalformedRequest } from './definitions.ts';
+import { concurrentCallsMax } from './limits.ts';
+import { ConsumerGone, ConsumerStalled, MessageStream } from './message-stream.ts';
+import { statusName, statusOfError, statusOfRejection, type StatusReply } from './status.ts';
+
+/** A call as a handler sees it. */
+export interface Rpc extends Call {
+  readonly requestId: string;
+}
+
+export interface RpcRunnerOptions {
+  readonly logger: Logger;
+  readonly clock: Clock;
+  /** Whether lines at debug level are written: they cost as much as a read. */
+  readonly isDebugLogged: boolean;
+  readonly callDeadlineMs: number;
+  readonly newRequestId: () => string;
+  /** The log failed or an invariant is broken: the process must not go on. */
+  readonly onFatal: (error: Error) => void;
+}
+
+type AnyCall = ServerUnaryCall<unknown, unknown> | ServerWritableStream<unknown, unknown>;
+
+const namespaceHeader = 'containerd-namespace';
+/** containerd's own limit for a namespace's name is 76 bytes. */
+const namespaceLengthMax = 256;
+
+/** Runs the handlers of all services of one server process. */
+export class RpcRunner {
+  readonly #options: RpcRunnerOptions;
+  readonly #idle: (() => void)[] = [];
+  #activeCount = 0;
+  #isStopping = false;
+
+  constructor(options: RpcRunnerOptions) {
+    this.#options = options;
+  }
+
+  /** Calls in progress, open Watches included. */
+  get activeCount(): number {
+    return this.#activeCount;
+  }
+
+  /** Refuses every call from now on. */
+  stopAccepting(): void {
+    this.#isStopping = true;
+  }
+
+  /** Resolves when no call is in progress. */
+  async whenIdle(): Promise<void> {
+    if (this.#activeCount > 0) await new Promise<void>((resolve) => this.#idle.push(resolve));
+  }
+
+  /** A handler for a call with one answer. */
+  unary<Request, Response>(
+    method: string,
+    handle: (request: Request, rpc: Rpc) => Promise<Result<Response>> | Result<Response>,
+  ): handleUnaryCall<Request, Response> {
+    return (call, callback) => {
+      void this.#run(method, call as AnyCall, async (rpc) => {
+        const result = await handle(call.request, rpc);
+        if (!result.ok) return result;
+        callback(null, result.value);
+        return undefined;
+      }).then((failed) => {
+        if (failed !== undefined) callback(failed);
+      });
+    };
+  }
+
+  /** A handler for a call that answers a stream. */
+  streamed<Request, Response>(
+    method: string,
+    handle: (
+      request: Request,
+      stream: MessageStream<Response>,
+      rpc: Rpc,
+    ) => Promise<Result<void> | StatusReply>,
+  ): handleServerStreamingCall<Request, Response> {
+    return (call) => {
+      const stream = new MessageStream<Response>(call, this.#options.clock);
+      void this.#run(method, call as AnyCall, async (rpc) => {
+        const result = await handle(call.request, stream, rpc).catch(streamFailure);
+        if ('code' in result || !result.ok) return result;
+        call.end();
+        return undefined;
+      }).then((failed) => {
+        if (failed !== undefined && !stream.isGone) call.emit('error', failed);
+      });
+    };
+  }
+
+  async #run(
+    method: string,
+    call: AnyCall,
+    handle: (rpc: Rpc) => Promise<Result<unknown> | StatusReply | undefined>,
+  ): Promise<StatusReply | undefined> {
+    const startedAtUs = this.#options.clock.nowUs();
+    const rpc = this.#rpc(method, call);
+    this.#activeCount += 1;
+    let failed: StatusReply | undefined;
+    try {
+      const refused = this.#refusal(call.request);
+      const result = refused ?? (await handle(rpc));
+      if (result !== undefined) failed = this.#failure(result);
+    } catch (error) {
+      failed = this.#caught(error, rpc);
+    } finally {
+      this.#activeCount -= 1;
+      if (this.#activeCount === 0) for (const resolve of this.#idle.splice(0)) resolve();
+    }
+    this.#log(rpc, call.request, { startedAtUs, failed });
+    return failed;
+  }
+
+  #failure(result: Result<unknown> | StatusReply): StatusReply | undefined {
+    if ('code' in result) return result;
+    return result.ok ? undefined : statusOfRejection(result.rejection);
+  }
+
+  #refusal(request: unknown): Result<never> | undefined {
+    if (this.#isStopping) return rejected('unavailable', 'varve is stopping: call again later');
+    if (this.#activeCount > concurrentCallsMax) {
+      return rejected(
+        'resource_exhausted',
+        `${concurrentCallsMax} calls are in progress already: call again later`,
+      );
+    }
+    if (request instanceof MalformedRequest) {
+      return rejected('invalid_argument', `the request cannot be decoded: ${request.reason}`);
+    }
+    return undefined;
+  }
+
+  #rpc(method: string, call: AnyCall): Rpc {
+    const { callDeadlineMs, newRequestId } = this.#options;
+    const requestId = newRequestId();
+    const namespace = call.metadata.get(namespaceHeader)[0];
+    const cause =
+      typeof namespace === 'string' && namespace !== ''
+        ? { kind: 'rpc' as const, method, requestId, namespace: namespace.slice(0, namespaceLengthMax) }
+        : { kind: 'rpc' as const, method, requestId };
+    const deadline = Number(call.getDeadline());
+    const remainingMs = Number.isFinite(deadline) ? Math.max(deadline - Date.now(), 1) : Infinity;
+    return { requestId, cause, deadlineMs: Math.min(callDeadlineMs, remainingMs) };
+  }
+
+  #caught(error: unknown, rpc: Rpc): StatusReply {
+    const { isFatal, ...reply } = statusOfError(error);
+    const { logger, onFatal } = this.#options;
+    const method = rpc.cause.method;
+    logger.error({ requestId: rpc.requestId, method, err: error }, `${method} failed`);
+    if (isFatal) onFatal(error as Error);
+    return reply;
+  }
+
+  #log(
+    rpc: Rpc,
+    request: unknown,
+    outcome: { readonly startedAtUs: number; readonly failed: StatusReply | undefined },
+  ): void {
+    const { logger, clock, isDebugLogged } = this.#options;
+    const { failed } = outcome;
+    const level = failed === undefined ? 'debug' : levels[statusName(failed.code)];
+    if (level === 'debug' && !isDebugLogged) return;
+    const { key, name, info } = request as { key?: string; name?: string; info?: { name?: string } };
+    const fields = {
+      requestId: rpc.requestId,
+      method: rpc.cause.method,
+      key: key || info?.name || name || undefined,
+      namespace: rpc.cause.namespace,
+      status: failed === undefined ? 'OK' : statusName(failed.code),
+      durationMs: (clock.nowUs() - outcome.startedAtUs) / 1000,
+      ...(failed === undefined ? {} : { reason: failed.details }),
+    };
+    logger[level ?? 'warn'](fields, `${rpc.cause.method} ${fields.status}`);
+  }
+}
+
+function streamFailure(error: unknown): StatusReply {
+  if (error instanceof ConsumerGone) return { code: status.CANCELLED, details: error.message };
+  if (error instanceof ConsumerStalled) {
+    return { code: status.RESOURCE_EXHAUSTED, details: `${error.message}: cut off` };
+  }
+  throw error;
+}
+
+/** What a caller did wrong, or what is normal between client and server, is no warning. */
+const levels: Readonly<Record<string, 'debug' | 'info' | 'warn'>> = {
+  NOT_FOUND: 'debug',
+  ALREADY_EXISTS: 'debug',
+  CANCELLED: 'debug',
+  INVALID_ARGUMENT: 'info',
+  FAILED_PRECONDITION: 'info',
+  OUT_OF_RANGE: 'info',
+  UNIMPLEMENTED: 'info',
+};
