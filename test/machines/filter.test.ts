@@ -83,6 +83,15 @@ test('a lone surrogate in a filter is refused like invalid UTF-8', () => {
   refusal('\ud800');
 });
 
+test('a byte that is no UTF-8 is not the character of that number, and makes an expression invalid', () => {
+  const subject: FilterSubject = { name: 'ÿ', parent: '', kind: 'active', labels: {} };
+  assert.equal(compiled('name=="\\xff"')(subject), false);
+  assert.equal(compiled('name!="\\xff"')(subject), true);
+  assert.equal(compiled('name=="\\xc3\\xbf"')(subject), true);
+  assert.equal(compiled('name~="[^\\xff]"')(subject), false);
+  assert.equal(compiled('name~="[^a]"')(subject), true);
+});
+
 test('an invalid or too large expression never holds, and nothing is thrown', () => {
   assert.equal(compileExpression('('), undefined);
   assert.equal(compileExpression('(?=a)'), undefined);
