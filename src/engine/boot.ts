@@ -81,6 +81,9 @@ export function reportBoot(plan: BootPlan, foreign: readonly string[], logger: L
   }
   if (foreign.length > 0) logger.warn({ names: foreign }, 'foreign entries beside the snapshots');
   if (plan.inFlight.length > 0) {
-    logger.info({ snapshotIds: plan.inFlight }, 'work in flight when the last server ended goes on');
+    logger.info(
+      { snapshotIds: plan.inFlight },
+      'work in flight when the last server ended goes on',
+    );
   }
 }

@@ -126,10 +126,7 @@ export class Commands implements SnapshotFacts {
     return this.#committed(state, dispatcher.settled);
   }
 
-  async #committed(
-    state: SnapshotState,
-    settled: Dispatcher['settled'],
-  ): Promise<Result<void>> {
+  async #committed(state: SnapshotState, settled: Dispatcher['settled']): Promise<Result<void>> {
     const { projection, dispatcher } = this.#options;
     const { snapshotId, key } = state.context;
     await settled.call(dispatcher, snapshotId);

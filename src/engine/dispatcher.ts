@@ -5,7 +5,12 @@ import type { Cause } from '../machines/kernel/envelope.ts';
 import type { Projection } from '../machines/projection.ts';
 import { decideOutcome, type Outcome } from '../machines/snapshot/decide.ts';
 import { intentsOf, type Intent } from '../machines/snapshot/intents.ts';
-import { deleteConcurrencyMax, retryDelayMaxMs, retryDelayMs, sealConcurrencyMax } from './limits.ts';
+import {
+  deleteConcurrencyMax,
+  retryDelayMaxMs,
+  retryDelayMs,
+  sealConcurrencyMax,
+} from './limits.ts';
 import type { Clock, CrashPoint, Logger, SnapshotDirectories } from './ports.ts';
 import type { Sequencer } from './sequencer.ts';
 

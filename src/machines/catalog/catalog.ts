@@ -42,7 +42,7 @@ export class Catalog implements SnapshotFacts {
   /** Ids of all ancestors, nearest first. */
   ancestorIdsOf(state: SnapshotState): readonly number[] {
     const ids: number[] = [];
-    for (let next = state.context.parentId; next !== null; ) {
+    for (let next = state.context.parentId; next !== null;) {
       ids.push(next);
       const parent = this.#states.get(next);
       invariant(parent !== undefined, `snapshot ${next} is a parent and must exist`);

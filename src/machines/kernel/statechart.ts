@@ -95,10 +95,14 @@ export function compileStatechart<Value extends object, Context, Event extends C
           nextValue[region] = edge.target;
         }
       }
-      return isTaken ? { value: (nextValue as Value | undefined) ?? value, context: nextContext } : undefined;
+      return isTaken
+        ? { value: (nextValue as Value | undefined) ?? value, context: nextContext }
+        : undefined;
     },
     hasTag: (value, tag) =>
-      Object.entries(value).some(([region, state]) => tags.get(`${region}.${state}`)?.has(tag) === true),
+      Object.entries(value).some(
+        ([region, state]) => tags.get(`${region}.${state}`)?.has(tag) === true,
+      ),
   };
 }
 
@@ -155,8 +159,7 @@ function named<Implementation>(
   where: string,
 ): Implementation | undefined {
   if (reference === undefined) return undefined;
-  const name =
-    typeof reference === 'string' ? reference : (reference as { type?: unknown }).type;
+  const name = typeof reference === 'string' ? reference : (reference as { type?: unknown }).type;
   invariant(typeof name === 'string', `${where}: guards and actions are named, not inline`);
   const implementation = implementations[name];
   invariant(implementation !== undefined, `${where}: nothing implements ${name}`);

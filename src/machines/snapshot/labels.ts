@@ -24,7 +24,8 @@ const shorten = (text: string): string => (text.length > 80 ? `${text.slice(0, 7
 
 /** Refuses an empty or over-long key or name; `field` names it in the message. */
 export function checkName(name: string, field: 'key' | 'name' | 'parent'): Result<void> {
-  if (name === '') return rejected('invalid_argument', `the ${field} of a snapshot must not be empty`);
+  if (name === '')
+    return rejected('invalid_argument', `the ${field} of a snapshot must not be empty`);
   const length = byteLength(name);
   return length <= nameBytesMax
     ? accepted(undefined)

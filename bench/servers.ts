@@ -1,0 +1,100 @@
+// Starts and stops the servers that are compared, each with a root of its own on the same disk.
+import { spawn, type ChildProcess } from 'node:child_process';
+import { once } from 'node:events';
+import { mkdir, readFile, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { setTimeout as delay } from 'node:timers/promises';
+import { credentials, makeGenericClientConstructor } from '@grpc/grpc-js';
+
+/** A server configuration that is compared. */
+export interface Contestant {
+  readonly name: string;
+  readonly command: (root: string, address: string, configPath: string) => readonly string[];
+  readonly config: object;
+}
+
+export interface RunningServer {
+  readonly address: string;
+  readonly startMs: number;
+  /** Resident memory now, in MiB. */
+  residentMiB(): Promise<number>;
+  stop(): Promise<void>;
+}
+
+const healthPath = '/grpc.health.v1.Health/Check';
+const HealthClient = makeGenericClientConstructor(
+  {
+    check: {
+      path: healthPath,
+      requestStream: false,
+      responseStream: false,
+      requestSerialize: () => Buffer.alloc(0),
+      requestDeserialize: (bytes: Buffer) => bytes,
+      responseSerialize: (bytes: Buffer) => bytes,
+      responseDeserialize: (bytes: Buffer) => bytes,
+    },
+  },
+  'Health',
+);
+
+// HealthCheckResponse{status: SERVING}: field 1, varint 1.
+const serving = Buffer.from([0x08, 0x01]);
+
+async function waitUntilServing(address: string, child: ChildProcess): Promise<void> {
+  const client = new HealthClient(`unix:${address}`, credentials.createInsecure());
+  const check = (): Promise<boolean> =>
+    new Promise((resolve) => {
+      const deadline = Date.now() + 2_000;
+      // eslint-disable-next-line @typescript-eslint/no-unsafe-call, @typescript-eslint/no-unsafe-member-access
+      client['check']({}, { deadline }, (error: Error | null, answer?: Buffer) => {
+        resolve(error === null && answer?.equals(serving) === true);
+      });
+    });
+  try {
+    const giveUpAtMs = Date.now() + 60_000;
+    while (!(await check())) {
+      if (child.exitCode !== null) throw new Error(`the server ended with ${child.exitCode}`);
+      if (Date.now() > giveUpAtMs) throw new Error(`no server answers on ${address}`);
+      await delay(5);
+    }
+  } finally {
+    client.close();
+  }
+}
+
+/** Starts a contestant on `directory` (kept between starts) and waits until it is SERVING. */
+export async function startServer(
+  contestant: Contestant,
+  directory: string,
+): Promise<RunningServer> {
+  await mkdir(directory, { recursive: true });
+  const address = join(directory, 's.sock');
+  const configPath = join(directory, 'config.json');
+  await writeFile(configPath, JSON.stringify(contestant.config));
+  const [program = '', ...args] = contestant.command(join(directory, 'root'), address, configPath);
+  const beganMs = performance.now();
+  const child = spawn(program, args, { stdio: ['ignore', 'ignore', 'pipe'] });
+  let log = '';
+  child.stderr.on('data', (chunk: Buffer) => {
+    log = (log + chunk.toString()).slice(-4_000);
+  });
+  try {
+    await waitUntilServing(address, child);
+  } catch (error) {
+    child.kill('SIGKILL');
+    throw new Error(`${contestant.name} did not come up:\n${log}`, { cause: error });
+  }
+  return {
+    address,
+    startMs: performance.now() - beganMs,
+    async residentMiB() {
+      const status = await readFile(`/proc/${child.pid}/status`, 'utf8');
+      return Number(/VmRSS:\s+(\d+) kB/.exec(status)?.[1] ?? Number.NaN) / 1024;
+    },
+    async stop() {
+      if (child.exitCode !== null) return;
+      child.kill('SIGTERM');
+      await once(child, 'exit');
+    },
+  };
+}
