@@ -7,6 +7,44 @@ import ts from 'typescript';
 const checkout = fileURLToPath(new URL('..', import.meta.url));
 const machines = `${checkout}src/machines/`;
 
+/** What fields of these names mean wherever they occur without a comment of their own. */
+const commonMeanings: Readonly<Record<string, string>> = {
+  type: 'The event type: one of those below.',
+  data: "The event's own data, as below.",
+  globalSeq: 'Position in the whole log, from 1, without gaps.',
+  revision: 'Position in its stream, from 1, without gaps.',
+  schemaVersion: 'Version of the shape of `data`.',
+  timeUs: 'Microseconds since the Unix epoch, UTC. For readers; nothing is decided by it.',
+  cause: 'Why it was recorded.',
+  previousHash: "The hash of the event before it in its stream; of the first one, ''.",
+  hash: 'SHA-256 of the event and `previousHash`.',
+  version: 'The version of varve.',
+  pid: 'The process of the server.',
+  reason: 'Why the server ended: a signal or an error.',
+  upTo: 'The highest id that may have been handed out.',
+  snapshotIds: 'The ids whose directories were deleted.',
+  horizonSeq: 'The last position of the dropped history.',
+  removedEventCount: 'How many events were dropped.',
+  savedThroughSeq: 'The last position of the log that was rebuilt.',
+  lost: 'Positions that could not be saved.',
+  snapshotId: 'The id in the names of the stream and of the directory; never used twice.',
+  role: 'What the snapshot is for.',
+  key: "The caller's key.",
+  name: 'The name that the snapshot takes.',
+  parent: "Name of the parent, '' if none.",
+  parentId: 'Id of the parent, null if none.',
+  labels: 'All labels.',
+  backing: 'What holds the data.',
+  failure: 'The step that failed and why.',
+  operationId: 'The attempt that this is the outcome of: the revision of the event that began it.',
+  sizeBytes: 'Disk space used: 512-byte blocks of each distinct inode.',
+  inodeCount: 'Number of distinct inodes, directories included.',
+  kind: 'Who or what led to it.',
+  requestId: 'The id of the request in the log lines of the service.',
+  message: 'The failure in a sentence.',
+  path: 'The file or directory concerned.',
+};
+
 function parse(path: string): ts.SourceFile {
   return ts.createSourceFile(path, readFileSync(path, 'utf8'), ts.ScriptTarget.Latest, true);
 }
@@ -38,7 +76,8 @@ function typeText(node: ts.TypeNode | undefined): string {
 function fieldRows(members: readonly ts.TypeElement[]): string[] {
   const rows = members.filter(ts.isPropertySignature).map((member) => {
     const name = member.name.getText() + (member.questionToken ? '?' : '');
-    return `| \`${name}\` | \`${cell(typeText(member.type))}\` | ${cell(commentOf(member))} |`;
+    const meaning = commentOf(member) || (commonMeanings[member.name.getText()] ?? '');
+    return `| \`${name}\` | \`${cell(typeText(member.type))}\` | ${cell(meaning)} |`;
   });
   return rows.length === 0 ? [] : ['| field | type | meaning |', '|---|---|---|', ...rows];
 }

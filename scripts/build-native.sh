@@ -1,0 +1,20 @@
+#!/bin/sh
+# build-native.sh [-s SANITIZERS] [TARGET...]: builds native/ into build/native (with sanitizers into
+# a folder named after them); without targets only what varve itself needs.
+set -eu
+cd "$(dirname "$0")/.."
+
+sanitizers=
+if [ "${1:-}" = -s ]; then
+  sanitizers=$2
+  shift 2
+fi
+folder=build/native${sanitizers:+-$(echo "$sanitizers" | tr ',' '-')}
+[ $# -gt 0 ] || set -- varve_sys varve-helper
+
+# CMake runs again by itself when its own files change.
+if [ ! -f "$folder/build.ninja" ]; then
+  scripts/step.sh "configure $folder" \
+    cmake -S native -B "$folder" -G Ninja -DVARVE_SANITIZE="$sanitizers"
+fi
+scripts/step.sh "build $folder" cmake --build "$folder" --target "$@"
