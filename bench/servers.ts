@@ -4,7 +4,7 @@ import { once } from 'node:events';
 import { mkdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
-import { credentials, makeGenericClientConstructor } from '@grpc/grpc-js';
+import { Client, credentials } from '@grpc/grpc-js';
 
 /** A server configuration that is compared. */
 export interface Contestant {
@@ -22,33 +22,24 @@ export interface RunningServer {
 }
 
 const healthPath = '/grpc.health.v1.Health/Check';
-const HealthClient = makeGenericClientConstructor(
-  {
-    check: {
-      path: healthPath,
-      requestStream: false,
-      responseStream: false,
-      requestSerialize: () => Buffer.alloc(0),
-      requestDeserialize: (bytes: Buffer) => bytes,
-      responseSerialize: (bytes: Buffer) => bytes,
-      responseDeserialize: (bytes: Buffer) => bytes,
-    },
-  },
-  'Health',
-);
-
 // HealthCheckResponse{status: SERVING}: field 1, varint 1.
 const serving = Buffer.from([0x08, 0x01]);
 
 async function waitUntilServing(address: string, child: ChildProcess): Promise<void> {
-  const client = new HealthClient(`unix:${address}`, credentials.createInsecure());
+  const client = new Client(`unix:${address}`, credentials.createInsecure());
   const check = (): Promise<boolean> =>
     new Promise((resolve) => {
       const deadline = Date.now() + 2_000;
-      // eslint-disable-next-line @typescript-eslint/no-unsafe-call, @typescript-eslint/no-unsafe-member-access
-      client['check']({}, { deadline }, (error: Error | null, answer?: Buffer) => {
-        resolve(error === null && answer?.equals(serving) === true);
-      });
+      client.makeUnaryRequest(
+        healthPath,
+        () => Buffer.alloc(0),
+        (bytes: Buffer) => bytes,
+        {},
+        { deadline },
+        (error, answer?: Buffer) => {
+          resolve(error === null && answer?.equals(serving) === true);
+        },
+      );
     });
   try {
     const giveUpAtMs = Date.now() + 60_000;
