@@ -84,7 +84,11 @@ class DocumentChecker implements FileContent {
       this.problems.push(`${what} is ${got(value)}; it must be an object`);
       return;
     }
-    for (const [name, member] of Object.entries(value)) this.#member(prefix + name, member);
+    for (const [name, member] of Object.entries(value)) {
+      // A dot is ours, for messages: no key of a file holds one.
+      if (name.includes('.')) this.problems.push(unknownKey(prefix + name));
+      else this.#member(prefix + name, member);
+    }
   }
 
   #member(name: string, value: unknown): void {
@@ -102,7 +106,7 @@ class DocumentChecker implements FileContent {
       return;
     }
     const key = keysByName.get(lower);
-    if (key === undefined || name.split('.').length !== key.name.split('.').length) {
+    if (key === undefined) {
       this.problems.push(unknownKey(name));
       return;
     }

@@ -1,0 +1,189 @@
+// The admin services as the commands call them. Every failure becomes a CliFailure that says what to
+// do next.
+import { stat } from 'node:fs/promises';
+import { connect } from 'node:net';
+import { Client, credentials, status } from '@grpc/grpc-js';
+import type { ClientReadableStream, MethodDefinition, ServiceError } from '@grpc/grpc-js';
+import { inspectDefinition } from '../server/grpc/definitions.ts';
+import { CliFailure, exitCodes } from './exit-codes.ts';
+import type { ExitCode } from './exit-codes.ts';
+
+/** How long one question may take; folding a long history takes a while. */
+const unaryDeadlineMs = 10 * 60 * 1000;
+/** How long the daemon may take to accept the connection. */
+const connectDeadlineMs = 5000;
+
+type Unary = 'state' | 'snapshot' | 'why' | 'diff' | 'status' | 'configuration';
+
+export class AdminClient {
+  readonly #client: Client;
+
+  private constructor(client: Client) {
+    this.#client = client;
+  }
+
+  /** Connects; fails with the reason and the next step if nobody answers at `address`. */
+  static async connect(address: string): Promise<AdminClient> {
+    await probe(address);
+    const client = new Client(`unix:${address}`, credentials.createInsecure(), {
+      // A state document holds every snapshot of a node.
+      'grpc.max_receive_message_length': -1,
+      'grpc.enable_http_proxy': 0,
+    });
+    return new AdminClient(client);
+  }
+
+  close(): void {
+    this.#client.close();
+  }
+
+  /** Asks Inspect for a document. */
+  async document<Document>(method: Unary, request: object = {}): Promise<Document> {
+    const definition = inspectDefinition[method] as MethodDefinition<
+      object,
+      { json?: string | null }
+    >;
+    const response = await new Promise<{ json?: string | null } | undefined>((resolve, reject) => {
+      this.#client.makeUnaryRequest(
+        definition.path,
+        definition.requestSerialize,
+        definition.responseDeserialize,
+        request,
+        { deadline: Date.now() + unaryDeadlineMs },
+        (error, value) => (error === null ? resolve(value) : reject(failureOf(error))),
+      );
+    });
+    return JSON.parse(response?.json ?? 'null') as Document;
+  }
+
+  /** Opens a stream of answers. */
+  stream<Request, Response>(
+    definition: MethodDefinition<Request, Response>,
+    request: Request,
+  ): ClientReadableStream<Response> {
+    return this.#client.makeServerStreamRequest(
+      definition.path,
+      definition.requestSerialize,
+      definition.responseDeserialize,
+      request,
+    );
+  }
+
+  /** The answers of a stream, in order. */
+  async *answers<Request, Response>(
+    definition: MethodDefinition<Request, Response>,
+    request: Request,
+  ): AsyncGenerator<Response> {
+    const stream = this.stream(definition, request);
+    try {
+      for await (const answer of stream) yield answer as Response;
+    } catch (error) {
+      throw failureOf(error);
+    } finally {
+      stream.cancel();
+    }
+  }
+}
+
+/** Uses a client and closes it, whatever happens. */
+export async function withAdminClient<Value>(
+  address: string,
+  use: (client: AdminClient) => Promise<Value>,
+): Promise<Value> {
+  const client = await AdminClient.connect(address);
+  try {
+    return await use(client);
+  } finally {
+    client.close();
+  }
+}
+
+// grpc-js only says "No connection established": a plain connection tells the reason.
+async function probe(address: string): Promise<void> {
+  try {
+    await new Promise<void>((resolve, reject) => {
+      const socket = connect(address);
+      socket.setTimeout(connectDeadlineMs, () => {
+        socket.destroy(Object.assign(new Error('no answer'), { code: 'ETIMEDOUT' }));
+      });
+      socket.once('connect', () => {
+        socket.destroy();
+        resolve();
+      });
+      socket.once('error', reject);
+    });
+  } catch (error) {
+    throw await connectionFailure(address, (error as NodeJS.ErrnoException).code ?? '');
+  }
+}
+
+async function connectionFailure(address: string, code: string): Promise<CliFailure> {
+  switch (code) {
+    case 'ENOENT':
+      return new CliFailure(
+        exitCodes.unreachable,
+        `no varve daemon at ${address}: start varve serve, or name its socket with ` +
+          '--address or VARVE_ADDRESS',
+      );
+    case 'ECONNREFUSED':
+      return new CliFailure(
+        exitCodes.unreachable,
+        (await isSocket(address))
+          ? `the varve daemon at ${address} is not running: start varve serve`
+          : `${address} is not a socket: name the daemon's with --address or VARVE_ADDRESS`,
+      );
+    case 'EACCES':
+    case 'EPERM':
+      return new CliFailure(
+        exitCodes.permission,
+        `permission denied at ${address}: run this as root, or as the user who runs varve serve`,
+      );
+    case 'ETIMEDOUT':
+      return new CliFailure(
+        exitCodes.unreachable,
+        `the varve daemon at ${address} does not answer: look at its log, or restart it`,
+      );
+    default:
+      return new CliFailure(
+        exitCodes.unreachable,
+        `cannot connect to ${address}: ${code}; name the daemon's socket with --address`,
+      );
+  }
+}
+
+async function isSocket(path: string): Promise<boolean> {
+  try {
+    return (await stat(path)).isSocket();
+  } catch {
+    // Gone in the meantime: nobody runs there.
+    return true;
+  }
+}
+
+const exitCodeByStatus: ReadonlyMap<status, ExitCode> = new Map<status, ExitCode>([
+  [status.NOT_FOUND, exitCodes.notFound],
+  [status.OUT_OF_RANGE, exitCodes.outOfRange],
+  [status.DATA_LOSS, exitCodes.damaged],
+  [status.UNAVAILABLE, exitCodes.unreachable],
+  [status.PERMISSION_DENIED, exitCodes.permission],
+  [status.INVALID_ARGUMENT, exitCodes.usage],
+]);
+
+/** The failure that a gRPC error is to the user. */
+export function failureOf(error: unknown): Error {
+  if (error instanceof CliFailure || !(error instanceof Error)) {
+    return error instanceof Error ? error : new Error(String(error));
+  }
+  const { code, details } = error as Partial<ServiceError>;
+  if (typeof code !== 'number') return error;
+  if (code === status.UNIMPLEMENTED) {
+    return new CliFailure(
+      exitCodes.failure,
+      'the daemon does not know this command: restart varve serve with this version',
+      error,
+    );
+  }
+  const exitCode = exitCodeByStatus.get(code) ?? exitCodes.failure;
+  const text = details === undefined || details === '' ? status[code] : details;
+  return new CliFailure(exitCode, text ?? 'unknown failure', error);
+}
