@@ -1,0 +1,218 @@
+// varve.v1.Inspect: documents about the node, made by the pure functions of src/history.
+import type { UntypedServiceImplementation } from '@grpc/grpc-js';
+import type { Configuration, Origins } from '../../config/configuration.ts';
+import { nearestName } from '../../config/nearest.ts';
+import { OutOfRange, type Clock } from '../../engine/ports.ts';
+import { diffStates } from '../../history/diff.ts';
+import { findSnapshot, snapshotDocument } from '../../history/snapshot-document.ts';
+import { stateDocument, type StateDocument } from '../../history/state-document.ts';
+import { whyDocument } from '../../history/why.ts';
+import { accepted, rejected, type Result } from '../../machines/kernel/rejection.ts';
+import { kindOf } from '../../machines/snapshot/state.ts';
+import { snapshotStream } from '../../machines/snapshot/events.ts';
+import {
+  durableState,
+  emptyState,
+  exportLines,
+  historiesOf,
+  PositionBeyondEnd,
+  stateAt,
+  streamEvents,
+  timeOf,
+  verify,
+} from '../history-reader.ts';
+import type { NodeAccess } from '../node-access.ts';
+import { statusDocument, type StatusOptions } from '../status-document.ts';
+import { fromSeq } from './convert.ts';
+import { exportChunkBytes } from './limits.ts';
+import type { MessageStream } from './message-stream.ts';
+import type { varve } from './messages.ts';
+import type { Rpc, RpcRunner } from './rpc.ts';
+
+type V1 = typeof varve.v1;
+type JsonDocument = varve.v1.JsonDocument.$Properties;
+type Keyed = InstanceType<V1['SnapshotRequest']>;
+
+export interface InspectOptions extends StatusOptions {
+  readonly node: NodeAccess;
+  readonly clock: Clock;
+  readonly configuration: Configuration;
+  readonly origins: Origins;
+}
+
+/** The handlers of the service. */
+export function inspectService(
+  runner: RpcRunner,
+  options: InspectOptions,
+): UntypedServiceImplementation {
+  const inspect = new InspectHandlers(options);
+  const document =
+    <Request>(handle: (request: Request, rpc: Rpc) => Promise<Result<object>>) =>
+    async (request: Request, rpc: Rpc): Promise<Result<JsonDocument>> => {
+      const result = await handle(request, rpc).catch(positionRefused);
+      return result.ok ? accepted({ json: JSON.stringify(result.value) }) : result;
+    };
+  return {
+    state: runner.unary('State', document((r: StateRequest) => inspect.state(r))),
+    snapshot: runner.unary('Snapshot', document((r: Keyed, rpc) => inspect.snapshot(r, rpc))),
+    why: runner.unary('Why', document((r: Keyed) => inspect.why(r))),
+    diff: runner.unary('Diff', document((r: DiffRequest) => inspect.diff(r))),
+    verify: runner.streamed('Verify', (_request: object, stream: MessageStream<VerifyProgress>) =>
+      inspect.verify(stream),
+    ),
+    status: runner.unary('Status', document(async () => accepted(await statusDocument(options)))),
+    configuration: runner.unary('Configuration', document(() => inspect.configuration())),
+    export: runner.streamed('Export', (_request: object, stream: MessageStream<ExportChunk>) =>
+      inspect.export(stream),
+    ),
+  } as UntypedServiceImplementation;
+}
+
+type StateRequest = varve.v1.StateRequest.$Properties;
+type DiffRequest = varve.v1.DiffRequest.$Properties;
+type VerifyProgress = varve.v1.VerifyProgress.$Properties;
+type ExportChunk = varve.v1.ExportChunk.$Properties;
+
+function positionRefused(error: unknown): Result<never> {
+  if (error instanceof PositionBeyondEnd || error instanceof OutOfRange) {
+    return rejected('out_of_range', error.message);
+  }
+  throw error;
+}
+
+class InspectHandlers {
+  readonly #options: InspectOptions;
+
+  constructor(options: InspectOptions) {
+    this.#options = options;
+  }
+
+  async state(request: StateRequest): Promise<Result<StateDocument>> {
+    const atSeq = fromSeq(request.atSeq, 'at_seq');
+    return atSeq.ok ? this.#stateAt(atSeq.value) : atSeq;
+  }
+
+  /** The state at a position; 0: now. */
+  async #stateAt(atSeq: number): Promise<Result<StateDocument>> {
+    const { node } = this.#options;
+    const store = node.store();
+    if (!store.ok) return store;
+    if (atSeq !== 0) return accepted(await stateAt(store.value, atSeq));
+    const engine = node.engine();
+    if (!engine.ok) return accepted(await stateAt(store.value, store.value.lastSeq));
+    const checkpoint = await durableState(engine.value);
+    return accepted(stateDocument(checkpoint, await timeOf(store.value, checkpoint.globalSeq)));
+  }
+
+  async snapshot({ key }: Keyed, rpc: Rpc): Promise<Result<object>> {
+    const engine = this.#options.node.engine();
+    if (!engine.ok) return engine;
+    const checkpoint = await durableState(engine.value);
+    const state = findSnapshot(checkpoint, key);
+    if (state === undefined) {
+      const names = checkpoint.snapshots.map((one) => one.context.key);
+      return unknownSnapshot(key, names);
+    }
+    const kind = kindOf(state);
+    const hasMounts = kind === 'active' || kind === 'view';
+    const mounts = hasMounts ? await engine.value.mounts(state.context.key, rpc) : undefined;
+    const { snapshotId } = state.context;
+    const document = snapshotDocument({
+      checkpoint,
+      snapshotId,
+      mounts: mounts?.ok === true ? mounts.value : null,
+      events: await streamEvents(engine.value.store, snapshotStream(snapshotId)),
+    });
+    return document === undefined ? unknownSnapshot(key, []) : accepted(document);
+  }
+
+  async why({ key }: Keyed): Promise<Result<object>> {
+    const { node } = this.#options;
+    const store = node.store();
+    if (!store.ok) return store;
+    const engine = node.engine();
+    const live = engine.ok ? engine.value.checkpoint() : emptyState;
+    const { streams, namesSeen } = await historiesOf(store.value, key, live);
+    return streams.length === 0
+      ? unknownSnapshot(key, namesSeen)
+      : accepted(whyDocument(key, streams));
+  }
+
+  async diff(request: DiffRequest): Promise<Result<object>> {
+    const from = fromSeq(request.fromSeq, 'from_seq');
+    if (!from.ok) return from;
+    const to = fromSeq(request.toSeq, 'to_seq');
+    if (!to.ok) return to;
+    const store = this.#options.node.store();
+    if (!store.ok) return store;
+    const before = await stateAt(store.value, from.value);
+    const after = await this.#stateAt(to.value);
+    return after.ok ? accepted(diffStates(before, after.value)) : after;
+  }
+
+  async configuration(): Promise<Result<object>> {
+    const { configuration, origins } = this.#options;
+    return accepted({ format: 'varve-configuration', version: 1, configuration, origins });
+  }
+
+  async verify(stream: MessageStream<VerifyProgress>): Promise<Result<void>> {
+    const engine = this.#options.node.engine();
+    if (!engine.ok) return engine;
+    const live = await durableState(engine.value);
+    const lastSeq = live.globalSeq;
+    const result = await verify(engine.value.store, live, (checkedSeq) =>
+      stream.write({ checkedSeq, lastSeq }, 16),
+    );
+    const resultJson = JSON.stringify(result);
+    await stream.write({ checkedSeq: lastSeq, lastSeq, resultJson }, resultJson.length);
+    return accepted(undefined);
+  }
+
+  async export(stream: MessageStream<ExportChunk>): Promise<Result<void>> {
+    const { node, clock, version } = this.#options;
+    const store = node.store();
+    if (!store.ok) return store;
+    const engine = node.engine();
+    const live = engine.ok ? await durableState(engine.value) : undefined;
+    const chunks = new Chunks(stream);
+    for await (const lines of exportLines(store.value, { version, live, nowUs: clock.nowUs() })) {
+      await chunks.add(Buffer.from(lines));
+    }
+    await chunks.flush();
+    return accepted(undefined);
+  }
+}
+
+/** Joins and splits pieces into chunks of a size that suits a message. */
+class Chunks {
+  readonly #stream: MessageStream<ExportChunk>;
+  #pieces: Buffer[] = [];
+  #sizeBytes = 0;
+
+  constructor(stream: MessageStream<ExportChunk>) {
+    this.#stream = stream;
+  }
+
+  async add(piece: Buffer): Promise<void> {
+    this.#pieces.push(piece);
+    this.#sizeBytes += piece.length;
+    if (this.#sizeBytes >= exportChunkBytes) await this.flush();
+  }
+
+  async flush(): Promise<void> {
+    const content = Buffer.concat(this.#pieces);
+    this.#pieces = [];
+    this.#sizeBytes = 0;
+    for (let from = 0; from < content.length; from += exportChunkBytes) {
+      const part = content.subarray(from, from + exportChunkBytes);
+      await this.#stream.write({ content: part }, part.length);
+    }
+  }
+}
+
+function unknownSnapshot(key: string, names: readonly string[]): Result<never> {
+  const nearest = nearestName(key, names);
+  const hint = nearest === undefined ? '' : `; did you mean ${JSON.stringify(nearest)}?`;
+  const shown = JSON.stringify(key.slice(0, 200));
+  return rejected('not_found', `no snapshot has or had the key or name ${shown}${hint}`);
+}

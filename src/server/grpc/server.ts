@@ -1,0 +1,85 @@
+// One gRPC server on one unix socket, with health and reflection beside its services.
+import {
+  Server,
+  ServerCredentials,
+  type ServiceDefinition,
+  type UntypedServiceImplementation,
+} from '@grpc/grpc-js';
+import { HealthImplementation } from 'grpc-health-check';
+import { prepareSocketPath, SocketRefused } from '../socket-path.ts';
+import { requestBytesMax, responseBytesMax } from './limits.ts';
+
+export interface ServedService {
+  /** Full name, for health. */
+  readonly name: string;
+  readonly definition: ServiceDefinition;
+  readonly implementation: UntypedServiceImplementation;
+}
+
+/** Only the owner may connect. */
+const socketUmask = 0o177;
+
+/** A server on a unix socket that only its owner may use. */
+export class SocketServer {
+  readonly #server: Server;
+  readonly #health: HealthImplementation;
+  readonly #names: readonly string[];
+
+  constructor(services: readonly ServedService[]) {
+    this.#server = new Server({
+      'grpc.max_receive_message_length': requestBytesMax,
+      'grpc.max_send_message_length': responseBytesMax,
+    });
+    // '' stands for the server as a whole.
+    this.#names = ['', ...services.map(({ name }) => name)];
+    this.#health = new HealthImplementation();
+    this.setServing(false);
+    this.#health.addToServer(this.#server);
+    for (const { definition, implementation } of services) {
+      this.#server.addService(definition, implementation);
+    }
+  }
+
+  /** What health answers, for every service of this socket. */
+  setServing(isServing: boolean): void {
+    for (const name of this.#names) {
+      this.#health.setStatus(name, isServing ? 'SERVING' : 'NOT_SERVING');
+    }
+  }
+
+  /** Adds reflection; it may come later than the first call, since it is slow to load. */
+  async addReflection(): Promise<void> {
+    const [{ ReflectionService }, { fileDescriptors }] = await Promise.all([
+      import('@grpc/reflection'),
+      import('../../../build/proto/descriptors.js'),
+    ]);
+    const fileDescriptorProtos = fileDescriptors.map((text) => Buffer.from(text, 'base64'));
+    const definition = { all: { format: '', type: {}, fileDescriptorProtos } };
+    const services = this.#names.filter((name) => name !== '');
+    new ReflectionService(definition as never, { services }).addToServer(this.#server);
+  }
+
+  /** Binds the socket: 0600 from the moment it exists. Nothing else may make files meanwhile. */
+  async listen(socketPath: string): Promise<void> {
+    await prepareSocketPath(socketPath);
+    const umask = process.umask(socketUmask);
+    try {
+      await new Promise<void>((resolve, reject) => {
+        this.#server.bindAsync(`unix:${socketPath}`, ServerCredentials.createInsecure(), (error) =>
+          error === null ? resolve() : reject(error),
+        );
+      });
+    } catch (error) {
+      throw new SocketRefused(
+        `the socket ${socketPath} cannot be opened: ${(error as Error).message}`,
+      );
+    } finally {
+      process.umask(umask);
+    }
+  }
+
+  /** Closes the socket and every connection; the socket's file goes with it. */
+  close(): void {
+    this.#server.forceShutdown();
+  }
+}
