@@ -44,3 +44,6 @@ export const shutdownMs = 4_500;
 
 /** The part of it that calls in progress get to end by themselves. */
 export const drainMs = 1_500;
+
+/** The part of it that running effects get to end by themselves. */
+export const engineStopMs = 1_500;

@@ -1,0 +1,53 @@
+// What the server needs of the process and the machine. compose.ts provides the real ones.
+import type {
+  Clock,
+  CrashPoint,
+  Damage,
+  OpenedLog,
+  Logger,
+  SnapshotDirectories,
+  SpaceGuard,
+} from '../engine/ports.ts';
+import type { CompileExpression } from '../engine/queries.ts';
+
+/** What opening the log came to. */
+export type LogOpening =
+  | { readonly status: 'open'; readonly opened: OpenedLog; readonly spaceGuard: SpaceGuard }
+  | {
+      readonly status: 'damaged';
+      readonly damage: readonly Damage[];
+      readonly reason: string;
+      readonly next: string;
+    }
+  | { readonly status: 'refused'; readonly reason: string; readonly next: string };
+
+/** The log lines of the process. */
+export interface ProcessLogger extends Logger {
+  fatal(fields: object, message: string): void;
+  isLevelEnabled(level: string): boolean;
+}
+
+export interface ServerPorts {
+  readonly logger: ProcessLogger;
+  readonly clock: Clock;
+  readonly crashPoint: CrashPoint;
+  readonly newRequestId: () => string;
+  readonly compileExpression: CompileExpression;
+  /** Whether overlay mounts need `index=off`. */
+  readonly indexOff: boolean;
+  readonly version: string;
+  readonly bootId: string;
+  /** The real path of the data directory. */
+  readonly root: string;
+  readonly directories: SnapshotDirectories;
+  openLog(): Promise<LogOpening>;
+  /** Tells the service manager, if there is one. */
+  notify(state: string): void;
+  /** Ends the helper processes. */
+  close(): Promise<void>;
+}
+
+/** The server cannot start; the message says why and what to do. */
+export class StartRefused extends Error {
+  override readonly name = 'StartRefused';
+}
