@@ -27,11 +27,15 @@ function expect<Type extends SnapshotEventType>(event: SnapshotEvent, type: Type
   return event as EventOf<Type>;
 }
 
-/** Named guards: whether an outcome belongs to the operation that is in flight now. */
+/** Named guards. An outcome counts only for the operation that is in flight now. */
 export const snapshotGuards = {
   isCurrentOperation(context: SnapshotContext, event: SnapshotEvent): boolean {
     const data = event.data as { readonly operationId?: number };
     return context.operation !== null && context.operation.operationId === data.operationId;
+  },
+  /** Without it a Prepare that failed could be prepared again: ids are never reused. */
+  isFirstEvent(context: SnapshotContext): boolean {
+    return context.snapshotId === 0;
   },
 };
 

@@ -27,7 +27,10 @@ const snapshotSetup = setup({
     events: {} as SnapshotEvent,
     tags: {} as 'inFlight',
   },
-  guards: { isCurrentOperation: asGuard(snapshotGuards.isCurrentOperation) },
+  guards: {
+    isCurrentOperation: asGuard(snapshotGuards.isCurrentOperation),
+    isFirstEvent: asGuard(snapshotGuards.isFirstEvent),
+  },
   actions: {
     recordPrepared: asAssign(assigns.recordPrepared),
     recordPrepareFailed: asAssign(assigns.recordPrepareFailed),
@@ -110,7 +113,7 @@ const absent = <First extends string>(first: First) =>
 const backing = {
   initial: 'unassigned',
   states: {
-    unassigned: { on: { SnapshotPrepared: { target: 'directory' } } },
+    unassigned: { on: { SnapshotPrepared: { target: 'directory', guard: 'isFirstEvent' } } },
     directory: {},
   },
 } as const;
