@@ -111,7 +111,9 @@ test('refuses a name that is taken with already_exists', () => {
 });
 
 test('refuses the snapshot’s own key as its name with already_exists', () => {
-  given(prepared(1, { key: 'a' })).when(commit('a', 'a')).refused('already_exists', '"a"');
+  given(prepared(1, { key: 'a' }))
+    .when(commit('a', 'a'))
+    .refused('already_exists', '"a"');
 });
 
 test('names the taken name before the unknown key', () => {
@@ -166,12 +168,7 @@ test('a parent that the catalog does not hold any more is refused with not_found
   const { catalog } = fold(prepared(2, { key: 'a', parent: 'gone', parentId: 1 }));
   given()
     .when(() =>
-      decideCommit(
-        'a',
-        { name: 'name', labels: {}, parent: '' },
-        catalog.find('a'),
-        catalog,
-      ),
+      decideCommit('a', { name: 'name', labels: {}, parent: '' }, catalog.find('a'), catalog),
     )
     .refused('not_found', '"gone"', 'name another parent');
 });

@@ -14,7 +14,9 @@ const base: MountRequest = {
 };
 const mounts = (changes: Partial<MountRequest>) => mountsOf({ ...base, ...changes });
 const fs = (id: number): string => `/var/lib/varve/snapshots/${id}/fs`;
-const overlay = (...options: readonly string[]) => [{ type: 'overlay', source: 'overlay', options }];
+const overlay = (...options: readonly string[]) => [
+  { type: 'overlay', source: 'overlay', options },
+];
 const bind = (source: string, access: 'ro' | 'rw') => [
   { type: 'bind', source, options: [access, 'rbind'] },
 ];
@@ -56,10 +58,7 @@ test('two parents or more, view: overlay of lower directories alone', () => {
 test('a kernel without the index parameter gets no index option', () => {
   const request = { ancestorIds: [7, 5], indexOff: false };
   assert.deepEqual(mounts(request), overlay(...upper, `lowerdir=${fs(7)}:${fs(5)}`));
-  assert.deepEqual(
-    mounts({ ...request, role: 'view' }),
-    overlay(`lowerdir=${fs(7)}:${fs(5)}`),
-  );
+  assert.deepEqual(mounts({ ...request, role: 'view' }), overlay(`lowerdir=${fs(7)}:${fs(5)}`));
 });
 
 test('a parallel unpack, which brings its parent at Commit, gets an overlay with upperdir only', () => {

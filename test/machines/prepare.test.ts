@@ -32,7 +32,9 @@ const preparedEvent = (changes: Parameters<typeof preparedData>[1]) =>
   ({ type: 'SnapshotPrepared', data: preparedData(9, changes) }) as const;
 
 test('prepares a snapshot without a parent', () => {
-  given().when(prepare()).event(9, preparedEvent({ key: 'a' }));
+  given()
+    .when(prepare())
+    .event(9, preparedEvent({ key: 'a' }));
 });
 
 test('prepares a snapshot on a committed parent and records its id', () => {
@@ -59,7 +61,9 @@ test('takes keys with slashes, dots and spaces as they are', () => {
 });
 
 test('refuses an empty key with invalid_argument', () => {
-  given().when(prepare({ key: '' })).refused('invalid_argument', 'key', 'must not be empty');
+  given()
+    .when(prepare({ key: '' }))
+    .refused('invalid_argument', 'key', 'must not be empty');
 });
 
 test('refuses a key over the limit with invalid_argument and names the limit', () => {
@@ -147,5 +151,7 @@ test('gives a removed key to a new snapshot at once, before the directory is gon
 });
 
 test('leaves the key free after a Prepare that failed', () => {
-  given(prepareFailed(1, 'a')).when(prepare()).event(9, preparedEvent({ key: 'a' }));
+  given(prepareFailed(1, 'a'))
+    .when(prepare())
+    .event(9, preparedEvent({ key: 'a' }));
 });

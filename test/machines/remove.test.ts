@@ -59,7 +59,9 @@ test('refuses to remove an unknown key with not_found', () => {
 
 test('refuses a repeated Remove with not_found', () => {
   for (const removal of [removeStarted(1), removeDeferred(1)]) {
-    given(prepared(1, { key: 'a' }), removal).when(remove('a')).refused('not_found', '"a"');
+    given(prepared(1, { key: 'a' }), removal)
+      .when(remove('a'))
+      .refused('not_found', '"a"');
   }
 });
 

@@ -61,7 +61,12 @@ test('a View with the marks of an unpack is a view', () => {
 });
 
 test('anything else that is prepared is a container layer', () => {
-  for (const key of ['default/3/web', `x sha256:${hex}0`, `sha256:${hex.slice(2)}`, `k8s.io/9/${hex}`]) {
+  for (const key of [
+    'default/3/web',
+    `x sha256:${hex}0`,
+    `sha256:${hex.slice(2)}`,
+    `k8s.io/9/${hex}`,
+  ]) {
     assert.equal(containerd(key), 'containerLayer', key);
   }
 });
