@@ -1,0 +1,104 @@
+// A gRPC client of both sockets: calls by definition, statuses as values, streams as arrays.
+import {
+  Client,
+  credentials,
+  Metadata,
+  type ClientReadableStream,
+  type MethodDefinition,
+  type ServiceError,
+} from '@grpc/grpc-js';
+
+/** How a call ended; `code` 0 is OK. */
+export interface Reply<Response> {
+  readonly code: number;
+  readonly details: string;
+  readonly value: Response | undefined;
+}
+
+type Method<Request, Response> = MethodDefinition<Request, Response>;
+
+export interface CallOptions {
+  readonly metadata?: Record<string, string>;
+  readonly deadlineMs?: number;
+}
+
+const callDeadlineMs = 20_000;
+
+export class TestClient {
+  readonly #client: Client;
+
+  constructor(socketPath: string) {
+    this.#client = new Client(`unix:${socketPath}`, credentials.createInsecure(), {
+      'grpc.enable_http_proxy': 0,
+      'grpc.max_receive_message_length': -1,
+    });
+  }
+
+  close(): void {
+    this.#client.close();
+  }
+
+  call<Request, Response>(
+    method: Method<Request, Response>,
+    request: Request,
+    options: CallOptions = {},
+  ): Promise<Reply<Response>> {
+    return this.raw(method, method.requestSerialize(request), options);
+  }
+
+  /** A call with any bytes as its request. */
+  raw<Response>(
+    method: Method<never, Response>,
+    bytes: Buffer,
+    options: CallOptions = {},
+  ): Promise<Reply<Response>> {
+    const metadata = new Metadata();
+    for (const [name, value] of Object.entries(options.metadata ?? {})) metadata.set(name, value);
+    const deadline = Date.now() + (options.deadlineMs ?? callDeadlineMs);
+    return new Promise((resolve) => {
+      this.#client.makeUnaryRequest(
+        method.path,
+        (value: Buffer) => value,
+        method.responseDeserialize,
+        bytes,
+        metadata,
+        { deadline },
+        (error: ServiceError | null, value?: Response) =>
+          resolve(
+            error === null
+              ? { code: 0, details: '', value }
+              : { code: error.code, details: error.details, value: undefined },
+          ),
+      );
+    });
+  }
+
+  /** Opens a stream. */
+  open<Request, Response>(
+    method: Method<Request, Response>,
+    request: Request,
+  ): ClientReadableStream<Response> {
+    return this.#client.makeServerStreamRequest(
+      method.path,
+      method.requestSerialize,
+      method.responseDeserialize,
+      request,
+    );
+  }
+
+  /** Reads a stream to its end. */
+  all<Request, Response>(
+    method: Method<Request, Response>,
+    request: Request,
+  ): Promise<Reply<Response> & { readonly messages: readonly Response[] }> {
+    const stream = this.open(method, request);
+    const messages: Response[] = [];
+    stream.on('data', (message: Response) => messages.push(message));
+    return new Promise((resolve) => {
+      stream.on('error', (error: ServiceError) =>
+        resolve({ code: error.code, details: error.details, value: undefined, messages }),
+      );
+      stream.on('end', () => resolve({ code: 0, details: '', value: undefined, messages }));
+    });
+  }
+}

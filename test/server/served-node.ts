@@ -1,0 +1,129 @@
+// A server in this process on real sockets in a scratch directory, with an event store in memory and
+// plain directories: for what must be refused, and for faults that a real disk does not give on demand.
+import { mkdir, mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
+import type { TestContext } from 'node:test';
+import { compileExpression } from '../../src/adapters/regular-expression/re2.ts';
+import { snapshotDirectories } from '../../src/adapters/snapshot-dirs/directories.ts';
+import { systemClock } from '../../src/adapters/system/clock.ts';
+import { newRequestId } from '../../src/adapters/system/ids.ts';
+import { defaultConfiguration, type Configuration } from '../../src/config/configuration.ts';
+import type { SpaceGuard } from '../../src/engine/ports.ts';
+import { NodeServer } from '../../src/server/node-server.ts';
+import type { LogOpening, ProcessLogger } from '../../src/server/ports.ts';
+import { TestClient } from './client.ts';
+import { MemoryStore } from './memory-store.ts';
+
+export interface LogLine {
+  readonly level: string;
+  readonly fields: Readonly<Record<string, unknown>>;
+  readonly message: string;
+}
+
+export interface ServedNode {
+  readonly server: NodeServer;
+  readonly store: MemoryStore;
+  readonly configuration: Configuration;
+  readonly snapshots: TestClient;
+  readonly admin: TestClient;
+  readonly lines: readonly LogLine[];
+  readonly fatal: readonly Error[];
+  readonly space: { isLow: boolean };
+}
+
+export interface ServedNodeOptions {
+  readonly store?: MemoryStore;
+  readonly opening?: (store: MemoryStore, spaceGuard: SpaceGuard) => Promise<LogOpening> | LogOpening;
+  readonly configuration?: Partial<Configuration>;
+}
+
+/** Starts a server that the end of the test stops. */
+export async function servedNode(
+  test: TestContext,
+  options: ServedNodeOptions = {},
+): Promise<ServedNode> {
+  const scratch = await mkdtemp(path.join(tmpdir(), 'varve-server-'));
+  const root = path.join(scratch, 'root');
+  await mkdir(path.join(root, 'snapshots'), { recursive: true });
+  const configuration: Configuration = {
+    ...defaultConfiguration,
+    ...options.configuration,
+    root,
+    address: path.join(scratch, 'run', 'varve.sock'),
+    adminAddress: path.join(scratch, 'run', 'admin.sock'),
+  };
+  const store = options.store ?? new MemoryStore();
+  const lines: LogLine[] = [];
+  const fatal: Error[] = [];
+  const space = { isLow: false, refresh: async () => undefined };
+  const open = options.opening ?? (() => openingOf(store, space));
+  const server = new NodeServer({
+    configuration,
+    origins: { root: 'flag --root' },
+    onFatal: (error) => fatal.push(error),
+    ports: {
+      logger: recordingLogger(lines),
+      clock: systemClock(),
+      crashPoint: () => undefined,
+      newRequestId,
+      compileExpression,
+      indexOff: false,
+      version: '0.0.0-test',
+      bootId: 'boot',
+      root,
+      directories: snapshotDirectories(path.join(root, 'snapshots'), plainOperations),
+      openLog: async () => open(store, space),
+      notify: () => undefined,
+      close: async () => undefined,
+    },
+  });
+  const snapshots = new TestClient(configuration.address);
+  const admin = new TestClient(configuration.adminAddress);
+  test.after(async () => {
+    snapshots.close();
+    admin.close();
+    await server.stop('test ended');
+    await rm(scratch, { recursive: true, force: true });
+  });
+  await server.start();
+  return { server, store, configuration, snapshots, admin, lines, fatal, space };
+}
+
+const openingOf = (store: MemoryStore, spaceGuard: SpaceGuard): LogOpening => ({
+  status: 'open',
+  opened: { store, damage: [] },
+  spaceGuard,
+});
+
+function recordingLogger(lines: LogLine[]): ProcessLogger {
+  const write =
+    (level: string) =>
+    (fields: object, message: string): void => {
+      lines.push({ level, fields: fields as LogLine['fields'], message });
+    };
+  return {
+    debug: write('debug'),
+    info: write('info'),
+    warn: write('warn'),
+    error: write('error'),
+    fatal: write('fatal'),
+    isLevelEnabled: () => true,
+  };
+}
+
+const done = { ok: true, value: undefined } as const;
+
+const plainOperations: Parameters<typeof snapshotDirectories>[1] = {
+  makeLayer: async ({ directory, id, withWork }) => {
+    await mkdir(path.join(directory, id, 'fs'), { recursive: true });
+    if (withWork) await mkdir(path.join(directory, id, 'work'));
+    return done;
+  },
+  diskUsage: async () => ({ ok: true, value: { sizeBytes: 4096, inodeCount: 1 } }),
+  removeTree: async (directory) => {
+    await rm(directory, { recursive: true, force: true });
+    return done;
+  },
+  sync: async () => done,
+};
