@@ -1,0 +1,123 @@
+// From a request line to a reply line: the one place that knows the protocol.
+#include "helper/operations.h"
+
+#include <cerrno>
+#include <chrono>
+#include <nlohmann/json.hpp>
+#include <thread>
+
+#include "helper/failure.h"
+
+namespace varve {
+
+namespace {
+
+using nlohmann::json;
+
+[[noreturn]] void refuse(const std::string& explanation) {
+  throw Failure(EINVAL, "request", "", explanation);
+}
+
+std::string checked_text(const json& value, const char* field) {
+  if (!value.is_string()) refuse(std::string(field) + " must be a string");
+  std::string text = value.get<std::string>();
+  if (text.find('\0') != std::string::npos) refuse(std::string(field) + " holds a NUL");
+  return text;
+}
+
+std::string text_field(const json& request, const char* field) {
+  const auto found = request.find(field);
+  if (found == request.end()) refuse(std::string(field) + " is missing");
+  return checked_text(*found, field);
+}
+
+std::string path_field(const json& request, const char* field) {
+  std::string path = text_field(request, field);
+  if (path.empty() || path[0] != '/') refuse(std::string(field) + " must be an absolute path");
+  return path;
+}
+
+std::vector<std::string> list_field(const json& request, const char* field) {
+  std::vector<std::string> texts;
+  const auto found = request.find(field);
+  if (found == request.end()) return texts;
+  if (!found->is_array()) refuse(std::string(field) + " must be a list of strings");
+  for (const json& item : *found) texts.push_back(checked_text(item, field));
+  return texts;
+}
+
+json sleep_for(const json& request) {
+  const auto found = request.find("milliseconds");
+  if (found == request.end() || !found->is_number_unsigned()) refuse("milliseconds is missing");
+  std::this_thread::sleep_for(std::chrono::milliseconds(found->get<uint32_t>()));
+  return json::object();
+}
+
+json carry_out(const json& request, bool allow_test_operations, const Tick& tick) {
+  const std::string operation = text_field(request, "operation");
+  if (operation == "disk-usage") {
+    const DiskUsage usage = disk_usage(path_field(request, "path"), tick);
+    return {{"sizeBytes", usage.size_bytes}, {"inodeCount", usage.inode_count}};
+  }
+  if (operation == "remove-tree") {
+    return {{"removedCount",
+             remove_tree(path_field(request, "path"), path_field(request, "parent"), tick)}};
+  }
+  if (operation == "sync-tree") {
+    return {{"syncedCount", sync_tree(path_field(request, "path"), tick)}};
+  }
+  if (operation == "syncfs") {
+    sync_file_system(path_field(request, "path"));
+    return json::object();
+  }
+  if (operation == "mount") {
+    mount({.type = text_field(request, "type"),
+           .source = text_field(request, "source"),
+           .target = path_field(request, "target"),
+           .options = list_field(request, "options")});
+    return json::object();
+  }
+  if (operation == "unmount") {
+    return {{"unmounted", unmount(path_field(request, "target"), list_field(request, "flags"))}};
+  }
+  if (operation == "sleep" && allow_test_operations) return sleep_for(request);
+  refuse("unknown operation " + operation);
+}
+
+json failed(const json& id, const Failure& failure) {
+  json reply = {{"id", id},
+                {"ok", false},
+                {"errno", failure.error},
+                {"code", error_name(failure.error)},
+                {"step", failure.step},
+                {"message", printable(failure.message)}};
+  if (!failure.path.empty()) reply["path"] = printable(failure.path);
+  return reply;
+}
+
+json reply_to(const std::string& line, bool allow_test_operations, const Tick& tick) {
+  json id = nullptr;
+  try {
+    const json request = json::parse(line, nullptr, false);
+    if (!request.is_object()) refuse("the request is not a JSON object");
+    if (const auto found = request.find("id"); found != request.end()) {
+      if (!found->is_number_unsigned()) refuse("id must be a number");
+      id = *found;
+    }
+    return {{"id", id}, {"ok", true}, {"value", carry_out(request, allow_test_operations, tick)}};
+  } catch (const Failure& failure) {
+    return failed(id, failure);
+  } catch (const std::bad_alloc&) {
+    return failed(id, Failure(ENOMEM, "memory", ""));
+  } catch (const std::exception& problem) {
+    return failed(id, Failure(EIO, "internal", "", problem.what()));
+  }
+}
+
+}  // namespace
+
+std::string answer(const std::string& line, bool allow_test_operations, const Tick& tick) {
+  return reply_to(line, allow_test_operations, tick).dump();
+}
+
+}  // namespace varve
