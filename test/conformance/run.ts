@@ -1,0 +1,234 @@
+// Runs containerd's snapshotter suite against a snapshotter command, in each kill mode:
+//
+//   node test/conformance/run.ts [--kill none|between|during|all] [--long] [--serve COMMAND]
+//   node test/conformance/run.ts --prove
+//
+// `--prove` runs it against a stand-in instead: sound, it must pass; with a fault, it must not.
+// Without a new enough Go or the module proxy it says so in one line and succeeds, unless
+// VARVE_REQUIRE_GO=1. Everything that a run creates lies in one scratch directory.
+
+import { spawnSync } from 'node:child_process';
+import type { SpawnSyncReturns } from 'node:child_process';
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { delimiter, dirname, join, resolve } from 'node:path';
+import { parseArgs } from 'node:util';
+
+const here = import.meta.dirname;
+const caseCount = 21;
+const goVersionNeeded = [1, 26, 6] as const;
+const downloadTimeoutMs = 240_000;
+const buildTimeoutMs = 400_000;
+const shortTimeoutMs = 300_000;
+const longTimeoutMs = 3_600_000;
+const caseOutputLines = 80;
+
+type KillMode = 'none' | 'between' | 'during';
+const killModes: readonly KillMode[] = ['none', 'between', 'during'];
+
+interface Run {
+  readonly testBinary: string;
+  readonly command: string;
+  readonly scratch: string;
+  readonly long: boolean;
+  readonly environment: Readonly<Record<string, string>>;
+}
+
+interface Outcome {
+  readonly passed: number;
+  readonly sound: boolean;
+  readonly report: readonly string[];
+  readonly failures: string;
+}
+
+/** One line of what `go tool test2json` prints. */
+interface TestEvent {
+  readonly Action: string;
+  readonly Test?: string;
+  readonly Output?: string;
+}
+
+const goEnvironment: NodeJS.ProcessEnv = {
+  ...process.env,
+  PATH: [process.env['PATH'] ?? '', '/usr/local/go/bin'].join(delimiter),
+};
+
+function go(parameters: readonly string[], timeoutMs: number): SpawnSyncReturns<string> {
+  return spawnSync('go', parameters, {
+    cwd: here,
+    env: goEnvironment,
+    encoding: 'utf8',
+    timeout: timeoutMs,
+  });
+}
+
+function lastLine(text: string): string {
+  return text.trim().split('\n').at(-1) ?? '';
+}
+
+/** Why the suite cannot be built here, if it cannot. */
+function reasonToSkip(): string | undefined {
+  const version = go(['env', 'GOVERSION'], downloadTimeoutMs);
+  if (version.error !== undefined) return 'no go in PATH';
+  if (version.status !== 0) return lastLine(version.stderr);
+  const found = version.stdout.trim().replace(/^go/, '');
+  const parts = found.split('.').map((part) => Number.parseInt(part, 10));
+  for (const [index, needed] of goVersionNeeded.entries()) {
+    const part = parts[index] ?? 0;
+    if (part > needed) break;
+    if (part < needed) return `go ${found} is older than ${goVersionNeeded.join('.')}`;
+  }
+  const download = go(['mod', 'download'], downloadTimeoutMs);
+  if (download.status === 0) return undefined;
+  return `the Go module proxy does not serve the modules: ${lastLine(download.stderr)}`;
+}
+
+function build(parameters: readonly string[]): void {
+  const built = go(parameters, buildTimeoutMs);
+  if (built.status !== 0) throw new Error(`go ${parameters.join(' ')}\n${built.stderr}`);
+}
+
+function runMode(run: Run, kill: KillMode): Outcome {
+  const result = spawnSync(
+    'go',
+    [
+      'tool',
+      'test2json',
+      run.testBinary,
+      '-test.v=test2json',
+      '-test.parallel=4',
+      '-test.timeout=0',
+    ],
+    {
+      cwd: here,
+      env: {
+        ...goEnvironment,
+        ...run.environment,
+        TMPDIR: run.scratch,
+        VARVE_SERVE: run.command,
+        VARVE_KILL: kill,
+        VARVE_LONG: run.long ? '1' : '0',
+      },
+      encoding: 'utf8',
+      timeout: run.long ? longTimeoutMs : shortTimeoutMs,
+      maxBuffer: 1 << 30,
+    },
+  );
+  if (result.error !== undefined) {
+    return { passed: 0, sound: false, report: [], failures: String(result.error) };
+  }
+  return outcomeOf(result.stdout, result.status === 0);
+}
+
+function outcomeOf(text: string, succeeded: boolean): Outcome {
+  const outputs = new Map<string, string[]>();
+  const failed: string[] = [];
+  const report: string[] = [];
+  let passed = 0;
+  for (const line of text.split('\n')) {
+    if (line === '') continue;
+    const event = JSON.parse(line) as TestEvent;
+    const test = event.Test ?? '';
+    if (event.Output?.startsWith('conformance: ') === true) report.push(event.Output.trimEnd());
+    else if (event.Output !== undefined) {
+      outputs.set(test, [...(outputs.get(test) ?? []), event.Output.trimEnd()]);
+    }
+    if (event.Action === 'pass' && test.includes('/')) passed += 1;
+    if (event.Action === 'fail') failed.push(test);
+  }
+  const failures = failed.map((test) => readable(outputs.get(test) ?? []).join('\n')).join('\n');
+  return { passed, sound: succeeded && passed === caseCount, report, failures };
+}
+
+/** The suite dumps whole directories and every mount; what is left is what went wrong. */
+function readable(lines: readonly string[]): readonly string[] {
+  const noise = /helpers\.go:(79|81): |msg="activating mount"|^=== /;
+  const kept = lines.filter((line) => !noise.test(line));
+  return kept.slice(-caseOutputLines);
+}
+
+function unmountBelow(directory: string): void {
+  const points = readFileSync('/proc/self/mountinfo', 'utf8')
+    .split('\n')
+    .map((line) => line.split(' ')[4] ?? '')
+    .filter((point) => point.startsWith(`${directory}/`));
+  for (const point of points.reverse()) spawnSync('umount', ['-l', point]);
+}
+
+function checkModes(run: Run, modes: readonly KillMode[]): boolean {
+  let sound = true;
+  for (const kill of modes) {
+    const outcome = runMode(run, kill);
+    if (!outcome.sound) process.stdout.write(`${outcome.failures}\n`);
+    for (const line of outcome.report) process.stdout.write(`${line}\n`);
+    process.stdout.write(
+      `conformance (kill ${kill}): ${outcome.passed} of ${caseCount} passed` +
+        `${outcome.sound ? '' : ': FAILED'}\n`,
+    );
+    sound &&= outcome.sound;
+  }
+  return sound;
+}
+
+const faults: readonly (readonly [string, KillMode])[] = [
+  ['labels', 'none'],
+  ['term', 'none'],
+  ['mount', 'none'],
+  ['late-remove', 'none'],
+  ['left-on-disk', 'none'],
+  ['not-serving', 'none'],
+  ['half-prepare', 'during'],
+];
+
+function prove(run: Run): boolean {
+  let sound = checkModes(run, killModes);
+  for (const [fault, kill] of faults) {
+    const outcome = runMode({ ...run, environment: { STAND_IN_FAULT: fault } }, kill);
+    const noticed = !outcome.sound;
+    process.stdout.write(
+      `conformance: fault ${fault} (kill ${kill}): ${noticed ? 'noticed' : 'NOT NOTICED'}, ` +
+        `${outcome.passed} of ${caseCount} passed\n`,
+    );
+    sound &&= noticed;
+  }
+  return sound;
+}
+
+function main(): number {
+  const { values } = parseArgs({
+    options: {
+      kill: { type: 'string', default: 'all' },
+      long: { type: 'boolean', default: process.env['VARVE_LONG'] === '1' },
+      serve: {
+        type: 'string',
+        default: process.env['VARVE_SERVE'] ?? join(dirname(dirname(here)), 'bin/varve'),
+      },
+      prove: { type: 'boolean', default: false },
+    },
+  });
+  const modes = values.kill === 'all' ? killModes : killModes.filter((one) => one === values.kill);
+  if (modes.length === 0) {
+    process.stderr.write(`conformance: --kill is ${values.kill}: none, between, during or all\n`);
+    return 2;
+  }
+  const skip = process.getuid?.() === 0 ? reasonToSkip() : 'it mounts, so it must be run as root';
+  if (skip !== undefined) {
+    process.stdout.write(`conformance: skipped: ${skip}\n`);
+    return process.env['VARVE_REQUIRE_GO'] === '1' ? 1 : 0;
+  }
+  const scratch = mkdtempSync(join(tmpdir(), 'varve-conformance-'));
+  try {
+    const testBinary = join(scratch, 'conformance.test');
+    const standIn = join(scratch, 'stand-in');
+    build(['test', '-c', '-o', testBinary, '.']);
+    if (values.prove) build(['build', '-o', standIn, './stand-in']);
+    const command = values.prove ? standIn : resolve(values.serve);
+    const run: Run = { testBinary, command, scratch, long: values.long, environment: {} };
+    return (values.prove ? prove(run) : checkModes(run, modes)) ? 0 : 1;
+  } finally {
+    unmountBelow(scratch);
+    rmSync(scratch, { recursive: true, force: true });
+  }
+}
+
+process.exitCode = main();

@@ -1,0 +1,73 @@
+// Package conformance runs containerd's own snapshotter suite against a snapshotter command,
+// whole or with the server killed between or during calls.
+//
+// The environment says what is run:
+//
+//	VARVE_SERVE   path of the command; it is called as `COMMAND serve --root DIR --address SOCKET`
+//	VARVE_KILL    none (default), between or during
+//	VARVE_LONG    1: kill at every call; else at calls that the seed samples
+//	VARVE_SEED    seed of the sample; printed, so that a run can be repeated
+package conformance
+
+import (
+	"fmt"
+	"hash/fnv"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"strconv"
+	"time"
+)
+
+type killMode string
+
+const (
+	killNone    killMode = "none"
+	killBetween killMode = "between"
+	killDuring  killMode = "during"
+)
+
+type settings struct {
+	command string
+	kill    killMode
+	long    bool
+	seed    uint64
+}
+
+func settingsFromEnvironment() (settings, error) {
+	s := settings{
+		command: os.Getenv("VARVE_SERVE"),
+		kill:    killMode(os.Getenv("VARVE_KILL")),
+		long:    os.Getenv("VARVE_LONG") == "1",
+		seed:    uint64(time.Now().UnixNano()) % 1_000_000_000,
+	}
+	if s.command == "" {
+		return s, fmt.Errorf("VARVE_SERVE must name the command to test")
+	}
+	absolute, err := filepath.Abs(s.command)
+	if err != nil {
+		return s, err
+	}
+	s.command = absolute
+	switch s.kill {
+	case "":
+		s.kill = killNone
+	case killNone, killBetween, killDuring:
+	default:
+		return s, fmt.Errorf("VARVE_KILL is %q: none, between or during", s.kill)
+	}
+	if given := os.Getenv("VARVE_SEED"); given != "" {
+		if s.seed, err = strconv.ParseUint(given, 10, 64); err != nil {
+			return s, fmt.Errorf("VARVE_SEED: %w", err)
+		}
+	}
+	return s, nil
+}
+
+// random depends on the seed and the case only, so cases that run side by side do not
+// disturb each other's sample.
+func (s settings) random(name string) *rand.Rand {
+	hash := fnv.New64a()
+	hash.Write([]byte(name))
+	return rand.New(rand.NewPCG(s.seed, hash.Sum64()))
+}

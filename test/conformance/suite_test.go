@@ -1,0 +1,151 @@
+package conformance
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"path/filepath"
+	"strings"
+	"sync/atomic"
+	"testing"
+
+	"github.com/containerd/containerd/v2/core/snapshots"
+	"github.com/containerd/containerd/v2/core/snapshots/testsuite"
+	"github.com/containerd/log"
+)
+
+// The suite treats this name specially: overlay cannot rename a directory of a lower layer.
+const suiteName = "overlayfs"
+
+// TestSuite runs every case of the suite, each on a root and a server of its own.
+func TestSuite(t *testing.T) {
+	s, err := settingsFromEnvironment()
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx := context.Background()
+	var points *crashPoints
+	if s.kill == killDuring {
+		if points, err = enumerate(ctx, s, s.random("points")); err != nil {
+			t.Fatal(err)
+		}
+	}
+	var kills atomic.Int64
+	t.Cleanup(func() { report(t, s, points, kills.Load()) })
+	testsuite.SnapshotterSuite(t, suiteName,
+		func(ctx context.Context, root string) (snapshots.Snapshotter, func() error, error) {
+			return begin(ctx, s, points, root, &kills)
+		})
+}
+
+// report says how often the server was killed; a mode that killed nothing proved nothing.
+func report(t *testing.T, s settings, points *crashPoints, kills int64) {
+	if s.kill == killNone {
+		return
+	}
+	fmt.Printf("conformance: kill %s: %d kills, VARVE_SEED=%d\n", s.kill, kills, s.seed)
+	if kills == 0 {
+		t.Errorf("the server was never killed")
+	}
+	if points == nil {
+		return
+	}
+	all, missed := points.coverage()
+	fmt.Printf("conformance: kill during: %d of %d crash points hit\n", len(all)-len(missed), len(all))
+	if len(missed) == 0 {
+		return
+	}
+	fmt.Printf("conformance: kill during: not hit: %s\n", strings.Join(missed, " "))
+	if s.long {
+		t.Errorf("crash points that no kill hit: %s", strings.Join(missed, " "))
+	}
+}
+
+func begin(ctx context.Context, s settings, points *crashPoints, root string, kills *atomic.Int64) (snapshots.Snapshotter, func() error, error) {
+	server, err := newServer(s.command, root)
+	if err != nil {
+		return nil, nil, err
+	}
+	if err := server.start(ctx, ""); err != nil {
+		tail := server.logTail()
+		_ = server.discard()
+		return nil, nil, fmt.Errorf("%w\n%s", err, tail)
+	}
+	name, _ := log.G(ctx).Data["testcase"].(string)
+	sn := &subject{settings: s, server: server, points: points, random: s.random(name)}
+	return sn, func() error {
+		err := finish(ctx, sn)
+		kills.Add(int64(sn.kills))
+		// The test's own log: it is shown when the case fails.
+		for line := range strings.Lines(server.logTail()) {
+			log.G(ctx).Info("server: " + strings.TrimSpace(line))
+		}
+		return errors.Join(err, server.discard())
+	}, nil
+}
+
+// finish removes all snapshots, expects nothing of them to be left on disk, stops the server,
+// and expects no mount to be left below its root.
+func finish(ctx context.Context, sn *subject) error {
+	root := sn.server.root
+	// A case that failed half-way leaves its own mounts in its directory beside the root.
+	_, unmounting := unmountBelow(filepath.Join(filepath.Dir(root), "work"))
+	emptied := emptyOut(ctx, sn)
+	stopped := sn.server.stop()
+	left, unmountingRoot := unmountBelow(root)
+	var leftMounted error
+	if len(left) > 0 {
+		leftMounted = fmt.Errorf("still mounted after the server's exit: %s", strings.Join(left, " "))
+	}
+	return errors.Join(unmounting, emptied, stopped, unmountingRoot, leftMounted)
+}
+
+// emptyOut removes every snapshot, children first, still with kills, and looks at the disk
+// when all is freed.
+func emptyOut(ctx context.Context, sn *subject) error {
+	var infos []snapshots.Info
+	err := sn.Walk(ctx, func(_ context.Context, info snapshots.Info) error {
+		infos = append(infos, info)
+		return nil
+	})
+	if err != nil {
+		return fmt.Errorf("listing what is left: %w", err)
+	}
+	children := map[string][]string{}
+	for _, info := range infos {
+		children[info.Parent] = append(children[info.Parent], info.Name)
+	}
+	if err := removeBelow(ctx, sn, children, ""); err != nil {
+		return err
+	}
+	if err := sn.Cleanup(ctx); err != nil {
+		return fmt.Errorf("final Cleanup: %w", err)
+	}
+	// A crash point that was not reached must not fire from here on.
+	if sn.armed != "" {
+		sn.server.kill()
+		if err := sn.restart(ctx); err != nil {
+			return err
+		}
+	}
+	if err := (&cleanup{}).issue(ctx, sn.server.snapshotter()); err != nil {
+		return fmt.Errorf("final Cleanup again: %w", err)
+	}
+	left, err := leftInSnapshots(sn.server.root)
+	if err == nil && left != "" {
+		err = fmt.Errorf("directories left after everything was removed: %s", left)
+	}
+	return err
+}
+
+func removeBelow(ctx context.Context, sn *subject, children map[string][]string, parent string) error {
+	for _, child := range children[parent] {
+		if err := removeBelow(ctx, sn, children, child); err != nil {
+			return err
+		}
+		if err := sn.Remove(ctx, child); err != nil {
+			return fmt.Errorf("removing what is left: %q: %w", child, err)
+		}
+	}
+	return nil
+}
