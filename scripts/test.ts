@@ -15,8 +15,6 @@ const checkout = fileURLToPath(new URL('..', import.meta.url)).replace(/\/$/, ''
 const argv = process.argv.slice(2);
 const isLong = argv.includes('--long');
 const only = argv.filter((_, index) => argv[index - 1] === '--only');
-// Required where the machine that calls says so, instead of being skipped.
-const isGoRequired = process.env['VARVE_REQUIRE_GO'] === '1';
 
 const runName = `${process.pid}`;
 // Short, since sockets lie in it and their paths are limited to 107 bytes.
@@ -53,7 +51,8 @@ interface Failure {
 /** Runs the steps of a suite until one of them cannot go on. */
 async function runSteps(suite: Suite): Promise<{ counts: Counts; failures: Failure[] }> {
   const budgetSeconds = isLong ? suite.longBudgetSeconds : suite.budgetSeconds;
-  const endsAt = Date.now() + 2 * budgetSeconds * 1000;
+  const { firstTimeSeconds = 0 } = suite;
+  const endsAt = Date.now() + (2 * budgetSeconds + firstTimeSeconds) * 1000;
   const counted: Counts[] = [];
   const failures: Failure[] = [];
   for (const [index, step] of suite.steps.entries()) {
@@ -89,17 +88,6 @@ async function runSteps(suite: Suite): Promise<{ counts: Counts; failures: Failu
 async function runSuite(suite: Suite): Promise<void> {
   const budgetSeconds = isLong ? suite.longBudgetSeconds : suite.budgetSeconds;
   say(`${suite.name} … `);
-  const lack = suite.lacks?.();
-  if (lack !== undefined) {
-    if (isGoRequired) {
-      say(`FAILED: required here, but ${lack}\n`);
-      total.failed += 1;
-    } else {
-      say(`skipped: ${lack}\n`);
-      total.skipped += 1;
-    }
-    return;
-  }
   const begin = Date.now();
   const { counts, failures } = await runSteps(suite);
   const seconds = Math.round((Date.now() - begin) / 1000);
@@ -134,21 +122,21 @@ function checkLeftovers(): void {
 
 rmSync(scratch, { recursive: true, force: true });
 mkdirSync(scratch, { mode: 0o700 });
-let isInterrupted = false;
+const interruption = { received: false };
 for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) {
   process.on(signal, () => {
-    isInterrupted = true;
+    interruption.received = true;
     endAll();
   });
 }
 
 const begin = Date.now();
 for (const suite of suitesOf({ checkout, isLong })) {
-  if (isInterrupted) break;
+  if (interruption.received) break;
   if (only.length === 0 || only.includes(suite.name)) await runSuite(suite);
 }
 checkLeftovers();
-if (isInterrupted) {
+if (interruption.received) {
   say('interrupted\n');
   total.failed += 1;
 }

@@ -64,6 +64,7 @@ export default async function* report(source: AsyncIterable<TestEvent>): AsyncGe
         };
         break;
       }
+      default:
     }
   }
   for (const file of failedFiles) {

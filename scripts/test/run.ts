@@ -50,13 +50,13 @@ export async function run(command: Command): Promise<CommandResult> {
   });
   closeSync(log);
   const { pid } = child;
-  let isLate = false;
+  const deadline = { passed: false };
   const timers: NodeJS.Timeout[] = [];
   if (pid !== undefined) {
     running.add(pid);
     timers.push(
       setTimeout(() => {
-        isLate = true;
+        deadline.passed = true;
         signalGroup(pid, 'SIGTERM');
         timers.push(setTimeout(() => signalGroup(pid, 'SIGKILL'), graceMs));
       }, command.timeoutSeconds * 1000),
@@ -69,7 +69,7 @@ export async function run(command: Command): Promise<CommandResult> {
   for (const timer of timers) clearTimeout(timer);
   if (pid !== undefined) running.delete(pid);
   const output = readFileSync(command.logPath, 'utf8');
-  return isLate
+  return deadline.passed
     ? { status: 124, output: `${output}\nended: longer than ${command.timeoutSeconds} s\n` }
     : { status, output: status === 127 ? `${output}\ncannot run ${program}\n` : output };
 }

@@ -1,6 +1,5 @@
 // The suites of `make test`, in the order in which they run: quick ones that point at the cause
 // first. Each has a budget; a suite that takes twice as long is ended and has failed.
-import { execFileSync } from 'node:child_process';
 import { existsSync, readdirSync } from 'node:fs';
 import { countsMark, type NodeCounts } from './node-reporter.ts';
 
@@ -25,8 +24,8 @@ export interface Suite {
   readonly budgetSeconds: number;
   readonly longBudgetSeconds: number;
   readonly steps: readonly Step[];
-  /** Says what this machine lacks for the suite; undefined if nothing. */
-  readonly lacks?: () => string | undefined;
+  /** What first-time downloads and builds may take besides. */
+  readonly firstTimeSeconds?: number;
 }
 
 export interface SuiteOptions {
@@ -45,16 +44,15 @@ function countNodeTests(output: string): Counts | undefined {
     : (JSON.parse(line.slice(countsMark.length)) as NodeCounts satisfies Counts);
 }
 
-/** Reads the verdicts of `go test -v`, of subtests only where a test has some. */
-function countGoTests(output: string): Counts {
-  const verdicts = [...output.matchAll(/^\s*--- (PASS|FAIL|SKIP): (\S+)/gm)];
-  const names = verdicts.map((match) => match[2] ?? '');
-  const leaves = verdicts.filter((match) => {
-    const prefix = `${match[2] ?? ''}/`;
-    return !names.some((name) => name.startsWith(prefix));
-  });
-  const of = (verdict: string): number => leaves.filter((match) => match[1] === verdict).length;
-  return { passed: of('PASS'), failed: of('FAIL'), skipped: of('SKIP'), skips: [] };
+/** Reads the line per kind of run that test/conformance/run.ts prints, or why it did nothing. */
+function countConformance(output: string): Counts | undefined {
+  const skip = /^conformance: skipped: (.*)$/m.exec(output);
+  if (skip !== null) return { passed: 0, failed: 0, skipped: 1, skips: [skip[1] ?? ''] };
+  const runs = [...output.matchAll(/^conformance \(kill \w+\): (\d+) of (\d+) passed/gm)];
+  if (runs.length === 0) return undefined;
+  const passed = runs.reduce((count, match) => count + Number(match[1]), 0);
+  const all = runs.reduce((count, match) => count + Number(match[2]), 0);
+  return { passed, failed: all - passed, skipped: 0, skips: [] };
 }
 
 /** Reads the summary of each GoogleTest program that ctest ran, or ctest's own. */
@@ -80,31 +78,13 @@ function nodeTests(pattern: string, concurrency = 2): Step {
   };
 }
 
-/** Says why the suites that need Go cannot run; undefined if they can. */
-function lacksGo(): string | undefined {
-  try {
-    const version = execFileSync('go', ['env', 'GOVERSION'], { encoding: 'utf8', cwd: '/' });
-    const [, major = '0', minor = '0'] = /go(\d+)\.(\d+)/.exec(version) ?? [];
-    if (Number(major) * 1000 + Number(minor) < 1026)
-      return `Go 1.26 needed, ${version.trim()} found`;
-  } catch {
-    return 'Go is not in PATH';
-  }
-  try {
-    const options = { cwd: 'test/conformance', stdio: 'ignore', timeout: 240_000 } as const;
-    execFileSync('go', ['mod', 'download'], options);
-  } catch {
-    return 'the Go module proxy cannot be reached';
-  }
-  return undefined;
-}
-
 /** Areas with a budget of their own: seconds in the short and in the long form. */
 const areas: readonly {
   readonly name: string;
   readonly budget: readonly [number, number];
   readonly folders: readonly string[];
   readonly concurrency?: number;
+  readonly firstTimeSeconds?: number;
 }[] = [
   { name: 'machines', budget: [20, 60], folders: ['kernel', 'unit', 'machines', 'catalog'] },
   { name: 'property', budget: [30, 600], folders: ['property'] },
@@ -118,7 +98,7 @@ const areas: readonly {
   { name: 'traces', budget: [40, 120], folders: ['traces'] },
   { name: 'crash', budget: [60, 900], folders: ['crash'], concurrency: 1 },
   { name: 'demo', budget: [20, 60], folders: ['demo'], concurrency: 1 },
-  { name: 'e2e', budget: [120, 900], folders: ['e2e'], concurrency: 1 },
+  { name: 'e2e', budget: [120, 900], folders: ['e2e'], concurrency: 1, firstTimeSeconds: 600 },
 ];
 
 /** Folders whose tests other suites run. */
@@ -134,13 +114,20 @@ function areaSuites({ checkout }: SuiteOptions): Suite[] {
   const known = new Set([...areas.flatMap(({ folders }) => folders), ...foldersOfOthers]);
   const others = readdirSync(`${checkout}/test`, { withFileTypes: true })
     .filter((entry) => entry.isDirectory() && !known.has(entry.name))
-    .map(({ name }) => ({ name, budget: [60, 300] as const, folders: [name], concurrency: 1 }));
+    .map(({ name }) => ({
+      name,
+      budget: [60, 300] as const,
+      folders: [name],
+      concurrency: 1,
+      firstTimeSeconds: 0,
+    }));
   return [...areas.slice(0, -1), ...others, ...areas.slice(-1)].flatMap((area) => {
     const folders = area.folders.filter((folder) => hasTests(checkout, folder));
     if (folders.length === 0) return [];
     const [budgetSeconds, longBudgetSeconds] = area.budget;
     const steps = folders.map((folder) => nodeTests(`${folder}/**/*.test.ts`, area.concurrency));
-    return [{ name: area.name, budgetSeconds, longBudgetSeconds, steps }];
+    const { name, firstTimeSeconds = 0 } = area;
+    return [{ name, budgetSeconds, longBudgetSeconds, firstTimeSeconds, steps }];
   });
 }
 
@@ -194,18 +181,15 @@ function nativeSuite({ checkout, isLong }: SuiteOptions): Suite {
 }
 
 function conformanceSuite({ checkout }: SuiteOptions): Suite[] {
-  const script = ['run.ts', 'run.sh', 'run']
-    .map((name) => `test/conformance/${name}`)
-    .find((path) => existsSync(`${checkout}/${path}`));
-  if (script === undefined) return [];
-  const argv = script.endsWith('.ts') ? [node, script] : [script];
+  const script = 'test/conformance/run.ts';
+  if (!existsSync(`${checkout}/${script}`)) return [];
   return [
     {
       name: 'conformance',
-      budgetSeconds: 150,
+      budgetSeconds: 120,
       longBudgetSeconds: 1800,
-      steps: [{ name: 'run', argv, count: countGoTests }],
-      lacks: lacksGo,
+      firstTimeSeconds: 600,
+      steps: [{ name: 'run', argv: [node, script], count: countConformance }],
     },
   ];
 }
