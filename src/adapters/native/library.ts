@@ -3,7 +3,7 @@
 import { existsSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import koffi, { type KoffiFunction } from 'koffi';
+import koffi from 'koffi';
 import { errnoMessage, errnoName } from './errno.ts';
 
 /** Must equal VARVE_SYS_ABI_VERSION in native/syscalls/varve_sys.h. */
@@ -32,9 +32,12 @@ export function nativeDirectory(): string {
   }
 }
 
-let loaded: ReturnType<typeof koffi.load> | undefined;
+type Library = ReturnType<typeof koffi.load>;
+type NativeFunction = ReturnType<Library['func']>;
 
-function library(): ReturnType<typeof koffi.load> {
+let loaded: Library | undefined;
+
+function library(): Library {
   if (loaded !== undefined) return loaded;
   const path = join(nativeDirectory(), libraryName);
   if (!existsSync(path)) throw new NativeMissing(`${path} is missing: run make build`);
@@ -50,8 +53,8 @@ function library(): ReturnType<typeof koffi.load> {
 }
 
 /** Declares a function by its C prototype; it is looked up at the first call. */
-export function declare(prototype: string): () => KoffiFunction {
-  let bound: KoffiFunction | undefined;
+export function declare(prototype: string): () => NativeFunction {
+  let bound: NativeFunction | undefined;
   return () => (bound ??= library().func(prototype));
 }
 
