@@ -13,7 +13,7 @@ import {
 } from './grpc/definitions.ts';
 import { eventLogService } from './grpc/event-log-service.ts';
 import { inspectService } from './grpc/inspect-service.ts';
-import { drainMs, engineStopMs } from './grpc/limits.ts';
+import { connectionGraceMs, drainMs, engineStopMs } from './grpc/limits.ts';
 import { RpcRunner } from './grpc/rpc.ts';
 import { SocketServer } from './grpc/server.ts';
 import { snapshotsService } from './grpc/snapshots-service.ts';
@@ -226,8 +226,10 @@ export class NodeServer {
     await this.#settled(Promise.all([this.#booting, this.#runner.whenIdle()]));
     if (engine !== undefined) await engine.stop(reason, engineStopMs);
     else await this.#store?.close();
-    this.#snapshotsServer.close();
-    this.#adminServer.close();
+    await Promise.all([
+      this.#snapshotsServer.close(connectionGraceMs),
+      this.#adminServer.close(connectionGraceMs),
+    ]);
     await ports.close();
   }
 

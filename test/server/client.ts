@@ -43,7 +43,7 @@ export class TestClient {
     request: Request,
     options: CallOptions = {},
   ): Promise<Reply<Response>> {
-    return this.raw(method, method.requestSerialize(request), options);
+    return this.raw(method as never, method.requestSerialize(request), options);
   }
 
   /** A call with any bytes as its request. */

@@ -9,7 +9,7 @@ import { snapshotDirectories } from '../../src/adapters/snapshot-dirs/directorie
 import { systemClock } from '../../src/adapters/system/clock.ts';
 import { newRequestId } from '../../src/adapters/system/ids.ts';
 import { defaultConfiguration, type Configuration } from '../../src/config/configuration.ts';
-import type { SpaceGuard } from '../../src/engine/ports.ts';
+import type { Clock, SpaceGuard } from '../../src/engine/ports.ts';
 import { NodeServer } from '../../src/server/node-server.ts';
 import type { LogOpening, ProcessLogger } from '../../src/server/ports.ts';
 import { TestClient } from './client.ts';
@@ -36,6 +36,13 @@ export interface ServedNodeOptions {
   readonly store?: MemoryStore;
   readonly opening?: (store: MemoryStore, spaceGuard: SpaceGuard) => Promise<LogOpening> | LogOpening;
   readonly configuration?: Partial<Configuration>;
+  /** Makes the server's timers shorter by this factor. */
+  readonly clock?: { readonly afterScale: number };
+}
+
+function scaledClock(afterScale: number): Clock {
+  const clock = systemClock();
+  return { ...clock, after: (delayMs, callback) => clock.after(delayMs * afterScale, callback) };
 }
 
 /** Starts a server that the end of the test stops. */
@@ -64,7 +71,7 @@ export async function servedNode(
     onFatal: (error) => fatal.push(error),
     ports: {
       logger: recordingLogger(lines),
-      clock: systemClock(),
+      clock: scaledClock(options.clock?.afterScale ?? 1),
       crashPoint: () => undefined,
       newRequestId,
       compileExpression,

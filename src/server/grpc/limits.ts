@@ -47,3 +47,6 @@ export const drainMs = 1_500;
 
 /** The part of it that running effects get to end by themselves. */
 export const engineStopMs = 1_500;
+
+/** The part of it that connections get to end by themselves. */
+export const connectionGraceMs = 300;

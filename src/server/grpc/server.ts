@@ -78,8 +78,18 @@ export class SocketServer {
     }
   }
 
-  /** Closes the socket and every connection; the socket's file goes with it. */
-  close(): void {
+  /**
+   * Closes the socket, whose file goes with it, then the connections: those with a call that does
+   * not end by itself (a Watch of health) after `graceMs`.
+   */
+  async close(graceMs: number): Promise<void> {
+    let timer: NodeJS.Timeout | undefined;
+    const ended = new Promise<void>((resolve) => this.#server.tryShutdown(() => resolve()));
+    const timeout = new Promise<void>((resolve) => {
+      timer = setTimeout(resolve, graceMs);
+    });
+    await Promise.race([ended, timeout]);
+    clearTimeout(timer);
     this.#server.forceShutdown();
   }
 }

@@ -1,0 +1,209 @@
+// varve.v1.EventLog over a real socket: ranges and filters, following, resuming, and its limits.
+import assert from 'node:assert/strict';
+import { once } from 'node:events';
+import { test, type TestContext } from 'node:test';
+import { status, type ClientReadableStream, type ServiceError } from '@grpc/grpc-js';
+import {
+  controlDefinition as control,
+  eventLogDefinition as eventLog,
+  snapshotsDefinition as snapshots,
+} from '../../src/server/grpc/definitions.ts';
+import type { varve } from '../../src/server/grpc/messages.ts';
+import { servedNode, type ServedNode } from './served-node.ts';
+
+type WatchResponse = varve.v1.WatchResponse.$Properties;
+
+/** NodeStarted, IdsReserved, then one SnapshotPrepared for each key. */
+async function withSnapshots(t: TestContext, keys: readonly string[]): Promise<ServedNode> {
+  const node = await servedNode(t);
+  for (const key of keys) await node.snapshots.call(snapshots.prepare, { key });
+  return node;
+}
+
+const seqs = (events: readonly varve.v1.Event.$Properties[]): (number | null | undefined)[] =>
+  events.map(({ globalSeq }) => globalSeq);
+
+/** The messages of a Watch, one by one, and how it ended. */
+class Watch {
+  readonly stream: ClientReadableStream<WatchResponse>;
+  readonly ended: Promise<ServiceError>;
+  readonly #messages: AsyncIterator<WatchResponse>;
+
+  constructor(t: TestContext, node: ServedNode, request: varve.v1.WatchRequest.$Properties) {
+    this.stream = node.admin.open(eventLog.watch, request);
+    this.ended = once(this.stream, 'error').then(([error]) => error as ServiceError);
+    this.#messages = this.#iterate();
+    t.after(() => this.stream.cancel());
+  }
+
+  async *#iterate(): AsyncGenerator<WatchResponse> {
+    try {
+      for await (const message of this.stream) yield message as WatchResponse;
+    } catch {
+      // How it ended is told by `ended`.
+    }
+  }
+
+  async next(): Promise<WatchResponse> {
+    const { value, done } = await this.#messages.next();
+    if (done === true) throw new Error(`the Watch ended: ${(await this.ended).details}`);
+    return value;
+  }
+
+  /** The next event's position; undefined at the end. */
+  async nextSeq(): Promise<number | null | undefined> {
+    const { value, done } = await this.#messages.next();
+    return done === true ? undefined : (value as WatchResponse).event?.globalSeq;
+  }
+
+  async nextEvent(): Promise<varve.v1.Event.$Properties> {
+    for (;;) {
+      const { event } = await this.next();
+      if (event !== null && event !== undefined) return event;
+    }
+  }
+}
+
+test('Read answers a range, filters by stream and type, and stops at the limit', async (t) => {
+  const { admin, store } = await withSnapshots(t, ['a', 'b', 'c']);
+  const read = async (request: varve.v1.ReadRequest.$Properties): Promise<unknown[]> => {
+    const { messages } = await admin.all(eventLog.read, request);
+    return seqs(messages.flatMap(({ events }) => events ?? []));
+  };
+  const all = store.events.map(({ globalSeq }) => globalSeq);
+  const prepared = store.events.filter(({ type }) => type === 'SnapshotPrepared');
+  const preparedSeqs = prepared.map(({ globalSeq }) => globalSeq);
+  const stream = prepared[1]?.stream ?? '';
+  assert.deepEqual(await read({}), all);
+  assert.deepEqual(await read({ fromSeq: 2, toSeq: 3 }), [2, 3]);
+  assert.deepEqual(await read({ limit: 2 }), [1, 2]);
+  assert.deepEqual(await read({ filter: { types: ['SnapshotPrepared'] } }), preparedSeqs);
+  assert.deepEqual(await read({ filter: { streams: ['snapshot-*'] } }), preparedSeqs);
+  assert.deepEqual(await read({ filter: { streams: [stream] } }), [preparedSeqs[1]]);
+  assert.deepEqual(await read({ fromSeq: all.length + 10 }), []);
+});
+
+test('Read refuses what is no position, and history that was compacted away', async (t) => {
+  const { admin, store } = await withSnapshots(t, ['a', 'b']);
+  const code = async (request: varve.v1.ReadRequest.$Properties): Promise<string | undefined> =>
+    status[(await admin.all(eventLog.read, request)).code];
+  assert.equal(await code({ fromSeq: 2 ** 53 }), 'INVALID_ARGUMENT');
+  assert.equal(await code({ fromSeq: 3, toSeq: 2 }), 'INVALID_ARGUMENT');
+  const compacted = await admin.call(control.compact, { throughSeq: 2 });
+  assert.deepEqual([compacted.details, compacted.value?.horizonSeq], ['', 2]);
+  assert.equal(await code({ fromSeq: 1 }), 'OUT_OF_RANGE');
+  assert.equal(await code({}), 'OK');
+  assert.equal(store.firstSeq, 3);
+  const beyond = await admin.call(control.compact, { throughSeq: 1000 });
+  assert.equal(status[beyond.code], 'OUT_OF_RANGE');
+});
+
+test('Read answers what is whole and then DATA_LOSS where the log is damaged', async (t) => {
+  const { admin, store } = await withSnapshots(t, ['a', 'b', 'c']);
+  store.damage = { fromSeq: 3, toSeq: 4, reason: 'checksum', streams: ['snapshot-1'] };
+  const reply = await admin.all(eventLog.read, {});
+  assert.equal(status[reply.code], 'DATA_LOSS');
+  assert.match(reply.details, /3 to 4.*checksum.*varve repair/);
+  const after = await admin.all(eventLog.read, { fromSeq: 5 });
+  assert.equal(status[after.code], 'OK');
+});
+
+test('Watch follows from a position, and a new one resumes after any event seen', async (t) => {
+  const node = await withSnapshots(t, ['a', 'b']);
+  const first = new Watch(t, node, { afterSeq: 1 });
+  const seen = [await first.nextEvent(), await first.nextEvent()];
+  assert.deepEqual(seqs(seen), [2, 3]);
+  first.stream.cancel();
+
+  const second = new Watch(t, node, { afterSeq: Number(seen[1]?.globalSeq) });
+  assert.deepEqual(seqs([await second.nextEvent()]), [4]);
+  const waiting = second.nextEvent();
+  await node.snapshots.call(snapshots.prepare, { key: 'later' });
+  const event = await waiting;
+  assert.equal(event.globalSeq, 5);
+  assert.equal((JSON.parse(event.dataJson ?? '') as { key: string }).key, 'later');
+});
+
+test('Watch from 0 begins with the first available event', async (t) => {
+  const node = await withSnapshots(t, ['a', 'b']);
+  await node.admin.call(control.compact, { throughSeq: 2 });
+  const watch = new Watch(t, node, { afterSeq: 0 });
+  assert.equal((await watch.nextEvent()).globalSeq, 3);
+});
+
+test('Watch with the initial state sends it first and follows from there', async (t) => {
+  const node = await withSnapshots(t, ['a', 'b']);
+  const watch = new Watch(t, node, { initialState: true });
+  const { initialState } = await watch.next();
+  assert.equal(initialState?.globalSeq, node.store.lastSeq);
+  const state = JSON.parse(initialState?.stateJson ?? '') as { snapshots: { key: string }[] };
+  assert.deepEqual(
+    state.snapshots.map(({ key }) => key),
+    ['a', 'b'],
+  );
+  const waiting = watch.nextEvent();
+  await node.snapshots.call(snapshots.remove, { key: 'a' });
+  assert.equal((await waiting).type, 'SnapshotRemoveStarted');
+});
+
+test('Watch in which nothing matches sends bookmarks to resume after', async (t) => {
+  const node = await withSnapshots(t, ['a']);
+  const filter = { types: ['LogRepaired'] };
+  const watch = new Watch(t, node, { bookmarkIntervalMs: 100, filter });
+  assert.equal((await watch.next()).bookmark?.globalSeq, node.store.lastSeq);
+  await node.snapshots.call(snapshots.prepare, { key: 'b' });
+  let bookmark = (await watch.next()).bookmark?.globalSeq;
+  while (bookmark !== node.store.lastSeq) bookmark = (await watch.next()).bookmark?.globalSeq;
+});
+
+test('Watch after a compacted position, or after the end, is OUT_OF_RANGE', async (t) => {
+  const node = await withSnapshots(t, ['a', 'b', 'c']);
+  await node.admin.call(control.compact, { throughSeq: 3 });
+  const compacted = await new Watch(t, node, { afterSeq: 2 }).ended;
+  assert.equal(status[compacted.code], 'OUT_OF_RANGE');
+  assert.match(compacted.details, /begins at 4/);
+  const beyond = await new Watch(t, node, { afterSeq: 1000 }).ended;
+  assert.equal(status[beyond.code], 'OUT_OF_RANGE');
+  assert.match(beyond.details, /initial_state/);
+});
+
+test('Watch ends with its position when the server stops', async (t) => {
+  const node = await withSnapshots(t, ['a']);
+  const watch = new Watch(t, node, {});
+  while ((await watch.nextEvent()).globalSeq !== node.store.lastSeq);
+  const resumeAfter = node.store.lastSeq;
+  void node.server.stop('test');
+  const ended = await watch.ended;
+  assert.equal(status[ended.code], 'UNAVAILABLE');
+  assert.deepEqual(ended.metadata.get('varve-resume-after'), [String(resumeAfter)]);
+});
+
+test('a Watch that takes nothing is cut off, and its position resumes without loss', async (t) => {
+  const node = await servedNode(t, { clock: { afterScale: 0.05 } });
+  // Larger than every buffer between the server and a consumer that does not read.
+  const labels = Object.fromEntries(
+    Array.from({ length: 60 }, (_, index) => [`label-${index}`, 'x'.repeat(4000)]),
+  );
+  for (let index = 0; index < 50; index += 1) {
+    await node.snapshots.call(snapshots.prepare, { key: `k${index}`, labels });
+  }
+  const watch = new Watch(t, node, {});
+  const seen: unknown[] = [await watch.nextSeq()];
+  const isCutOff = (): boolean =>
+    node.lines.some(({ message }) => message === 'Watch RESOURCE_EXHAUSTED');
+  while (!isCutOff()) await new Promise((resolve) => setTimeout(resolve, 20));
+
+  for (let seq = await watch.nextSeq(); seq !== undefined; seq = await watch.nextSeq()) {
+    seen.push(seq);
+  }
+  const ended = await watch.ended;
+  assert.equal(status[ended.code], 'RESOURCE_EXHAUSTED');
+  const resumeAfter = Number(ended.metadata.get('varve-resume-after')[0]);
+  assert.match(ended.details, new RegExp(`resume after ${resumeAfter}$`));
+  assert.equal(seen.at(-1), resumeAfter, 'all up to the position was delivered');
+  assert.ok(resumeAfter < node.store.lastSeq, 'it was cut off before the end');
+  assert.deepEqual(seen, Array.from({ length: resumeAfter }, (_, index) => index + 1));
+
+  const resumed = new Watch(t, node, { afterSeq: resumeAfter });
+  assert.equal((await resumed.nextEvent()).globalSeq, resumeAfter + 1);
+});
