@@ -1,0 +1,24 @@
+// CRC-32C (Castagnoli), with which LevelDB seals its records and blocks, and LevelDB's masking of it.
+
+const table = new Uint32Array(256);
+for (let byte = 0; byte < 256; byte += 1) {
+  let value = byte;
+  for (let bit = 0; bit < 8; bit += 1) {
+    value = (value & 1) === 1 ? (value >>> 1) ^ 0x82f63b78 : value >>> 1;
+  }
+  table[byte] = value >>> 0;
+}
+
+export function crc32c(bytes: Uint8Array, start: number, end: number): number {
+  let crc = 0xffffffff;
+  for (let index = start; index < end; index += 1) {
+    crc = (table[(crc ^ (bytes[index] as number)) & 0xff] as number) ^ (crc >>> 8);
+  }
+  return (crc ^ 0xffffffff) >>> 0;
+}
+
+/** The checksum as LevelDB stores it: rotated and offset, so that a checksum of checksums stays sound. */
+export function maskedCrc32c(bytes: Uint8Array, start: number, end: number): number {
+  const crc = crc32c(bytes, start, end);
+  return (((crc >>> 15) | (crc << 17)) + 0xa282ead8) >>> 0;
+}

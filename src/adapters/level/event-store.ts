@@ -1,0 +1,317 @@
+// The event store over LevelDB. One writer, one append at a time (the caller groups). What it serves is
+// what was appended: every value's checksum, every event's hash, position and chain are checked on every
+// read, and what does not hold is thrown as LogDamaged with its range.
+import type { RecordedEvent, StoredEvent } from '../../machines/kernel/envelope.ts';
+import type { Checkpoint } from '../../machines/checkpoint.ts';
+import type {
+  CrashPoint,
+  Damage,
+  EventStore,
+  Logger,
+  ReadOptions,
+  SeqRange,
+} from '../../engine/ports.ts';
+import { LogDamaged, LogFailure, OutOfRange } from '../../engine/ports.ts';
+import type { CheckpointRecord, StreamHead, StreamHeads } from './checkpoint-record.ts';
+import { nodeStreamName, snapshotStreamName } from './checkpoint-record.ts';
+import {
+  checkpointSeqs,
+  dropCheckpoints,
+  loadCheckpoint,
+  storeCheckpoint,
+} from './checkpoint-table.ts';
+import { compactLog } from './compaction.ts';
+import type { Database, Operation } from './database.ts';
+import { writeBatch } from './database.ts';
+import { chainBatch, encodeBatch, encodeEvent, zeroHash } from './event-record.ts';
+import { walk } from './event-slots.ts';
+import { writeExport } from './export-file.ts';
+import type { Horizon } from './horizon.ts';
+import { batchKey, eventKey, indexKey } from './keys.ts';
+import { scrubLog } from './scrub.ts';
+import { seal } from './sealed-value.ts';
+import { headFromIndex, readStream, streamsIn } from './stream-index.ts';
+import type { TipFile } from './tip-file.ts';
+
+export interface StoreParts {
+  readonly database: Database;
+  readonly tip: TipFile;
+  readonly exportPath: string;
+  readonly logger: Logger;
+  readonly crashPoint: CrashPoint;
+  /** Called at a failed write, before it is reported. */
+  readonly onFailure: (error: unknown) => void;
+  readonly onClose: () => Promise<void>;
+}
+
+export interface StoreStart {
+  readonly lastSeq: number;
+  readonly batchHash: string;
+  readonly heads: StreamHeads;
+  readonly horizon: Horizon;
+  /** A checkpoint that only the export holds; served until a newer one is stored. */
+  readonly exported: CheckpointRecord | undefined;
+  readonly damage: readonly Damage[];
+}
+
+export class LevelEventStore implements EventStore {
+  readonly #parts: StoreParts;
+  readonly #heads: StreamHeads;
+  readonly #damage: readonly Damage[];
+  #exported: CheckpointRecord | undefined;
+  #lastSeq: number;
+  #batchHash: string;
+  #horizon: Horizon;
+  #failure: LogFailure | undefined;
+  #isAppending = false;
+
+  constructor(parts: StoreParts, start: StoreStart) {
+    this.#parts = parts;
+    this.#heads = start.heads;
+    this.#damage = start.damage;
+    this.#exported = start.exported;
+    this.#lastSeq = start.lastSeq;
+    this.#batchHash = start.batchHash;
+    this.#horizon = start.horizon;
+  }
+
+  get lastSeq(): number {
+    return this.#lastSeq;
+  }
+
+  get firstSeq(): number {
+    return this.#horizon.horizonSeq + 1;
+  }
+
+  async append(events: readonly RecordedEvent[]): Promise<void> {
+    if (events.length === 0) {
+      return;
+    }
+    this.#mustBeWritable();
+    if (this.#isAppending) {
+      throw new Error('append called while another append runs');
+    }
+    this.#isAppending = true;
+    const { crashPoint, database, tip } = this.#parts;
+    try {
+      const batch = await this.#encode(events);
+      try {
+        crashPoint('append:before');
+        await writeBatch(database, batch.operations, { sync: true });
+        crashPoint('append:synced');
+        tip.write({ lastSeq: batch.lastSeq, batchHash: batch.hash });
+        crashPoint('append:tip');
+      } catch (error) {
+        throw this.#fail(error);
+      }
+      for (const [stream, head] of batch.heads) {
+        this.#heads.set(stream, head);
+      }
+      this.#batchHash = batch.hash;
+      this.#lastSeq = batch.lastSeq;
+    } finally {
+      this.#isAppending = false;
+    }
+  }
+
+  #mustBeWritable(): void {
+    if (this.#failure !== undefined) {
+      throw this.#failure;
+    }
+    const damage = this.#damage[0];
+    if (damage !== undefined) {
+      throw new LogDamaged(damage);
+    }
+  }
+
+  #fail(error: unknown): LogFailure {
+    this.#failure = new LogFailure(
+      'the log could not be written, what reached the disk is in doubt: ' +
+        'stop varve serve, look at free space and at the disk, and start it again',
+      { cause: error },
+    );
+    this.#parts.onFailure(error);
+    return this.#failure;
+  }
+
+  async #encode(events: readonly RecordedEvent[]): Promise<{
+    operations: Operation[];
+    heads: StreamHeads;
+    lastSeq: number;
+    hash: string;
+  }> {
+    const operations: Operation[] = [];
+    const heads: StreamHeads = new Map();
+    const firstSeq = this.#lastSeq + 1;
+    let seq = this.#lastSeq;
+    let hashes = '';
+    for (const event of events) {
+      seq += 1;
+      const { stream, revision } = event;
+      const head = heads.get(stream) ?? this.#heads.get(stream) ?? (await this.#findHead(event));
+      if (event.globalSeq !== seq || revision !== (head?.revision ?? 0) + 1) {
+        throw new Error(
+          `event ${event.globalSeq} (${stream} ${revision}) does not follow ` +
+            `${seq - 1} (${stream} ${head?.revision ?? 0})`,
+        );
+      }
+      const { value, hash } = encodeEvent(event, head?.hash ?? zeroHash);
+      const index = indexKey(stream, revision);
+      operations.push({ type: 'put', key: eventKey(seq), value });
+      operations.push({ type: 'put', key: index, value: seal(index, String(seq)) });
+      heads.set(stream, { revision, lastSeq: seq, hash });
+      hashes += hash;
+    }
+    const record = chainBatch({ firstSeq, lastSeq: seq }, this.#batchHash, hashes);
+    operations.push({ type: 'put', key: batchKey(seq), value: encodeBatch(record) });
+    return { operations, heads, lastSeq: seq, hash: record.hash };
+  }
+
+  // Only streams that neither the checkpoint nor the tail knows are looked up: none in ordinary work.
+  async #findHead(event: RecordedEvent): Promise<StreamHead | undefined> {
+    return event.revision === 1
+      ? undefined
+      : await headFromIndex(this.#parts.database, event.stream, event.revision - 1);
+  }
+
+  async *read(options: ReadOptions = {}): AsyncGenerator<readonly StoredEvent[]> {
+    const { database } = this.#parts;
+    const toSeq = Math.min(options.toSeq ?? this.#lastSeq, this.#lastSeq);
+    const head = options.stream === undefined ? undefined : this.#heads.get(options.stream);
+    const horizon = this.#horizon;
+    const snapshot = database.snapshot();
+    try {
+      if (options.stream !== undefined) {
+        const { stream } = options;
+        const range = { fromSeq: options.fromSeq ?? 1, toSeq };
+        const whole = { fromSeq: 1, toSeq: this.#lastSeq };
+        yield* readStream(database, { stream, range, whole, head, horizon, snapshot });
+        return;
+      }
+      const fromSeq = options.fromSeq ?? this.firstSeq;
+      if (fromSeq < horizon.horizonSeq + 1) {
+        throw new OutOfRange(horizon.horizonSeq + 1);
+      }
+      const heads: StreamHeads = new Map();
+      const walked = { fromSeq, toSeq, snapshot, heads, headsAreComplete: false };
+      for await (const piece of walk(database, walked)) {
+        if (piece.kind === 'damage') {
+          throw new LogDamaged(await this.#describe(piece));
+        }
+        yield piece.events;
+      }
+    } finally {
+      await snapshot.close();
+    }
+  }
+
+  async #describe(found: SeqRange & { readonly reason: string }): Promise<Damage> {
+    const { fromSeq, toSeq, reason } = found;
+    const streams = await streamsIn(this.#parts.database, { fromSeq, toSeq });
+    const damage: Damage = { fromSeq, toSeq, reason, streams };
+    this.#parts.logger.error({ damage }, 'the log is damaged: stop varve serve, run varve repair');
+    return damage;
+  }
+
+  async writeCheckpoint(checkpoint: Checkpoint): Promise<void> {
+    this.#mustBeWritable();
+    const { crashPoint, database, exportPath } = this.#parts;
+    const record = await this.#withHeads(checkpoint);
+    try {
+      crashPoint('checkpoint:before');
+      await storeCheckpoint(database, record);
+      crashPoint('checkpoint:stored');
+      const [newest, second] = await checkpointSeqs(database);
+      const kept = new Set(
+        [newest, second, this.#horizon.horizonSeq].filter((seq) => seq !== undefined),
+      );
+      await dropCheckpoints(database, kept);
+      await writeExport(exportPath, record);
+      crashPoint('checkpoint:exported');
+    } catch (error) {
+      throw this.#fail(error);
+    }
+    this.#exported = undefined;
+    this.#forgetHeads(record);
+  }
+
+  // Heads of streams that ended before the checkpoint are not needed again; keeping them would grow for ever.
+  #forgetHeads(record: CheckpointRecord): void {
+    for (const [stream, head] of this.#heads) {
+      if (head.lastSeq <= record.checkpoint.globalSeq && !record.heads.has(stream)) {
+        this.#heads.delete(stream);
+      }
+    }
+  }
+
+  async #withHeads(checkpoint: Checkpoint): Promise<CheckpointRecord> {
+    const heads: StreamHeads = new Map();
+    const add = async (stream: string, revision: number): Promise<void> => {
+      const head = this.#heads.get(stream);
+      const found =
+        head?.revision === revision
+          ? head
+          : revision > 0
+            ? await headFromIndex(this.#parts.database, stream, revision)
+            : undefined;
+      if (found !== undefined) {
+        heads.set(stream, found);
+      }
+    };
+    if (checkpoint.globalSeq > this.#lastSeq) {
+      throw new Error(
+        `checkpoint at ${checkpoint.globalSeq} is beyond the log's end ${this.#lastSeq}`,
+      );
+    }
+    await add(nodeStreamName, checkpoint.node.revision);
+    for (const state of checkpoint.snapshots) {
+      await add(snapshotStreamName(state), state.revision);
+    }
+    return { checkpoint, heads };
+  }
+
+  async readCheckpoint(atSeq: number = this.#lastSeq): Promise<Checkpoint | undefined> {
+    const { database, logger } = this.#parts;
+    for (const seq of await checkpointSeqs(database)) {
+      if (seq <= atSeq) {
+        const record = await loadCheckpoint(database, seq);
+        if (record !== undefined) {
+          return record.checkpoint;
+        }
+        logger.warn({ globalSeq: seq }, 'a checkpoint does not check out and is passed over');
+      }
+    }
+    const exported = this.#exported?.checkpoint;
+    return exported !== undefined && exported.globalSeq <= atSeq ? exported : undefined;
+  }
+
+  async compact(checkpoint: Checkpoint, liveStreams: ReadonlySet<string>): Promise<number> {
+    this.#mustBeWritable();
+    const { database, crashPoint } = this.#parts;
+    const record = await this.#withHeads(checkpoint);
+    try {
+      return await compactLog({
+        database,
+        crashPoint,
+        record,
+        liveStreams,
+        onHorizon: (horizon) => {
+          this.#horizon = horizon;
+        },
+      });
+    } catch (error) {
+      throw this.#fail(error);
+    }
+  }
+
+  async *scrub(signal: AbortSignal): AsyncGenerator<Damage> {
+    const range = { fromSeq: 1, toSeq: this.#lastSeq };
+    yield* scrubLog(this.#parts.database, { range, horizon: this.#horizon, signal });
+  }
+
+  async close(): Promise<void> {
+    await this.#parts.database.close();
+    this.#parts.tip.close();
+    await this.#parts.onClose();
+  }
+}

@@ -1,0 +1,119 @@
+// The quarantine keeps what LevelDB's opening may destroy. Opening replays and deletes the write-ahead
+// log, drops records that do not check out without a word, and removes tables that a shortened manifest
+// no longer names. So before every opening all its files are hard-linked into quarantine/<stamp>/; the
+// folder goes when that opening is proven complete, and is marked and kept when it is not.
+import { link, mkdir, readdir, rm, stat, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+
+/** Present in a folder that an opening with damage left for `varve repair`. */
+export const damageMark = 'DAMAGED.json';
+/** Present in a folder that a repair has used up: it holds another history from then on. */
+export const repairedMark = 'REPAIRED.json';
+
+export interface QuarantineFolder {
+  readonly path: string;
+  readonly isDamaged: boolean;
+  readonly isRepaired: boolean;
+}
+
+/** A UTC time as a folder's name: sorts by time, holds no character that a shell would mind. */
+export function utcStamp(timeUs: number): string {
+  return (
+    new Date(timeUs / 1000).toISOString().replaceAll(/[-:.]/g, '') + '-' + String(timeUs % 1000)
+  );
+}
+
+function isDatabaseFile(name: string): boolean {
+  return /\.(log|ldb|sst)$/.test(name) || name.startsWith('MANIFEST-') || name === 'CURRENT';
+}
+
+async function namesIn(path: string): Promise<string[]> {
+  try {
+    return (await readdir(path)).sort();
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT') {
+      return [];
+    }
+    throw error;
+  }
+}
+
+/** Links the database's files; returns the new folder, or undefined when there is nothing to keep. */
+export async function linkIntoQuarantine(
+  paths: { readonly log: string; readonly quarantine: string },
+  timeUs: number,
+): Promise<string | undefined> {
+  const names = (await namesIn(paths.log)).filter(isDatabaseFile);
+  if (names.length === 0) {
+    return undefined;
+  }
+  const folder = join(paths.quarantine, utcStamp(timeUs));
+  await mkdir(folder, { recursive: true, mode: 0o700 });
+  await Promise.all(
+    names.map(async (name) => {
+      try {
+        await link(join(paths.log, name), join(folder, name));
+      } catch (error) {
+        // A file that its owner deleted meanwhile: another process holds the log, as opening will find.
+        if ((error as NodeJS.ErrnoException).code !== 'ENOENT') {
+          throw error;
+        }
+      }
+    }),
+  );
+  return folder;
+}
+
+export async function listQuarantine(quarantinePath: string): Promise<QuarantineFolder[]> {
+  const folders: QuarantineFolder[] = [];
+  for (const name of await namesIn(quarantinePath)) {
+    const path = join(quarantinePath, name);
+    const inside = await namesIn(path).catch(() => undefined);
+    if (inside !== undefined) {
+      folders.push({
+        path,
+        isDamaged: inside.includes(damageMark),
+        isRepaired: inside.includes(repairedMark),
+      });
+    }
+  }
+  return folders;
+}
+
+export async function removeFolder(path: string): Promise<void> {
+  await rm(path, { recursive: true, force: true });
+}
+
+async function contentInodes(path: string): Promise<Set<number>> {
+  const inodes = new Set<number>();
+  for (const name of await namesIn(path)) {
+    const { ino, size } = await stat(join(path, name));
+    if (/\.(log|ldb|sst)$/.test(name) && size > 0) {
+      inodes.add(ino);
+    }
+  }
+  return inodes;
+}
+
+/**
+ * Marks `folder` as evidence. If every file with content is already kept in an older folder it goes
+ * instead: a server that is started again and again over the same damage must not pile up folders.
+ */
+export async function keepAsEvidence(
+  folder: string,
+  older: readonly QuarantineFolder[],
+  report: object,
+): Promise<string> {
+  const own = await contentInodes(folder);
+  for (const other of older) {
+    if (other.path !== folder && other.isDamaged && !other.isRepaired) {
+      const kept = await contentInodes(other.path);
+      if ([...own].every((inode) => kept.has(inode))) {
+        await removeFolder(folder);
+        return other.path;
+      }
+    }
+  }
+  await writeFile(join(folder, damageMark), JSON.stringify(report) + '\n', { mode: 0o600 });
+  return folder;
+}

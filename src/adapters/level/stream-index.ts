@@ -1,0 +1,244 @@
+// Reading one stream by its index. The index is only a way to find events: whenever it does not prove the
+// stream whole (begins where it may, no revision left out, ends where the stream ends), the log itself is
+// searched, and what cannot be found there either is damage. A history is never served shortened.
+import type { StoredEvent } from '../../machines/kernel/envelope.ts';
+import type { SeqRange } from '../../engine/ports.ts';
+import { LogDamaged } from '../../engine/ports.ts';
+import type { StreamHead, StreamHeads } from './checkpoint-record.ts';
+import type { Database, DatabaseSnapshot } from './database.ts';
+import { fetchBytes } from './database.ts';
+import { decodeEvent } from './event-record.ts';
+import type { Piece } from './event-slots.ts';
+import { slotsMax, walk } from './event-slots.ts';
+import type { Horizon } from './horizon.ts';
+import { mayBegin } from './horizon.ts';
+import { eventKey, indexKey, parseKey, streamPrefix } from './keys.ts';
+import { unseal } from './sealed-value.ts';
+
+interface IndexEntry {
+  readonly revision: number;
+  readonly globalSeq: number;
+}
+
+export interface StreamRead {
+  readonly stream: string;
+  readonly range: SeqRange;
+  /** All of the log, as of the snapshot. */
+  readonly whole: SeqRange;
+  /** The stream's end, when it is known from the checkpoint and the tail. */
+  readonly head: StreamHead | undefined;
+  readonly horizon: Horizon;
+  readonly snapshot: DatabaseSnapshot;
+}
+
+function parseEntry(key: string, value: string): IndexEntry | undefined {
+  const parsed = parseKey(key);
+  const payload = unseal(key, value);
+  return parsed?.kind === 'index' && payload !== undefined
+    ? { revision: parsed.revision, globalSeq: Number(payload) }
+    : undefined;
+}
+
+/** The index's entries; undefined when one of them cannot be read. */
+async function indexEntries(
+  database: Database,
+  request: StreamRead,
+): Promise<IndexEntry[] | undefined> {
+  const prefix = streamPrefix(request.stream);
+  const entries: IndexEntry[] = [];
+  try {
+    const { snapshot } = request;
+    const range = { gt: prefix, lt: prefix + ':', snapshot, highWaterMarkBytes: fetchBytes };
+    for (const [key, value] of await database.iterator(range).all()) {
+      const entry = parseEntry(key, value);
+      if (entry === undefined) {
+        return undefined;
+      }
+      entries.push(entry);
+    }
+  } catch {
+    // LevelDB found a block unreadable: the log itself is searched instead.
+    return undefined;
+  }
+  return entries;
+}
+
+async function fetchEvents(
+  database: Database,
+  entries: readonly IndexEntry[],
+  snapshot: DatabaseSnapshot,
+): Promise<StoredEvent[] | undefined> {
+  try {
+    const keys = entries.map((entry) => eventKey(entry.globalSeq));
+    const values = await database.getMany(keys, { snapshot, fillCache: false });
+    const events = values.map((value, index) => decodeEvent(entries[index]?.globalSeq ?? 0, value));
+    return events.every((event) => event !== undefined) ? events : undefined;
+  } catch {
+    // LevelDB found a block unreadable: the walk names the positions.
+    return undefined;
+  }
+}
+
+/** Checks that events of one stream follow one another. */
+class StreamCheck {
+  readonly #request: StreamRead;
+  #last: StoredEvent | undefined;
+
+  constructor(request: StreamRead) {
+    this.#request = request;
+  }
+
+  get last(): StoredEvent | undefined {
+    return this.#last;
+  }
+
+  accepts(event: StoredEvent): boolean {
+    const last = this.#last;
+    this.#last = event;
+    return (
+      event.stream === this.#request.stream &&
+      (last === undefined
+        ? mayBegin(this.#request.horizon, event)
+        : event.revision === last.revision + 1 && event.previousHash === last.hash)
+    );
+  }
+
+  /** Whether the last event is the stream's end; undefined when only the rest of the log can tell. */
+  isAtEnd(): boolean | undefined {
+    const { head, horizon, stream } = this.#request;
+    if (head === undefined) {
+      return undefined;
+    }
+    const isDropped = head.lastSeq <= horizon.horizonSeq && horizon.droppedStreams.includes(stream);
+    return isDropped || (this.#last?.revision ?? 0) >= head.revision;
+  }
+}
+
+function within(events: readonly StoredEvent[], range: SeqRange): StoredEvent[] {
+  return events.filter(({ globalSeq }) => globalSeq >= range.fromSeq && globalSeq <= range.toSeq);
+}
+
+type Pieces = AsyncGenerator<Piece>;
+
+function walkAll(database: Database, request: StreamRead, range: SeqRange): Pieces {
+  const heads: StreamHeads = new Map();
+  return walk(database, { ...range, snapshot: request.snapshot, heads, headsAreComplete: false });
+}
+
+/**
+ * Searches the log for the stream from `fromSeq` on. Damage met on the way counts only when the stream
+ * is not whole without it: it may well have hit others alone.
+ */
+async function searchLog(
+  database: Database,
+  request: StreamRead,
+  check: StreamCheck,
+  fromSeq: number,
+): Promise<StoredEvent[]> {
+  const { horizon, stream, whole } = request;
+  const found: StoredEvent[] = [];
+  const damages: (SeqRange & { reason: string })[] = [];
+  let isWhole = true;
+  let unsure = false;
+  const range = { fromSeq, toSeq: whole.toSeq };
+  for await (const piece of walkAll(database, request, range)) {
+    if (piece.kind === 'damage') {
+      // Positions at or below the horizon are absent by right, unless the stream proves otherwise.
+      damages.push(piece);
+      unsure ||= piece.toSeq > horizon.horizonSeq;
+      continue;
+    }
+    for (const event of piece.events) {
+      if (event.stream === stream) {
+        isWhole = check.accepts(event) && isWhole;
+        found.push(event);
+      }
+    }
+  }
+  const isAtEnd = check.isAtEnd() ?? !unsure;
+  if (!isWhole || !isAtEnd) {
+    const [first] = damages;
+    const last = damages.at(-1);
+    throw new LogDamaged({
+      fromSeq: first?.fromSeq ?? fromSeq,
+      toSeq: last?.toSeq ?? whole.toSeq,
+      reason: first?.reason ?? 'the stream is not whole',
+      streams: [stream],
+    });
+  }
+  return found;
+}
+
+export async function* readStream(
+  database: Database,
+  request: StreamRead,
+): AsyncGenerator<readonly StoredEvent[]> {
+  const { range, snapshot, whole } = request;
+  const entries = await indexEntries(database, request);
+  let check = new StreamCheck(request);
+  const served: StoredEvent[] = [];
+  let isProven = entries !== undefined;
+  for (let start = 0; isProven && start < (entries?.length ?? 0); start += slotsMax) {
+    const part = entries?.slice(start, start + slotsMax) ?? [];
+    const events = await fetchEvents(database, part, snapshot);
+    isProven = events?.every((event) => check.accepts(event)) ?? false;
+    served.push(...(events ?? []));
+  }
+  let events = served;
+  if (!isProven || check.isAtEnd() === false) {
+    check = new StreamCheck(request);
+    events = await searchLog(database, request, check, whole.fromSeq);
+  } else if (check.isAtEnd() === undefined) {
+    const fromSeq = Math.max((check.last?.globalSeq ?? 0) + 1, request.horizon.horizonSeq + 1);
+    events = served.concat(await searchLog(database, request, check, fromSeq));
+  }
+  const wanted = within(events, range);
+  for (let start = 0; start < wanted.length; start += slotsMax) {
+    yield wanted.slice(start, start + slotsMax);
+  }
+}
+
+/** The head of a stream at a revision, by its index; undefined when it cannot be proven. */
+export async function headFromIndex(
+  database: Database,
+  stream: string,
+  revision: number,
+): Promise<StreamHead | undefined> {
+  try {
+    const key = indexKey(stream, revision);
+    const lastSeq = Number(unseal(key, await database.get(key)));
+    const event = decodeEvent(lastSeq, await database.get(eventKey(lastSeq)));
+    return event?.stream === stream && event.revision === revision
+      ? { revision, lastSeq, hash: event.hash }
+      : undefined;
+  } catch {
+    // LevelDB found the block unreadable.
+    return undefined;
+  }
+}
+
+/** The streams with events in a range, as far as the index still tells. For reports on damage only: slow. */
+export async function streamsIn(database: Database, range: SeqRange): Promise<string[]> {
+  const streams = new Set<string>();
+  const iterator = database.iterator({ gt: 's!', lt: 's"', highWaterMarkBytes: fetchBytes });
+  try {
+    for (;;) {
+      const entries = await iterator.nextv(1000);
+      if (entries.length === 0) {
+        break;
+      }
+      for (const [key, value] of entries) {
+        const parsed = parseKey(key);
+        const globalSeq = Number(unseal(key, value));
+        if (parsed?.kind === 'index' && globalSeq >= range.fromSeq && globalSeq <= range.toSeq) {
+          streams.add(parsed.stream);
+        }
+      }
+    }
+  } catch {
+    // What the index does not tell stays untold: the range itself is named.
+  } finally {
+    await iterator.close();
+  }
+  return [...streams].sort();
+}

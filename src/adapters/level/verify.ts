@@ -1,0 +1,212 @@
+// What an opening proves. From the newest checkpoint that holds to the end: every position present, every
+// checksum and hash right, every chain unbroken, every batch whole, every index entry in place, and the
+// end not below the tip. When there is reason for doubt, everything before the checkpoint too: damage
+// there does not stop the service, but the evidence for repair is then kept.
+import type { Damage, Logger, SeqRange } from '../../engine/ports.ts';
+import type { CheckpointRecord, StreamHeads } from './checkpoint-record.ts';
+import { BatchCheck } from './batch-check.ts';
+import { checkpointSeqs, loadCheckpoint } from './checkpoint-table.ts';
+import type { Database } from './database.ts';
+import { decodeBatch, zeroHash } from './event-record.ts';
+import type { StoreStart } from './event-store.ts';
+import { walk } from './event-slots.ts';
+import { readExport } from './export-file.ts';
+import type { Horizon } from './horizon.ts';
+import { loadHorizon, noHorizon } from './horizon.ts';
+import { batchKey, parseKey } from './keys.ts';
+import type { LogPaths } from './log-paths.ts';
+import { checkIndex, scrubLog } from './scrub.ts';
+import { streamsIn } from './stream-index.ts';
+import type { Tip, TipFile } from './tip-file.ts';
+
+export interface VerifyOptions {
+  readonly paths: LogPaths;
+  readonly tip: TipFile;
+  readonly logger: Logger;
+  /** Whether history before the checkpoint must be verified as well. */
+  readonly isInDoubt: boolean;
+}
+
+export interface Verified {
+  readonly start: Omit<StoreStart, 'damage'>;
+  /** Damage after the checkpoint, or of what the log needs to go on: it must be repaired. */
+  readonly damage: readonly Damage[];
+  /** Damage before the checkpoint, as far as it was looked for. */
+  readonly historyDamage: readonly Damage[];
+}
+
+type Found = SeqRange & { readonly reason: string };
+
+async function lastSeqOf(database: Database, prefix: 'e' | 'b'): Promise<number> {
+  try {
+    const range = { gt: prefix + '!', lt: prefix + '"', reverse: true, limit: 16 };
+    for (const key of await database.keys(range).all()) {
+      const parsed = parseKey(key);
+      if (parsed?.kind === 'event' || parsed?.kind === 'batch') {
+        return parsed.seq;
+      }
+    }
+  } catch {
+    // LevelDB found a block unreadable: the tip and the other table bound the end from below.
+  }
+  return 0;
+}
+
+async function findBase(
+  database: Database,
+  options: VerifyOptions,
+): Promise<{ base: CheckpointRecord | undefined; isExported: boolean }> {
+  let seqs: number[] = [];
+  try {
+    seqs = await checkpointSeqs(database);
+  } catch (error) {
+    options.logger.warn({ err: error }, 'the checkpoints cannot be listed');
+  }
+  const exported = await readExport(options.paths.export);
+  for (const seq of seqs) {
+    if (exported !== undefined && exported.checkpoint.globalSeq > seq) {
+      break;
+    }
+    const base = await loadCheckpoint(database, seq);
+    if (base !== undefined) {
+      return { base, isExported: false };
+    }
+    options.logger.warn({ globalSeq: seq }, 'a checkpoint does not check out and is passed over');
+  }
+  return { base: exported, isExported: exported !== undefined };
+}
+
+function storedTip(options: VerifyOptions): Tip | undefined {
+  const tip = options.tip.read();
+  if (tip === 'damaged') {
+    options.logger.warn({ path: options.paths.tip }, 'the tip is unreadable and proves nothing');
+    return undefined;
+  }
+  return tip;
+}
+
+/** Merges ranges that touch, so that one loss is reported once. */
+function merged(found: readonly Found[]): Found[] {
+  const result: Found[] = [];
+  for (const next of [...found].sort((a, b) => a.fromSeq - b.fromSeq)) {
+    const last = result.at(-1);
+    if (last !== undefined && next.fromSeq <= last.toSeq + 1 && next.reason === last.reason) {
+      result[result.length - 1] = { ...last, toSeq: Math.max(last.toSeq, next.toSeq) };
+    } else {
+      result.push(next);
+    }
+  }
+  return result;
+}
+
+async function described(database: Database, found: readonly Found[]): Promise<Damage[]> {
+  const damage: Damage[] = [];
+  for (const { fromSeq, toSeq, reason } of merged(found)) {
+    damage.push({ fromSeq, toSeq, reason, streams: await streamsIn(database, { fromSeq, toSeq }) });
+  }
+  return damage;
+}
+
+async function verifyTail(
+  database: Database,
+  range: SeqRange,
+  heads: StreamHeads,
+): Promise<{ found: Found[]; batchHash: string }> {
+  const found: Found[] = [];
+  const snapshot = database.snapshot();
+  const batches = new BatchCheck(
+    database,
+    { ...range, fromSeq: Math.max(range.fromSeq - 1, 1) },
+    snapshot,
+  );
+  try {
+    const walked = { ...range, snapshot, heads, headsAreComplete: range.fromSeq === 1 };
+    for await (const piece of walk(database, walked)) {
+      if (piece.kind === 'damage') {
+        found.push(piece);
+      } else {
+        found.push(...(await checkIndex(database, piece.events, snapshot)));
+      }
+      found.push(...(await batches.check(piece)));
+    }
+    const value = await database.get(batchKey(range.toSeq)).catch(() => undefined);
+    const batchHash = decodeBatch(range.toSeq, value)?.hash ?? batches.last?.hash ?? zeroHash;
+    return { found, batchHash };
+  } finally {
+    await batches.close();
+    await snapshot.close();
+  }
+}
+
+async function tipProblem(
+  database: Database,
+  tip: Tip | undefined,
+  horizonSeq: number,
+): Promise<Found | undefined> {
+  if (tip === undefined || tip.lastSeq <= horizonSeq || tip.lastSeq === 0) {
+    return undefined;
+  }
+  const value = await database.get(batchKey(tip.lastSeq)).catch(() => undefined);
+  const record = decodeBatch(tip.lastSeq, value);
+  return record === undefined || record.hash === tip.batchHash
+    ? undefined
+    : { fromSeq: record.firstSeq, toSeq: tip.lastSeq, reason: 'not the batch that the tip names' };
+}
+
+async function readHorizon(
+  database: Database,
+  base: CheckpointRecord | undefined,
+): Promise<{ horizon: Horizon; found: Found[] }> {
+  const stored = await loadHorizon(database);
+  if (stored === 'damaged') {
+    return {
+      horizon: noHorizon,
+      found: [{ fromSeq: 1, toSeq: 1, reason: 'the mark of the compaction horizon is damaged' }],
+    };
+  }
+  const { horizonSeq } = stored;
+  const isBaseless = horizonSeq > 0 && (base?.checkpoint.globalSeq ?? 0) < horizonSeq;
+  const reason = 'the checkpoint at the compaction horizon is lost';
+  return {
+    horizon: stored,
+    found: isBaseless ? [{ fromSeq: 1, toSeq: horizonSeq, reason }] : [],
+  };
+}
+
+export async function verifyLog(database: Database, options: VerifyOptions): Promise<Verified> {
+  const { base, isExported } = await findBase(database, options);
+  const { horizon, found } = await readHorizon(database, base);
+  const tip = storedTip(options);
+  const baseSeq = Math.max(base?.checkpoint.globalSeq ?? 0, horizon.horizonSeq);
+  const lastSeq = Math.max(
+    await lastSeqOf(database, 'e'),
+    await lastSeqOf(database, 'b'),
+    tip?.lastSeq ?? 0,
+    baseSeq,
+  );
+  const heads: StreamHeads = new Map(base?.heads);
+  const tail = await verifyTail(database, { fromSeq: baseSeq + 1, toSeq: lastSeq }, heads);
+  found.push(...tail.found);
+  const tipFound = await tipProblem(database, tip, horizon.horizonSeq);
+  if (tipFound !== undefined) {
+    found.push(tipFound);
+  }
+  const damage = await described(database, found);
+  const historyDamage: Damage[] = [];
+  if (options.isInDoubt) {
+    const range = { fromSeq: 1, toSeq: baseSeq };
+    const { signal } = new AbortController();
+    for await (const each of scrubLog(database, { range, horizon, signal, restMs: 0 })) {
+      historyDamage.push(each);
+    }
+  }
+  for (const each of [...damage, ...historyDamage]) {
+    options.logger.error(
+      { damage: each },
+      'the log is damaged: stop varve serve, run varve repair',
+    );
+  }
+  const { batchHash } = tail;
+  const exported = isExported ? base : undefined;
+  return { start: { lastSeq, batchHash, heads, horizon, exported }, damage, historyDamage };
+}
