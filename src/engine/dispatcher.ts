@@ -51,7 +51,9 @@ export class Dispatcher {
   /** Looks at a snapshot whose newest events are durable, and starts what it owes. */
   consider(snapshotId: number): void {
     const state = this.#options.projection.snapshot(snapshotId);
-    for (const intent of state === undefined ? [] : intentsOf(state)) this.#schedule(intent);
+    // Memory may already be ahead, by an event that is not durable yet: its own batch comes back here.
+    if (state === undefined || state.lastSeq > this.#sequencer.durableSeq) return;
+    for (const intent of intentsOf(state)) this.#schedule(intent);
   }
 
   /** Retries at once what waits for its next attempt. */
