@@ -4,20 +4,21 @@ import { pino, stdSerializers, type DestinationStream } from 'pino';
 import type { Configuration } from '../../config/configuration.ts';
 import type { Logger } from '../../engine/ports.ts';
 
-/** A logger that can also say why the process ends, and write out what is pending. */
-export interface ProcessLogger extends Logger {
+/** A logger that can also say why the process ends. */
+export interface PinoLogger extends Logger {
   fatal(fields: object, message: string): void;
-  flush(): void;
   isLevelEnabled(level: string): boolean;
 }
 
 const stderrDescriptor = 2;
 
 /** Opens the logger. Writing is synchronous: the last line before a crash is the one that matters. */
-export async function openLogger(level: Configuration['logLevel']): Promise<ProcessLogger> {
+export async function openLogger(level: Configuration['logLevel']): Promise<PinoLogger> {
   const destination = process.stderr.isTTY
     ? await prettyStream()
     : pino.destination({ dest: stderrDescriptor, sync: true });
+  // A reader of the lines that goes away must not end the service.
+  (destination as Partial<Writable>).on?.('error', () => undefined);
   const logger = pino(
     {
       level,
@@ -28,7 +29,7 @@ export async function openLogger(level: Configuration['logLevel']): Promise<Proc
     },
     destination,
   );
-  return Object.assign(logger, { flush: () => logger.flush() }) as unknown as ProcessLogger;
+  return logger as unknown as PinoLogger;
 }
 
 /** Loaded only for a terminal: the formatter is a large import. */
