@@ -86,6 +86,8 @@ export class Commands implements SnapshotFacts {
 
     this.#reservedKeys.delete(request.key);
     if (!made.ok) {
+      // It may be half made.
+      void this.#dropDirectory(snapshotId);
       const { role, key, parent } = decided.value.data;
       const data = { snapshotId, role, key, parent, failure: made.failure };
       const seq = sequencer.recordSnapshot(
@@ -122,7 +124,9 @@ export class Commands implements SnapshotFacts {
     if (!decided.ok) return this.#refuse(decided.rejection);
     const state = idle.value;
     if (state === undefined) return this.#refuse({ code: 'not_found', message: request.key });
-    sequencer.recordSnapshot(state.context.snapshotId, [decided.value], call.cause);
+    const { snapshotId } = state.context;
+    sequencer.recordSnapshotLazily(snapshotId, [decided.value], call.cause);
+    dispatcher.anticipate(snapshotId);
     return this.#committed(state, dispatcher.settled);
   }
 

@@ -56,6 +56,14 @@ export class Dispatcher {
     for (const intent of intentsOf(state)) this.#schedule(intent);
   }
 
+  /** Looks at a snapshot whose newest events are not durable yet, and starts what changes nothing. */
+  anticipate(snapshotId: number): void {
+    const state = this.#options.projection.snapshot(snapshotId);
+    for (const intent of state === undefined ? [] : intentsOf(state)) {
+      if (intent.changesNothing) this.#schedule(intent);
+    }
+  }
+
   /** Retries at once what waits for its next attempt. */
   hurry(snapshotId: number): void {
     const cancel = this.#delayed.get(snapshotId);
@@ -142,8 +150,8 @@ export class Dispatcher {
     const state = projection.snapshot(snapshotId);
     const events = state === undefined ? [] : decideOutcome(state, operationId, outcome);
     if (events.length === 0) return;
-    const seq = this.#sequencer.recordSnapshot(snapshotId, events, cause);
-    await this.#sequencer.durableAt(seq).catch(() => undefined);
+    const seq = this.#sequencer.recordSnapshotLazily(snapshotId, events, cause);
+    if (this.#settled.has(snapshotId)) await this.#sequencer.durableAt(seq).catch(() => undefined);
     this.#release(snapshotId);
   }
 

@@ -23,3 +23,6 @@ export const retryDelayMaxMs = 300_000;
 
 /** How often retention is looked at. */
 export const compactionIntervalMs = 600_000;
+
+/** How long an event that nobody waits for may wait for company in its batch. */
+export const lazyFlushDelayMs = 20;

@@ -9,7 +9,7 @@ import { nodeStream } from '../machines/node/events.ts';
 import { snapshotStream } from '../machines/snapshot/events.ts';
 import type { Cause, NewEvent, RecordedEvent } from '../machines/kernel/envelope.ts';
 import type { Projection } from '../machines/projection.ts';
-import { batchEventCountMax } from './limits.ts';
+import { batchEventCountMax, lazyFlushDelayMs } from './limits.ts';
 import { LogFailure, type Clock, type CrashPoint, type EventStore } from './ports.ts';
 
 interface Waiter {
@@ -35,6 +35,7 @@ export class Sequencer {
   #pending: RecordedEvent[] = [];
   #waiters: Waiter[] = [];
   #isFlushing = false;
+  #cancelLazyFlush: (() => void) | undefined;
   #failure: LogFailure | undefined;
 
   constructor(options: SequencerOptions) {
@@ -65,13 +66,24 @@ export class Sequencer {
 
   /** Numbers and folds events of one snapshot; answers the position of the last. Synchronous. */
   recordSnapshot(snapshotId: number, events: readonly NewEvent[], cause: Cause): number {
+    const seq = this.recordSnapshotLazily(snapshotId, events, cause);
+    this.#scheduleFlush();
+    return seq;
+  }
+
+  /** The same for events that nobody waits for: they share a later batch, or get one of their own soon. */
+  recordSnapshotLazily(snapshotId: number, events: readonly NewEvent[], cause: Cause): number {
     const revision = this.#options.projection.snapshot(snapshotId)?.revision ?? 0;
-    return this.#record(snapshotStream(snapshotId), revision, events, cause);
+    const seq = this.#record(snapshotStream(snapshotId), revision, events, cause);
+    this.#scheduleLazyFlush();
+    return seq;
   }
 
   /** Numbers and folds events of the node; answers the position of the last. Synchronous. */
   recordNode(events: readonly NewEvent[], cause: Cause): number {
-    return this.#record(nodeStream, this.#options.projection.node.revision, events, cause);
+    const seq = this.#record(nodeStream, this.#options.projection.node.revision, events, cause);
+    this.#scheduleFlush();
+    return seq;
   }
 
   #record(stream: string, revision: number, events: readonly NewEvent[], cause: Cause): number {
@@ -95,7 +107,6 @@ export class Sequencer {
       projection.apply(recorded);
       this.#pending.push(recorded);
     }
-    this.#scheduleFlush();
     return projection.globalSeq;
   }
 
@@ -103,6 +114,7 @@ export class Sequencer {
   durableAt(seq: number): Promise<void> {
     if (seq <= this.#durable.value) return Promise.resolve();
     if (this.#failure !== undefined) return Promise.reject(this.#failure);
+    this.#scheduleFlush();
     return new Promise((resolve, reject) => {
       this.#waiters.push({ seq, resolve, reject });
     });
@@ -115,8 +127,18 @@ export class Sequencer {
     setImmediate(() => void this.#flush());
   }
 
+  #scheduleLazyFlush(): void {
+    if (this.#isFlushing || this.#cancelLazyFlush !== undefined) return;
+    this.#cancelLazyFlush = this.#options.clock.after(lazyFlushDelayMs, () => {
+      this.#cancelLazyFlush = undefined;
+      this.#scheduleFlush();
+    });
+  }
+
   async #flush(): Promise<void> {
     const { store, onDurable } = this.#options;
+    this.#cancelLazyFlush?.();
+    this.#cancelLazyFlush = undefined;
     while (this.#pending.length > 0) {
       const batch = this.#pending.slice(0, batchEventCountMax);
       this.#pending = this.#pending.slice(batch.length);

@@ -3,19 +3,17 @@
 import type { SnapshotState } from './state.ts';
 
 /** An effect to carry out; its outcome comes back with the operation's id. */
-export type Intent =
-  | {
-      readonly kind: 'sealLayer';
-      readonly snapshotId: number;
-      readonly operationId: number;
-      readonly attemptCount: number;
-    }
-  | {
-      readonly kind: 'deleteDirectory';
-      readonly snapshotId: number;
-      readonly operationId: number;
-      readonly attemptCount: number;
-    };
+export interface Intent {
+  readonly kind: 'sealLayer' | 'deleteDirectory';
+  readonly snapshotId: number;
+  readonly operationId: number;
+  readonly attemptCount: number;
+  /**
+   * Whether the effect changes nothing that an event would have to explain (sealing a directory only
+   * measures and syncs it). Such an effect may begin before its event is durable; its reply may not.
+   */
+  readonly changesNothing: boolean;
+}
 
 export function intentsOf(state: SnapshotState): readonly Intent[] {
   const { operation, snapshotId } = state.context;
@@ -23,9 +21,11 @@ export function intentsOf(state: SnapshotState): readonly Intent[] {
   const { operationId, attemptCount } = operation;
   switch (state.value.lifecycle) {
     case 'committing':
-      return [{ kind: 'sealLayer', snapshotId, operationId, attemptCount }];
+      return [{ kind: 'sealLayer', snapshotId, operationId, attemptCount, changesNothing: true }];
     case 'removing':
-      return [{ kind: 'deleteDirectory', snapshotId, operationId, attemptCount }];
+      return [
+        { kind: 'deleteDirectory', snapshotId, operationId, attemptCount, changesNothing: false },
+      ];
     default:
       return [];
   }
