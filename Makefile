@@ -39,6 +39,7 @@ format: npm ## Format every file
 
 docs: bundle ## Generate the references in docs/ again
 	@$(STEP) 'docs: events' $(NODE) scripts/generate-event-docs.ts
+	@$(STEP) 'docs: machines' $(NODE) scripts/generate-machine-docs.ts
 	@if [ -f scripts/generate-cli-docs.ts ]; then \
 	  $(STEP) 'docs: commands' $(NODE) scripts/generate-cli-docs.ts; fi
 

@@ -1,6 +1,6 @@
-// `make test` and `make test-long`: runs the suites in order, one line each, says in full what failed
-// and nothing of what passed, and ends with a look for anything left behind. The last line holds the
-// counts alone, for programs that read them.
+// `make test` and `make test-long`: runs the suites in order, one line each, says in full what
+// failed and nothing of what passed, and ends with a look for anything left behind. The last line
+// holds the counts alone, for programs that read them.
 //
 //   test.ts [--long] [--only SUITE]...
 import { mkdirSync, rmSync } from 'node:fs';
@@ -108,7 +108,9 @@ async function runSuite(suite: Suite): Promise<void> {
   add(counts);
 }
 
-/** The check that nothing is left, counted as one test; what is left is removed after it was named. */
+/**
+ * The check that nothing is left, counted as one test; what is left is removed after it was named.
+ */
 function checkLeftovers(): void {
   const leftovers = findLeftovers(scratch, runName);
   const lines = describeLeftovers(leftovers);

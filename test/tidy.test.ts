@@ -125,6 +125,7 @@ function refusalInAdapters({ from, target, isTypeOnly }: Import): string | undef
   const own = from.split('/').slice(0, 3).join('/');
   if (isIn(target, own) || isIn(target, ...baseAdapters)) return undefined;
   if (target === 'src/engine/ports.ts') return undefined;
+  if (isIn(target, 'src/config') && isTypeOnly) return undefined;
   // Checkpoints and events pass through the log as they are; the kernel's functions are pure.
   if (isIn(target, 'src/machines/kernel')) return undefined;
   if (isIn(target, 'src/machines') && isTypeOnly) return undefined;

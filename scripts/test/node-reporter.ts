@@ -14,7 +14,9 @@ export interface NodeCounts {
 /** Marks the line of counts in the output. */
 export const countsMark = '#varve-counts ';
 
-/** The cause of a failure is what the test threw; the wrapper around it only says that it failed. */
+/**
+ * The cause of a failure is what the test threw; the wrapper around it only says that it failed.
+ */
 function failureText(error: Error): string {
   const thrown: unknown = error.cause ?? error;
   const text = thrown instanceof Error ? (thrown.stack ?? thrown.message) : inspect(thrown);
