@@ -151,8 +151,16 @@ export class Dispatcher {
     const events = state === undefined ? [] : decideOutcome(state, operationId, outcome);
     if (events.length === 0) return;
     const seq = this.#sequencer.recordSnapshotLazily(snapshotId, events, cause);
-    if (this.#settled.has(snapshotId)) await this.#sequencer.durableAt(seq).catch(() => undefined);
-    this.#release(snapshotId);
+    // When the log fails nobody is told of the outcome: the process ends and the next start knows.
+    const isTold = !this.#settled.has(snapshotId) || (await this.#isDurableAt(seq));
+    if (isTold) this.#release(snapshotId);
+  }
+
+  #isDurableAt(seq: number): Promise<boolean> {
+    return this.#sequencer.durableAt(seq).then(
+      () => true,
+      () => false,
+    );
   }
 
   #release(snapshotId: number): void {
