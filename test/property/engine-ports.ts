@@ -1,0 +1,205 @@
+// The outside world of the engine under the test's control: nothing ends before the test says so, and
+// a crash leaves what was under way done, half done or not begun. `Disk` outlives a crash, a `Life`
+// does not. What an effect must be justified by is checked at the moment it begins.
+import assert from 'node:assert/strict';
+import { LogFailure } from '../../src/engine/ports.ts';
+import { eventHash, firstPreviousHash } from '../../src/history/event-hash.ts';
+import { failure } from '../machines/given.ts';
+import { LogModel } from './log-model.ts';
+import type {
+  Clock,
+  EffectResult,
+  EventStore,
+  ReadOptions,
+  SnapshotDirectories,
+} from '../../src/engine/ports.ts';
+import type { Checkpoint } from '../../src/machines/checkpoint.ts';
+import type { RecordedEvent, StoredEvent } from '../../src/machines/kernel/envelope.ts';
+
+/** What survives a crash: durable events, the newest checkpoint, directories. */
+export class Disk {
+  readonly events: StoredEvent[] = [];
+  readonly directories = new Map<number, 'whole' | 'half'>();
+  readonly created = new Set<number>();
+  /** Directories whose deletion failed and was not repeated yet. */
+  readonly undeleted = new Set<number>();
+  checkpoint: Checkpoint | undefined;
+  /** Folded from durable events alone: what may be told and acted upon. */
+  readonly model = new LogModel();
+
+  persist(events: readonly RecordedEvent[]): void {
+    for (const event of events) {
+      const before = this.events.findLast(({ stream }) => stream === event.stream);
+      const previousHash = before?.hash ?? firstPreviousHash;
+      this.events.push({ ...event, previousHash, hash: eventHash(event, previousHash) });
+      this.model.apply(event);
+    }
+  }
+}
+
+interface Pending {
+  readonly name: string;
+  readonly end: (succeeds: boolean) => void;
+  /** What a crash now may leave behind. */
+  readonly land: () => void;
+}
+
+/** One run of the program, from start to crash. */
+export class Life {
+  readonly disk: Disk;
+  readonly pending: Pending[] = [];
+  timers: { readonly delayMs: number; readonly callback: () => void }[] = [];
+  hasFailed = false;
+  /** The first effect that nothing durable justified. */
+  violation: Error | undefined;
+  #isOver = false;
+
+  constructor(disk: Disk) {
+    this.disk = disk;
+  }
+
+  /** Checks what must hold when an effect begins; the engine itself goes on. */
+  justify(condition: boolean, message: string): void {
+    if (!condition && !this.#isOver) this.violation ??= new assert.AssertionError({ message });
+  }
+
+  /** Ends one pending operation; answers its name. */
+  complete(pick: number, succeeds: (name: string) => boolean): string | undefined {
+    const [pending] = this.pending.splice(pick % Math.max(1, this.pending.length), 1);
+    pending?.end(succeeds(pending.name));
+    return pending?.name;
+  }
+
+  /** Everything stops; of what was under way, that lands for which `lands` says so. */
+  crash(lands: (index: number) => boolean): void {
+    this.#isOver = true;
+    this.pending.forEach((pending, index) => {
+      if (lands(index)) pending.land();
+    });
+    this.pending.length = 0;
+    this.timers = [];
+  }
+
+  /** Lets every delay but the longest pass; answers how many there were. */
+  fireTimers(): number {
+    const due = this.timers.filter(({ delayMs }) => delayMs <= 300_000);
+    this.timers = this.timers.filter((timer) => !due.includes(timer));
+    for (const { callback } of due) callback();
+    return due.length;
+  }
+
+  wait<Value>(name: string, answers: { done: () => Value; failed: () => Value }): Promise<Value> {
+    return new Promise((resolve, reject) => {
+      this.pending.push({
+        name,
+        land: answers.done,
+        end: (succeeds) => {
+          if (this.#isOver) return;
+          try {
+            resolve(succeeds ? answers.done() : answers.failed());
+          } catch (error) {
+            reject(error as Error);
+          }
+        },
+      });
+    });
+  }
+}
+
+const failed: EffectResult<never> = { ok: false, failure };
+const ok = <Value>(value: Value): EffectResult<Value> => ({ ok: true, value });
+
+export function storeOf(life: Life): EventStore {
+  const { disk } = life;
+  return {
+    get lastSeq() {
+      return disk.events.length;
+    },
+    firstSeq: 1,
+    append: (events) =>
+      life.wait('append', {
+        done: () => disk.persist(events),
+        failed: () => {
+          throw new LogFailure('the disk is gone');
+        },
+      }),
+    async *read({ fromSeq = 1, toSeq = disk.events.length, stream }: ReadOptions = {}) {
+      const wanted = disk.events.slice(fromSeq - 1, toSeq);
+      yield wanted.filter((event) => stream === undefined || event.stream === stream);
+    },
+    async writeCheckpoint(checkpoint) {
+      life.justify(
+        checkpoint.globalSeq <= disk.events.length,
+        'I4: a checkpoint is behind the log',
+      );
+      disk.checkpoint = JSON.parse(JSON.stringify(checkpoint)) as Checkpoint;
+    },
+    async readCheckpoint(atSeq = Infinity) {
+      return (disk.checkpoint?.globalSeq ?? Infinity) <= atSeq ? disk.checkpoint : undefined;
+    },
+    compact: () => assert.fail('nothing is compacted here'),
+    async *scrub() {},
+    async close() {},
+  };
+}
+
+export function directoriesOf(life: Life): SnapshotDirectories {
+  const { disk } = life;
+  const { directories, model } = disk;
+  return {
+    path: '/snapshots',
+    create({ snapshotId }) {
+      life.justify(!disk.created.has(snapshotId), `I11: id ${snapshotId} is handed out twice`);
+      life.justify(snapshotId <= model.reservedUpTo, `I3: id ${snapshotId} is durably reserved`);
+      disk.created.add(snapshotId);
+      directories.set(snapshotId, 'half');
+      const done = (): EffectResult<void> => {
+        directories.set(snapshotId, 'whole');
+        return ok(undefined);
+      };
+      return life.wait('create', { done, failed: () => failed });
+    },
+    usage(snapshotId) {
+      return life.wait('usage', {
+        done: () => ok({ sizeBytes: snapshotId * 4096, inodeCount: snapshotId }),
+        failed: () => failed,
+      });
+    },
+    // Like measuring, this changes nothing, so it may begin before the commit is durable.
+    sync() {
+      return life.wait('sync', { done: () => ok(undefined), failed: () => failed });
+    },
+    remove(snapshotId) {
+      const kind = model.entries.get(snapshotId)?.kind ?? 'gone';
+      life.justify(
+        kind === 'gone' || kind === 'removing',
+        `I3: the removal of ${snapshotId} is durable before its effect (it is ${kind})`,
+      );
+      if (directories.has(snapshotId)) directories.set(snapshotId, 'half');
+      const done = (): EffectResult<void> => {
+        directories.delete(snapshotId);
+        disk.undeleted.delete(snapshotId);
+        return ok(undefined);
+      };
+      const refused = (): EffectResult<void> => {
+        disk.undeleted.add(snapshotId);
+        return failed;
+      };
+      return life.wait('remove', { done, failed: refused });
+    },
+    list: async () => ({ snapshotIds: [...directories.keys()], foreign: [] }),
+  };
+}
+
+export function clockOf(life: Life): Clock {
+  return {
+    nowUs: () => 1_700_000_000_000_000 + life.disk.events.length,
+    after(delayMs, callback) {
+      const timer = { delayMs, callback };
+      life.timers.push(timer);
+      return () => {
+        life.timers = life.timers.filter((one) => one !== timer);
+      };
+    },
+  };
+}
