@@ -32,9 +32,10 @@ void ignore_signals() {
   for (const int number : {SIGINT, SIGTERM, SIGHUP, SIGPIPE}) ::signal(number, SIG_IGN);
 }
 
+// Output, not input: a request that came in with the end of input is still wanted by whoever reads.
 void exit_if_abandoned() {
-  pollfd input = {STDIN_FILENO, 0, 0};
-  if (::poll(&input, 1, 0) > 0 && (input.revents & (POLLHUP | POLLERR)) != 0) ::_exit(0);
+  pollfd output = {STDOUT_FILENO, 0, 0};
+  if (::poll(&output, 1, 0) > 0 && (output.revents & (POLLHUP | POLLERR)) != 0) ::_exit(0);
 }
 
 bool write_line(std::string line) {

@@ -1,141 +1,259 @@
-// A bounded number of helper processes for system calls that can block. A request that passes its
-// deadline costs its worker: it is killed, or left behind if the kernel does not let it go, and a
-// fresh one takes the place. Nothing of the service is blocked either way.
-import type { HelperReply, HelperRequest } from './protocol.ts';
-import { Worker } from './worker.ts';
+// A bounded number of worker processes for system calls that can block.
+//
+// Invariants: a request is answered exactly once and never throws for conditions of the world. At
+// its deadline the worker is killed and the answer waits until it is known to be dead; one that does
+// not die is abandoned, and only then can the effect still happen after the answer. Abandoned workers
+// are bounded: at the limit nothing new is started in place of those that are stuck.
+import { constants } from 'node:os';
 
-/** Workers at a time. */
-const workerCountMax = 4;
+import {
+  subjectOf,
+  type HelperFailure,
+  type HelperRequest,
+  type HelperResult,
+  type HelperValues,
+} from './requests.ts';
+import { Worker, type WorkerAnswer } from './worker.ts';
 
-/** Requests that may wait for a worker. */
-const queueLengthMax = 4_096;
+const workersMaxDefault = 4;
+const queueMaxDefault = 256;
+const abandonedMax = 8;
+const killGraceMs = 1000;
+const closeGraceMs = 2000;
 
-/** Workers stuck in the kernel that are tolerated; with more, nothing new is started. */
-const abandonedCountMax = 8;
+/** A worker that a system call holds and that even a kill does not end. */
+export interface AbandonedWorker {
+  readonly pid: number;
+  readonly operation: HelperRequest['operation'];
+  readonly subject: string;
+}
 
 export interface HelperPoolOptions {
+  /** Path of the worker program. */
   readonly program: string;
-  readonly args?: readonly string[];
-  /** Told of each worker that could not be killed. */
-  readonly onAbandoned: (pid: number | undefined, request: HelperRequest) => void;
+  readonly workersMax?: number;
+  /** Requests that may wait for a worker; more are answered EAGAIN. */
+  readonly queueMax?: number;
+  readonly onAbandoned?: (worker: AbandonedWorker) => void;
+  /** For tests: `--test`. */
+  readonly programArguments?: readonly string[];
+}
+
+export interface RunOptions {
+  /** From the call on, waiting for a worker included. */
+  readonly deadlineMs: number;
+  readonly signal?: AbortSignal;
+}
+
+/** What the pool holds at this moment. */
+export interface HelperPoolStatus {
+  readonly workerPids: readonly number[];
+  readonly idleCount: number;
+  readonly queuedCount: number;
+  readonly abandonedCount: number;
 }
 
 interface Job {
   readonly request: HelperRequest;
-  readonly deadlineMs: number;
-  readonly resolve: (reply: HelperReply) => void;
+  readonly answer: (result: HelperResult<unknown>) => void;
+  worker: Worker | undefined;
+  isAnswered: boolean;
 }
 
 export class HelperPool {
   readonly #options: HelperPoolOptions;
+  readonly #workersMax: number;
+  readonly #queueMax: number;
+  readonly #workers = new Set<Worker>();
   readonly #idle: Worker[] = [];
-  readonly #busy = new Set<Worker>();
-  readonly #abandoned = new Set<Worker>();
   readonly #queue: Job[] = [];
+  readonly #abandoned = new Set<Worker>();
   #isClosed = false;
 
   constructor(options: HelperPoolOptions) {
     this.#options = options;
+    this.#workersMax = options.workersMax ?? workersMaxDefault;
+    this.#queueMax = options.queueMax ?? queueMaxDefault;
   }
 
-  /** Runs one request; ETIMEDOUT once `deadlineMs` has passed since a worker took it. */
-  run(request: HelperRequest, { deadlineMs }: { deadlineMs: number }): Promise<HelperReply> {
-    if (this.#isClosed) return refused('ECANCELED', 'the service is stopping');
-    if (this.#queue.length >= queueLengthMax) {
-      return refused('EAGAIN', `${queueLengthMax} requests wait for a helper already`);
-    }
+  /** Carries out one request in a worker. */
+  run<Request extends HelperRequest>(
+    request: Request,
+    options: RunOptions,
+  ): Promise<HelperResult<HelperValues[Request['operation']]>> {
     return new Promise((resolve) => {
-      this.#queue.push({ request, deadlineMs, resolve });
-      this.#pump();
+      const job: Job = { request, answer: finish, worker: undefined, isAnswered: false };
+      const timer = setTimeout(() => {
+        this.#interrupt(job, 'ETIMEDOUT', `no answer within ${options.deadlineMs} ms`);
+      }, options.deadlineMs);
+      const abort = (): void => this.#interrupt(job, 'ECANCELED', 'the caller gave up');
+      function finish(result: HelperResult<unknown>): void {
+        clearTimeout(timer);
+        options.signal?.removeEventListener('abort', abort);
+        resolve(result as HelperResult<HelperValues[Request['operation']]>);
+      }
+      options.signal?.addEventListener('abort', abort, { once: true });
+      if (options.signal?.aborted === true) abort();
+      else this.#submit(job);
     });
   }
 
-  get abandonedCount(): number {
-    return this.#abandoned.size;
+  get status(): HelperPoolStatus {
+    return {
+      workerPids: [...this.#workers].flatMap(({ pid }) => (pid === undefined ? [] : [pid])),
+      idleCount: this.#idle.length,
+      queuedCount: this.#queue.length,
+      abandonedCount: this.#abandoned.size,
+    };
   }
 
-  /** Ids of the processes that live now. */
-  get pids(): readonly number[] {
-    return [...this.#idle, ...this.#busy, ...this.#abandoned]
-      .map((worker) => worker.pid)
-      .filter((pid) => pid !== undefined);
-  }
-
-  /** Ends idle workers and kills busy ones; what waited is answered ECANCELED. */
+  /** Answers what waits, lets what runs end within a grace period, and ends all workers. */
   async close(): Promise<void> {
     this.#isClosed = true;
-    for (const { resolve } of this.#queue.splice(0)) {
-      resolve(failure('ECANCELED', 'the service is stopping'));
+    for (const job of this.#queue.splice(0)) {
+      this.#settle(job, failure(job.request, 'ECANCELED', 'close', 'the pool is closing'));
     }
-    for (const worker of this.#idle.splice(0)) worker.end();
-    await Promise.all([...this.#busy].map((worker) => worker.kill()));
+    const workers = [...this.#workers];
+    for (const worker of workers) worker.endInput();
+    await within(Promise.all(workers.map(({ ended }) => ended)), closeGraceMs);
+    for (const worker of workers) worker.kill();
+    await within(Promise.all(workers.map(({ ended }) => ended)), killGraceMs);
+    for (const worker of workers) worker.forget();
   }
 
-  #pump(): void {
-    while (this.#queue.length > 0 && this.#busy.size < workerCountMax) {
+  #submit(job: Job): void {
+    const { request } = job;
+    if (this.#isClosed) {
+      this.#settle(job, failure(request, 'ECANCELED', 'close', 'the pool is closed'));
+    } else if (this.#queue.length >= this.#queueMax) {
+      const reason = `${this.#queueMax} requests wait already; try again later`;
+      this.#settle(job, failure(request, 'EAGAIN', 'queue', reason));
+    } else {
+      this.#queue.push(job);
+      this.#serveQueue();
+    }
+  }
+
+  #serveQueue(): void {
+    while (this.#queue.length > 0) {
       const worker = this.#takeWorker();
-      if (worker === undefined) {
-        for (const { resolve } of this.#queue.splice(0)) {
-          resolve(failure('EAGAIN', `${this.#abandoned.size} helpers are stuck in the kernel`));
-        }
-        return;
-      }
+      if (worker === undefined) break;
       const job = this.#queue.shift();
-      if (job === undefined) return;
-      this.#busy.add(worker);
-      void this.#work(worker, job);
+      if (job !== undefined) void this.#serve(worker, job);
+    }
+    if (this.#workers.size > 0) return;
+    // Nobody is left who could ever take these.
+    for (const job of this.#queue.splice(0)) {
+      const reason = `${this.#abandoned.size} workers are stuck in the kernel; see their processes`;
+      this.#settle(job, failure(job.request, 'EAGAIN', 'queue', reason));
     }
   }
 
   #takeWorker(): Worker | undefined {
-    for (let idle = this.#idle.pop(); idle !== undefined; idle = this.#idle.pop()) {
-      if (!idle.isGone) return idle;
+    for (let worker = this.#idle.pop(); worker !== undefined; worker = this.#idle.pop()) {
+      if (!worker.hasEnded) return worker;
     }
-    if (this.#abandoned.size >= abandonedCountMax) return undefined;
-    const { program, args = [] } = this.#options;
-    return new Worker({
-      program,
-      args,
-      onExit: (worker) => {
-        this.#abandoned.delete(worker);
-      },
+    if (this.#workers.size >= this.#workersMax || this.#abandoned.size >= abandonedMax) {
+      return undefined;
+    }
+    const worker = new Worker(this.#options.program, this.#options.programArguments ?? []);
+    this.#workers.add(worker);
+    void worker.ended.then(() => {
+      this.#workers.delete(worker);
+      this.#abandoned.delete(worker);
+      const index = this.#idle.indexOf(worker);
+      if (index >= 0) this.#idle.splice(index, 1);
+      this.#serveQueue();
+    });
+    return worker;
+  }
+
+  async #serve(worker: Worker, job: Job): Promise<void> {
+    job.worker = worker;
+    const answer = await worker.ask(job.request);
+    if (answer.kind === 'reply' && !job.isAnswered && this.#workers.has(worker)) {
+      this.#idle.push(worker);
+    }
+    this.#settle(job, toResult(job.request, answer));
+    this.#serveQueue();
+  }
+
+  // The job counts as answered from here on: what the worker still says is not listened to, and the
+  // worker does not come back.
+  #interrupt(job: Job, code: 'ETIMEDOUT' | 'ECANCELED', reason: string): void {
+    if (job.isAnswered) return;
+    const step = code === 'ETIMEDOUT' ? 'deadline' : 'abort';
+    const { worker } = job;
+    if (worker === undefined) {
+      const index = this.#queue.indexOf(job);
+      if (index >= 0) this.#queue.splice(index, 1);
+      this.#settle(job, failure(job.request, code, step, `${reason}; no worker was free`));
+      return;
+    }
+    job.isAnswered = true;
+    worker.kill();
+    void within(worker.ended, killGraceMs).then((hasEnded) => {
+      if (!hasEnded) this.#abandon(worker, job.request);
+      const detail = hasEnded ? reason : `${reason}, and it cannot be stopped`;
+      job.answer({ ...failure(job.request, code, step, detail), abandoned: !hasEnded });
     });
   }
 
-  async #work(worker: Worker, { request, deadlineMs, resolve }: Job): Promise<void> {
-    let timer: NodeJS.Timeout | undefined;
-    const timeout = new Promise<undefined>((passed) => {
-      timer = setTimeout(() => {
-        passed(undefined);
-      }, deadlineMs);
-    });
-    const reply = await Promise.race([worker.run(request), timeout]);
-    clearTimeout(timer);
-    this.#busy.delete(worker);
-    if (reply === undefined) {
-      resolve(failure('ETIMEDOUT', `${request.operation} has not ended within ${deadlineMs} ms`));
-      await this.#abandon(worker, request);
-    } else {
-      if (!worker.isGone && !this.#isClosed) this.#idle.push(worker);
-      else worker.end();
-      resolve(reply);
-    }
-    this.#pump();
-  }
-
-  async #abandon(worker: Worker, request: HelperRequest): Promise<void> {
+  #abandon(worker: Worker, request: HelperRequest): void {
+    worker.forget();
+    this.#workers.delete(worker);
     this.#abandoned.add(worker);
-    if (await worker.kill()) this.#abandoned.delete(worker);
-    else this.#options.onAbandoned(worker.pid, request);
+    this.#options.onAbandoned?.({
+      pid: worker.pid ?? 0,
+      operation: request.operation,
+      subject: subjectOf(request),
+    });
+    this.#serveQueue();
+  }
+
+  #settle(job: Job, result: HelperResult<unknown>): void {
+    if (job.isAnswered) return;
+    job.isAnswered = true;
+    job.answer(result);
   }
 }
 
-const failure = (code: string, message: string): HelperReply => ({
-  ok: false,
-  code,
-  step: 'helper',
-  message,
-});
+/** True if the promise was resolved in time. The timer keeps the process alive meanwhile. */
+const within = (promise: Promise<unknown>, milliseconds: number): Promise<boolean> =>
+  new Promise((resolve) => {
+    const timer = setTimeout(() => resolve(false), milliseconds);
+    void promise.then(() => {
+      clearTimeout(timer);
+      resolve(true);
+    });
+  });
 
-const refused = (code: string, message: string): Promise<HelperReply> =>
-  Promise.resolve(failure(code, message));
+type FailureCode = 'ETIMEDOUT' | 'ECANCELED' | 'EAGAIN' | 'EPIPE';
+
+const failure = (
+  request: HelperRequest,
+  code: FailureCode,
+  step: string,
+  reason: string,
+): HelperFailure => {
+  const path = subjectOf(request);
+  const message = `${request.operation} ${path}: ${reason}`;
+  return { ok: false, errno: constants.errno[code], code, step, message, path };
+};
+
+const toResult = (request: HelperRequest, answer: WorkerAnswer): HelperResult<unknown> => {
+  if (answer.kind === 'reply') {
+    const { id: _, ...reply } = answer.reply as { id: unknown } & HelperResult<unknown>;
+    return reply;
+  }
+  if (answer.spawnCode !== undefined) {
+    const failed = failure(request, 'EPIPE', 'spawn', `${answer.reason}: run make build`);
+    return { ...failed, code: answer.spawnCode };
+  }
+  return failure(
+    request,
+    'EPIPE',
+    'worker',
+    `the worker ended without an answer: ${answer.reason}`,
+  );
+};

@@ -1,122 +1,136 @@
-// One varve-helper process: a request line in, a reply line out, one at a time. The process inherits
-// nothing but its three standard descriptors and is killed when a request passes its deadline.
-import { spawn, type ChildProcessByStdio } from 'node:child_process';
-import type { Readable, Writable } from 'node:stream';
-import type { HelperReply, HelperRequest } from './protocol.ts';
+// One worker process: a request at a time, a line out and a line in.
+//
+// Invariants: it inherits three pipes and nothing else, no environment, and stands in `/`. It keeps
+// this process alive only while a request is under way. `ended` resolves exactly once.
+import { spawn, type ChildProcess } from 'node:child_process';
+import type { Socket } from 'node:net';
 
-/** How long a killed worker may take to end before it counts as stuck in the kernel. */
-const killGraceMs = 1_000;
+import type { HelperRequest } from './requests.ts';
 
-export interface WorkerOptions {
-  readonly program: string;
-  readonly args: readonly string[];
-  /** Called once when the process is gone. */
-  readonly onExit: (worker: Worker) => void;
-}
+const replyCharactersMax = 1024 * 1024;
 
-interface Pending {
-  readonly id: number;
-  readonly resolve: (reply: HelperReply) => void;
-}
+/** How a request ended: with the worker's reply, or with the worker. */
+export type WorkerAnswer =
+  | { readonly kind: 'reply'; readonly reply: unknown }
+  | { readonly kind: 'ended'; readonly reason: string; readonly spawnCode?: string };
 
 export class Worker {
-  readonly #child: ChildProcessByStdio<Writable, Readable, null>;
-  #pending: Pending | undefined;
+  readonly ended: Promise<void>;
+  readonly #process: ChildProcess;
+  #answer: ((answer: WorkerAnswer) => void) | undefined;
   #received = '';
-  #nextId = 1;
-  #isGone = false;
+  #lastId = 0;
+  #end: Extract<WorkerAnswer, { kind: 'ended' }> | undefined;
+  #resolveEnded: () => void = () => undefined;
 
-  constructor({ program, args, onExit }: WorkerOptions) {
-    this.#child = spawn(program, args, { stdio: ['pipe', 'pipe', 'ignore'], env: {}, cwd: '/' });
-    this.#child.stdout.setEncoding('utf8');
-    this.#child.stdout.on('data', (text: string) => {
-      this.#receive(text);
+  constructor(program: string, args: readonly string[]) {
+    this.ended = new Promise((resolve) => {
+      this.#resolveEnded = resolve;
     });
-    this.#child.stdin.on('error', () => undefined);
-    const gone = (reason: string): void => {
-      if (this.#isGone) return;
-      this.#isGone = true;
-      this.#answer({ ok: false, code: 'EPIPE', step: 'helper', message: reason });
-      onExit(this);
-    };
-    this.#child.on('error', (error) => {
-      gone(`the helper program could not be started: ${error.message}`);
+    this.#process = spawn(program, [...args], {
+      cwd: '/',
+      env: {},
+      stdio: ['pipe', 'pipe', 'ignore'],
     });
-    this.#child.on('exit', (code, signal) => {
-      gone(`the helper program ended with ${signal ?? String(code)}`);
+    this.#process.on('error', (problem: NodeJS.ErrnoException) => {
+      // Also emitted when a kill fails; only a process without id never started.
+      if (this.#process.pid !== undefined) return;
+      const reason = `cannot start ${program}: ${problem.message}`;
+      this.#finish({ kind: 'ended', reason, spawnCode: problem.code ?? 'EIO' });
     });
-    this.#setReferenced(false);
+    this.#process.on('exit', (code, signal) => {
+      this.#finish({ kind: 'ended', reason: signal === null ? `exit code ${code}` : signal });
+    });
+    this.#process.stdout?.setEncoding('utf8');
+    this.#process.stdout?.on('data', (text: string) => this.#receive(text));
+    // A worker that is gone is reported by its exit, not by the pipe that broke.
+    this.#process.stdin?.on('error', () => undefined);
+    this.#process.stdout?.on('error', () => undefined);
+    this.#keepAlive(false);
   }
 
   get pid(): number | undefined {
-    return this.#child.pid;
+    return this.#process.pid;
   }
 
-  get isGone(): boolean {
-    return this.#isGone;
+  get hasEnded(): boolean {
+    return this.#end !== undefined;
   }
 
-  /** Sends one request; the caller waits for the reply before it sends the next. */
-  run(request: HelperRequest): Promise<HelperReply> {
-    const id = this.#nextId++;
-    if (this.#isGone) {
-      const message = 'the helper program is gone';
-      return Promise.resolve({ ok: false, code: 'EPIPE', step: 'helper', message });
-    }
+  /** Sends a request; the worker must be idle. Never rejects. */
+  ask(request: HelperRequest): Promise<WorkerAnswer> {
+    if (this.#end !== undefined) return Promise.resolve(this.#end);
+    this.#lastId += 1;
+    this.#keepAlive(true);
     return new Promise((resolve) => {
-      this.#pending = { id, resolve };
-      this.#setReferenced(true);
-      this.#child.stdin.write(`${JSON.stringify({ id, ...request })}\n`);
+      this.#answer = resolve;
+      this.#process.stdin?.write(`${JSON.stringify({ ...request, id: this.#lastId })}\n`);
     });
   }
 
-  /** Ends a worker whose request passed its deadline; false if it is stuck and had to be left. */
-  async kill(): Promise<boolean> {
-    if (this.#isGone) return true;
-    const exited = new Promise<boolean>((resolve) => {
-      const timer = setTimeout(() => {
-        resolve(false);
-      }, killGraceMs);
-      this.#child.once('exit', () => {
-        clearTimeout(timer);
-        resolve(true);
-      });
-    });
-    this.#child.kill('SIGKILL');
-    return exited;
+  /** Ends the worker at once; it may take time, or for ever, if a system call holds it. */
+  kill(): void {
+    this.#process.kill('SIGKILL');
   }
 
-  /** Lets the worker end by itself once its input ends. */
-  end(): void {
-    this.#child.stdin.end();
+  /** Lets an idle worker end by itself. */
+  endInput(): void {
+    this.#process.stdin?.end();
   }
 
-  // An idle worker must not keep the service's process alive.
-  #setReferenced(isReferenced: boolean): void {
-    const streams = [this.#child.stdin, this.#child.stdout] as unknown as {
-      ref(): void;
-      unref(): void;
-    }[];
-    for (const each of [this.#child, ...streams]) {
-      if (isReferenced) each.ref();
-      else each.unref();
-    }
+  /** Stops waiting for the worker's end, so that it does not keep this process alive. */
+  forget(): void {
+    this.#keepAlive(false);
   }
 
   #receive(text: string): void {
     this.#received += text;
     const end = this.#received.indexOf('\n');
-    if (end < 0) return;
+    if (end < 0) {
+      if (this.#received.length > replyCharactersMax) this.kill();
+      return;
+    }
     const line = this.#received.slice(0, end);
     this.#received = this.#received.slice(end + 1);
-    const reply = JSON.parse(line) as HelperReply & { readonly id: number };
-    if (reply.id === this.#pending?.id) this.#answer(reply);
+    const reply = parseReply(line);
+    const id = reply?.['id'];
+    // The worker answers id null to a line that it cannot read; any other reply out of turn means
+    // that neither side knows any more which request is under way.
+    if (this.#answer === undefined || (id !== null && id !== this.#lastId)) this.kill();
+    else this.#settle({ kind: 'reply', reply });
   }
 
-  #answer(reply: HelperReply): void {
-    const pending = this.#pending;
-    this.#pending = undefined;
-    if (!this.#isGone) this.#setReferenced(false);
-    pending?.resolve(reply);
+  #settle(answer: WorkerAnswer): void {
+    const resolve = this.#answer;
+    this.#answer = undefined;
+    this.#keepAlive(false);
+    resolve?.(answer);
+  }
+
+  #finish(end: Extract<WorkerAnswer, { kind: 'ended' }>): void {
+    if (this.#end !== undefined) return;
+    this.#end = end;
+    this.#settle(end);
+    this.#resolveEnded();
+  }
+
+  #keepAlive(wanted: boolean): void {
+    const parts = [this.#process, this.#process.stdin, this.#process.stdout] as const;
+    for (const part of parts as readonly (Socket | null)[]) {
+      if (wanted) part?.ref();
+      else part?.unref();
+    }
   }
 }
+
+const parseReply = (line: string): Record<string, unknown> | undefined => {
+  try {
+    const reply: unknown = JSON.parse(line);
+    return typeof reply === 'object' && reply !== null
+      ? (reply as Record<string, unknown>)
+      : undefined;
+  } catch {
+    // Not JSON: the caller ends the worker.
+    return undefined;
+  }
+};

@@ -1,12 +1,36 @@
-// Errno numbers as names and words, from Node's own table of this platform.
-import { getSystemErrorMap } from 'node:util';
+// Error numbers and the result type of everything native. A failed call is a value, never a throw;
+// this is the one place that turns a number into a name.
+import { constants } from 'node:os';
 
-/** `EBUSY` for 16; `E<number>` for one that has no name here. */
-export function errnoName(errno: number): string {
-  return getSystemErrorMap().get(-errno)?.[0] ?? `E${errno}`;
+/** A call that the system refused. */
+export interface NativeFailure {
+  readonly ok: false;
+  readonly errno: number;
+  /** The symbolic name, such as `EBUSY`. */
+  readonly code: string;
+  /** What was tried, such as `statx`. */
+  readonly step: string;
 }
 
-/** What the number means, in words. */
-export function errnoMessage(errno: number): string {
-  return getSystemErrorMap().get(-errno)?.[1] ?? `error ${errno}`;
+/** The answer of one native call. */
+export type NativeResult<Value> = { readonly ok: true; readonly value: Value } | NativeFailure;
+
+const nameByNumber = new Map<number, string>();
+for (const [name, number] of Object.entries(constants.errno)) {
+  // EAGAIN and EWOULDBLOCK, ENOTSUP and EOPNOTSUPP share numbers: the first of each is the usual one.
+  if (!nameByNumber.has(number)) nameByNumber.set(number, name);
 }
+
+/** The symbolic name of an error number; an unknown one becomes `E` and the number. */
+export const errnoName = (errno: number): string => nameByNumber.get(errno) ?? `E${errno}`;
+
+/** A successful result. */
+export const succeeded = <Value>(value: Value): NativeResult<Value> => ({ ok: true, value });
+
+/** The failure that a negative return value means. */
+export const failedCall = (returned: number, step: string): NativeFailure => ({
+  ok: false,
+  errno: -returned,
+  code: errnoName(-returned),
+  step,
+});

@@ -1,39 +1,61 @@
-// Makes a snapshot's directories in one native call, off the main thread.
-import { declare, resultOf, type NativeResult } from './library.ts';
+// The directories of a snapshot in one call, and whether a file system can carry them.
+import type { NativeFailure, NativeResult } from './errno.ts';
+import { callNative, callNativeAsync, type NativeArgument } from './library.ts';
+
+/** What to make below the directory of all snapshots. */
+export interface LayerDirectoriesRequest {
+  readonly snapshotsPath: string;
+  readonly snapshotId: number;
+  readonly withWork: boolean;
+  /** Owner of `fs`; as created when absent. */
+  readonly owner?: { readonly uid: number; readonly gid: number } | undefined;
+}
+
+/** Why a file system cannot carry overlay upper directories. */
+export type OverlayUpperProblem =
+  'on-overlay' | 'scratch-directory' | 'entry-type' | 'trusted-xattr' | 'whiteout';
+
+/** A failed probe: the first error, and every step that failed. */
+export interface OverlayProbeFailure extends NativeFailure {
+  readonly problems: readonly OverlayUpperProblem[];
+}
 
 const withWorkFlag = 1;
 const ownerUnchanged = 0xffff_ffff;
 
-const makeLayerDirectories = declare(
-  'int varve_sys_make_layer_dirs(const char* directory, const char* id, uint32_t flags, ' +
-    'uint32_t uid, uint32_t gid)',
-);
+// In the order of the bits that the C side sets.
+const problems: readonly OverlayUpperProblem[] = [
+  'on-overlay',
+  'scratch-directory',
+  'entry-type',
+  'trusted-xattr',
+  'whiteout',
+];
 
-export interface LayerRequest {
-  readonly directory: string;
-  /** 1 to 20 decimal digits. */
-  readonly id: string;
-  readonly withWork: boolean;
-  readonly owner: { readonly uid: number; readonly gid: number } | undefined;
-}
+const argumentsOf = (request: LayerDirectoriesRequest): readonly NativeArgument[] => [
+  request.snapshotsPath,
+  String(request.snapshotId),
+  request.withWork ? withWorkFlag : 0,
+  request.owner?.uid ?? ownerUnchanged,
+  request.owner?.gid ?? ownerUnchanged,
+];
 
-/** `<directory>/<id>` (0700) with `fs` (0755) and `work` (0711); on failure nothing is left. */
-export function makeLayer(request: LayerRequest): Promise<NativeResult<void>> {
-  const { directory, id, withWork, owner } = request;
-  return new Promise((resolve, reject) => {
-    makeLayerDirectories().async(
-      directory,
-      id,
-      withWork ? withWorkFlag : 0,
-      owner?.uid ?? ownerUnchanged,
-      owner?.gid ?? ownerUnchanged,
-      (error: Error | null, returned: number) => {
-        if (error !== null) reject(error);
-        else {
-          const result = resultOf(returned);
-          resolve(result.ok ? { ok: true, value: undefined } : result);
-        }
-      },
-    );
-  });
-}
+/** Makes `<id>` (0700), `<id>/fs` (0755) and, if wanted, `<id>/work` (0711): all or nothing. */
+export const makeLayerDirectories = (request: LayerDirectoriesRequest): NativeResult<number> =>
+  callNative('make_layer_dirs', argumentsOf(request));
+
+/** The same on a pool thread. */
+export const makeLayerDirectoriesAsync = (
+  request: LayerDirectoriesRequest,
+): Promise<NativeResult<number>> => callNativeAsync('make_layer_dirs', argumentsOf(request));
+
+/** Tries whether overlay upper directories work in the directory; leaves nothing behind. */
+export const probeOverlayUpper = (
+  directory: string,
+): { readonly ok: true; readonly value: void } | OverlayProbeFailure => {
+  const failedSteps = [0];
+  const result = callNative('probe_overlay_upper', [directory, failedSteps]);
+  if (result.ok) return { ok: true, value: undefined };
+  const bits = failedSteps[0] ?? 0;
+  return { ...result, problems: problems.filter((_, index) => (bits & (1 << index)) !== 0) };
+};

@@ -1,66 +1,136 @@
-// Loads libvarve_sys, the only place that knows koffi. Every native function answers a value ≥ 0 or a
-// negative errno, which becomes a result here; `errno` itself is never read.
-import { existsSync } from 'node:fs';
-import { dirname, join } from 'node:path';
-import { fileURLToPath } from 'node:url';
+// The only importer of koffi: loads libvarve_sys when it is first called and checks its version.
+//
+// Every function returns a value >= 0 or a negative errno; errno itself is never read, since after
+// an asynchronous call it belongs to another thread. Asynchronous calls take a thread of libuv's
+// pool, which the log shares: never one that can block for long.
 import koffi from 'koffi';
-import { errnoMessage, errnoName } from './errno.ts';
 
-/** Must equal VARVE_SYS_ABI_VERSION in native/syscalls/varve_sys.h. */
+import { constants } from 'node:os';
+
+import { failedCall, succeeded, type NativeResult } from './errno.ts';
+import { findNativeFile } from './location.ts';
+
 const abiVersion = 1;
 
-const libraryName = 'libvarve_sys.so';
+/** An argument of a native call; an object or array is filled by the call. */
+export type NativeArgument = string | number | Buffer | object | null;
 
-/** The native parts are missing or do not fit; the message says what to do. */
-export class NativeMissing extends Error {
-  override readonly name = 'NativeMissing';
-}
+type BoundFunction = ReturnType<ReturnType<typeof koffi.load>['func']>;
 
-/** What a native call answered. */
-export type NativeResult<Value> =
-  | { readonly ok: true; readonly value: Value }
-  | { readonly ok: false; readonly code: string; readonly message: string };
+const structs = {
+  varve_sys_file_status: {
+    device: 'uint64_t',
+    inode: 'uint64_t',
+    mount_id: 'uint64_t',
+    size_bytes: 'uint64_t',
+    blocks: 'uint64_t',
+    mtime_seconds: 'int64_t',
+    mtime_nanoseconds: 'uint32_t',
+    mode: 'uint32_t',
+    uid: 'uint32_t',
+    gid: 'uint32_t',
+    link_count: 'uint32_t',
+    is_mount_root: 'uint32_t',
+  },
+  varve_sys_project_usage: {
+    limit_bytes: 'uint64_t',
+    used_bytes: 'uint64_t',
+    used_inodes: 'uint64_t',
+  },
+  varve_sys_loop_status: {
+    backing_device: 'uint64_t',
+    backing_inode: 'uint64_t',
+    offset_bytes: 'uint64_t',
+    size_limit_bytes: 'uint64_t',
+    number: 'uint32_t',
+    flags: 'uint32_t',
+    file_name: koffi.array('char', 64, 'String'),
+  },
+} as const;
 
-/** The folder that holds the library and the helper program: built, or named by VARVE_NATIVE_DIR. */
-export function nativeDirectory(): string {
-  const named = process.env['VARVE_NATIVE_DIR'];
-  if (named !== undefined && named !== '') return named;
-  for (let folder = dirname(fileURLToPath(import.meta.url)); ; folder = dirname(folder)) {
-    const candidate = join(folder, 'build', 'native');
-    if (existsSync(join(candidate, libraryName))) return candidate;
-    if (folder === dirname(folder)) return join(process.cwd(), 'build', 'native');
-  }
-}
+const parameters = {
+  abi_version: '',
+  statx: 'const char *path, _Out_ varve_sys_file_status *status',
+  syncfs: 'const char *path',
+  fsync: 'const char *path',
+  preallocate: 'const char *path, uint64_t size',
+  make_layer_dirs: 'const char *dir, const char *id, uint32_t flags, uint32_t uid, uint32_t gid',
+  probe_overlay_upper: 'const char *directory, _Out_ uint32_t *failed_steps',
+  set_project: 'const char *directory, uint32_t project',
+  get_project: 'const char *directory, _Out_ uint32_t *project',
+  set_project_limit: 'const char *path, uint32_t project, uint64_t limit',
+  get_project_usage: 'const char *path, uint32_t project, _Out_ varve_sys_project_usage *usage',
+  loop_status_get: 'const char *device, _Out_ varve_sys_loop_status *status',
+  loop_get_free: '',
+  mount:
+    'const char *source, const char *target, const char *type, uint64_t flags, const char *data',
+  mount_with_options:
+    'const char *type, const char *target, const uint8_t *options, size_t bytes, ' +
+    'uint64_t attributes, _Out_ uint8_t *message, size_t capacity',
+  unmount: 'const char *target, int flags',
+  pidfd_open: 'int pid',
+  send_fd: 'int socket, int fd',
+  receive_fd: 'int socket',
+  close: 'int fd',
+  notify: 'const char *socket, const char *state',
+  lock_file: 'const char *path',
+} as const;
 
-type Library = ReturnType<typeof koffi.load>;
-type NativeFunction = ReturnType<Library['func']>;
+/** The functions of libvarve_sys, without their common prefix. */
+export type NativeFunctionName = keyof typeof parameters;
 
-let loaded: Library | undefined;
+const bound = new Map<NativeFunctionName, BoundFunction>();
+let handle: ReturnType<typeof koffi.load> | undefined;
 
-function library(): Library {
-  if (loaded !== undefined) return loaded;
-  const path = join(nativeDirectory(), libraryName);
-  if (!existsSync(path)) throw new NativeMissing(`${path} is missing: run make build`);
-  const opened = koffi.load(path);
-  const version = opened.func('int varve_sys_abi_version(void)') as () => number;
-  if (version() !== abiVersion) {
-    throw new NativeMissing(
-      `${path} has interface ${version()}, this varve needs ${abiVersion}: run make build`,
+const load = (): ReturnType<typeof koffi.load> => {
+  const path = findNativeFile('libvarve_sys.so');
+  const library = koffi.load(path);
+  const found: unknown = library.func('int varve_sys_abi_version()')();
+  if (found !== abiVersion) {
+    throw new Error(
+      `native library at ${path} has version ${String(found)}, wanted ${abiVersion}: run make build`,
     );
   }
-  loaded = opened;
-  return opened;
-}
+  for (const [name, members] of Object.entries(structs)) koffi.struct(name, members);
+  return library;
+};
 
-/** Declares a function by its C prototype; it is looked up at the first call. */
-export function declare(prototype: string): () => NativeFunction {
-  let bound: NativeFunction | undefined;
-  return () => (bound ??= library().func(prototype));
-}
+const bind = (name: NativeFunctionName): BoundFunction => {
+  const known = bound.get(name);
+  if (known !== undefined) return known;
+  handle ??= load();
+  const made = handle.func(`int varve_sys_${name}(${parameters[name]})`);
+  bound.set(name, made);
+  return made;
+};
 
-/** A native return value as a result. */
-export function resultOf(returned: number): NativeResult<number> {
-  return returned >= 0
-    ? { ok: true, value: returned }
-    : { ok: false, code: errnoName(-returned), message: errnoMessage(-returned) };
-}
+// C would cut such a string at the NUL and act on another path than the one named.
+const holdsNul = (value: NativeArgument): boolean =>
+  typeof value === 'string' && value.includes('\0');
+
+const toResult = (name: NativeFunctionName, returned: number): NativeResult<number> =>
+  returned < 0 ? failedCall(returned, name) : succeeded(returned);
+
+/** Calls a native function and waits for it on this thread. */
+export const callNative = (
+  name: NativeFunctionName,
+  args: readonly NativeArgument[] = [],
+): NativeResult<number> => {
+  if (args.some(holdsNul)) return failedCall(-constants.errno.EINVAL, name);
+  return toResult(name, bind(name)(...args) as number);
+};
+
+/** Calls a native function on a thread of libuv's pool. */
+export const callNativeAsync = (
+  name: NativeFunctionName,
+  args: readonly NativeArgument[] = [],
+): Promise<NativeResult<number>> => {
+  if (args.some(holdsNul)) return Promise.resolve(failedCall(-constants.errno.EINVAL, name));
+  const call = bind(name);
+  return new Promise((resolve, reject) => {
+    call.async(...args, (problem: Error | null, returned: number) => {
+      if (problem !== null) reject(problem);
+      else resolve(toResult(name, returned));
+    });
+  });
+};

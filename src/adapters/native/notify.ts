@@ -1,12 +1,16 @@
-// Tells the service manager how the service is, where there is one.
-import { declare } from './library.ts';
+// The service manager's notification protocol (sd_notify).
+import { succeeded, type NativeResult } from './errno.ts';
+import { callNative } from './library.ts';
 
-const notifyManager = declare('int varve_sys_notify(const char* socketPath, const char* state)');
-
-/** Sends lines such as `READY=1`; without a manager nothing is sent. */
-export function notify(state: string): void {
-  const socketPath = process.env['NOTIFY_SOCKET'];
-  if (socketPath === undefined || socketPath === '') return;
-  // A manager that does not listen is no reason to fail: the service is what it is.
-  notifyManager()(socketPath, state);
-}
+/**
+ * Tells the service manager the state, such as `READY=1`; several lines at once are allowed. False
+ * when no manager listens, which is no failure.
+ */
+export const notifyServiceManager = (
+  state: string,
+  socketPath: string | undefined = process.env['NOTIFY_SOCKET'],
+): NativeResult<boolean> => {
+  if (socketPath === undefined || socketPath === '') return succeeded(false);
+  const result = callNative('notify', [socketPath, state]);
+  return result.ok ? succeeded(true) : result;
+};

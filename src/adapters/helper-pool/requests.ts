@@ -1,0 +1,59 @@
+// What a worker can be asked and what it answers. The same words as the worker program's protocol.
+
+/** One request for something that can block. Paths are absolute. */
+export type HelperRequest =
+  | { readonly operation: 'disk-usage'; readonly path: string }
+  | { readonly operation: 'remove-tree'; readonly path: string; readonly parent: string }
+  | { readonly operation: 'sync-tree'; readonly path: string }
+  | { readonly operation: 'syncfs'; readonly path: string }
+  | {
+      readonly operation: 'mount';
+      readonly type: string;
+      readonly source: string;
+      readonly target: string;
+      readonly options: readonly string[];
+    }
+  | {
+      readonly operation: 'unmount';
+      readonly target: string;
+      readonly flags?: readonly ('detach' | 'force' | 'expire')[];
+    }
+  // Only answered by workers started for tests.
+  | { readonly operation: 'sleep'; readonly milliseconds: number };
+
+/** The value of each operation's success. */
+export interface HelperValues {
+  readonly 'disk-usage': { readonly sizeBytes: number; readonly inodeCount: number };
+  readonly 'remove-tree': { readonly removedCount: number };
+  readonly 'sync-tree': { readonly syncedCount: number };
+  readonly syncfs: object;
+  readonly mount: object;
+  /** False if nothing was mounted there. */
+  readonly unmount: { readonly unmounted: boolean };
+  readonly sleep: object;
+}
+
+/** Why a request was not carried out. */
+export interface HelperFailure {
+  readonly ok: false;
+  readonly errno: number;
+  /** The errno's name; ETIMEDOUT for a passed deadline, EAGAIN for no free worker. */
+  readonly code: string;
+  /** The system call that failed, or `deadline`, `queue`, `spawn`, `worker`, `abort`, `close`. */
+  readonly step: string;
+  /** Complete: what failed, on what, why. */
+  readonly message: string;
+  /** Bytes that are not UTF-8 are written as \xNN. */
+  readonly path?: string;
+  /** True if the worker could not be killed: the effect may still happen later. */
+  readonly abandoned?: boolean;
+}
+
+/** The answer to a request. */
+export type HelperResult<Value> = { readonly ok: true; readonly value: Value } | HelperFailure;
+
+/** What a request is about, for messages and reports. */
+export const subjectOf = (request: HelperRequest): string => {
+  if ('path' in request) return request.path;
+  return 'target' in request ? request.target : '';
+};
