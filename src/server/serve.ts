@@ -66,7 +66,11 @@ function dieOnFatal(logger: ProcessLogger): void {
 
 function endBySignal(server: NodeServer, { logger }: ServerPorts): Promise<number> {
   return new Promise((resolve) => {
+    let isEnding = false;
     const end = (signal: NodeJS.Signals): void => {
+      // Supervisors send it twice; the bound below holds whatever they send.
+      if (isEnding) return;
+      isEnding = true;
       logger.info({ signal }, 'stopping');
       // Whatever hangs (a disk, a helper): every answer given is durable, so leaving is safe.
       const bound = setTimeout(() => {
@@ -81,7 +85,7 @@ function endBySignal(server: NodeServer, { logger }: ServerPorts): Promise<numbe
         (error: unknown) => die(logger, error as Error),
       );
     };
-    process.once('SIGTERM', end);
-    process.once('SIGINT', end);
+    process.on('SIGTERM', end);
+    process.on('SIGINT', end);
   });
 }
