@@ -187,3 +187,16 @@ export function failureOf(error: unknown): Error {
   const text = details === undefined || details === '' ? status[code] : details;
   return new CliFailure(exitCode, text ?? 'unknown failure', error);
 }
+
+/** Streams through a client that is closed at the end, whatever happens. */
+export async function* withStreams<Value>(
+  address: string,
+  use: (client: AdminClient) => AsyncGenerator<Value>,
+): AsyncGenerator<Value> {
+  const client = await AdminClient.connect(address);
+  try {
+    yield* use(client);
+  } finally {
+    client.close();
+  }
+}

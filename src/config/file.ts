@@ -121,6 +121,10 @@ function unknownKey(name: string): string {
   const names = [...configurationKeys.map((key) => key.name), ...groupNames.values()];
   const nearest = nearestName(name, names);
   const shown = JSON.stringify(name);
+  const [group, member] = name.split('.');
+  if (nearest?.toLowerCase() === name.toLowerCase()) {
+    return `${shown} is not a key; write {"${group ?? ''}": {"${member ?? ''}": …}}`;
+  }
   return nearest === undefined
     ? `${shown} is not a key; varve config default prints all of them`
     : `${shown} is not a key; did you mean "${nearest}"?`;

@@ -1,5 +1,6 @@
 // The history of a snapshot in plain sentences: what was asked and by whom, what was done, what
 // failed and why, what is still going on. Pure text from events; the times are those recorded.
+import { eventVersions, toDomainEvent } from '../machines/event-types.ts';
 import type { Cause, EffectFailure, StoredEvent } from '../machines/kernel/envelope.ts';
 import type { NodeEvent } from '../machines/node/events.ts';
 import type { Labels, SnapshotEvent, SnapshotRole } from '../machines/snapshot/events.ts';
@@ -47,23 +48,37 @@ export function whyDocument(
   return { format: 'varve-why', version: 1, key, histories };
 }
 
-/** Each event as a sentence. */
+/** Each event as a sentence. `events` are those of one stream, so that changed labels are named. */
 export function whySentences(events: readonly StoredEvent[]): readonly Sentence[] {
   let baseLabels: Labels = {};
   return events.map((event) => {
-    const { text, tone } = describe(event as SnapshotEvent | NodeEvent, baseLabels);
+    const sentence = sentenceOf(event, baseLabels);
     const data = event.data as { readonly labels?: Labels };
     if (data.labels !== undefined) baseLabels = data.labels;
-    return {
-      globalSeq: event.globalSeq,
-      revision: event.revision,
-      time: isoTime(event.timeUs),
-      type: event.type,
-      tone,
-      text,
-      requestId: event.cause.requestId ?? null,
-    };
+    return sentence;
   });
+}
+
+/** One event as a sentence; without `baseLabels` an update's labels are given as they are then. */
+export function sentenceOf(event: StoredEvent, baseLabels?: Labels): Sentence {
+  const { text, tone } = describe(newest(event), baseLabels);
+  return {
+    globalSeq: event.globalSeq,
+    revision: event.revision,
+    time: isoTime(event.timeUs),
+    type: event.type,
+    tone,
+    text,
+    requestId: event.cause.requestId ?? null,
+  };
+}
+
+// An event of a newer program is still told, by its type; only folding must refuse it.
+function newest(event: StoredEvent): SnapshotEvent | NodeEvent {
+  const version = Object.hasOwn(eventVersions, event.type) ? eventVersions[event.type] : undefined;
+  const isKnown = version !== undefined && event.schemaVersion <= version;
+  if (isKnown) return toDomainEvent(event);
+  return { ...event, type: `${event.type} (of a newer version)` } as unknown as NodeEvent;
 }
 
 /** The history of one snapshot from the events of its stream. */
@@ -153,7 +168,7 @@ const roleNames: Readonly<Record<SnapshotRole, string>> = {
   view: 'view',
 };
 
-function describe(event: SnapshotEvent | NodeEvent, baseLabels: Labels): Described {
+function describe(event: SnapshotEvent | NodeEvent, baseLabels: Labels | undefined): Described {
   const by = causeText(event.cause);
   switch (event.type) {
     case 'SnapshotPrepared':
@@ -259,7 +274,7 @@ function asker(cause: Cause, defaultMethod: string): string {
 
 function causeText(cause: Cause): string {
   if (cause.kind === 'recovery') return ' during recovery at start';
-  if (cause.kind === 'operator') return ' on an operator’s order';
+  if (cause.kind === 'operator') return ' on the order of an operator';
   return '';
 }
 
@@ -283,7 +298,11 @@ function labelCountText(labels: Labels): string {
   return count === 0 ? '' : ` with ${counted(count, 'label')}`;
 }
 
-function labelChanges(before: Labels, after: Labels): string {
+function labelChanges(before: Labels | undefined, after: Labels): string {
+  if (before === undefined) {
+    const all = Object.entries(after).map(([name, value]) => `${quoted(name)} is ${quoted(value)}`);
+    return all.length === 0 ? 'none is left' : all.join(', ');
+  }
   const changes: string[] = [];
   for (const [name, value] of Object.entries(after)) {
     if (!Object.hasOwn(before, name)) changes.push(`${quoted(name)} set to ${quoted(value)}`);

@@ -1,0 +1,16 @@
+// varve config check FILE: every problem of a file at once.
+import { loadConfiguration } from '../../config/load.ts';
+import type { CommandContext } from '../command-context.ts';
+import { CliFailure, exitCodes } from '../exit-codes.ts';
+
+export async function run(
+  { output }: CommandContext,
+  input: { readonly arguments: readonly string[] },
+): Promise<void> {
+  const [file = ''] = input.arguments;
+  const loaded = loadConfiguration({ configPath: file });
+  const problems = loaded.ok ? [] : loaded.problems;
+  if (output.isJson) await output.json({ file, isValid: loaded.ok, problems });
+  else if (loaded.ok) await output.line(`${file}: valid`);
+  if (!loaded.ok) throw new CliFailure(exitCodes.configuration, problems.join('\n'));
+}

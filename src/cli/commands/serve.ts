@@ -1,0 +1,21 @@
+// varve serve: loads the configuration and runs the service until it is told to stop.
+import { loadConfiguration } from '../../config/load.ts';
+import type { ConfigurationFlags } from '../../config/load.ts';
+import type { CommandContext } from '../command-context.ts';
+import { CliFailure, exitCodes } from '../exit-codes.ts';
+
+export async function run(
+  { environment }: CommandContext,
+  input: ConfigurationFlags & { readonly config?: string },
+): Promise<void> {
+  const { root, address, adminAddress, logLevel } = input;
+  const loaded = loadConfiguration({
+    flags: { root, address, adminAddress, logLevel },
+    configPath: input.config,
+    environment,
+  });
+  if (!loaded.ok) throw new CliFailure(exitCodes.configuration, loaded.problems.join('\n'));
+  const { serve } = await import('../../server/serve.ts');
+  // Whatever hangs in the kernel must not keep the process once the service has ended.
+  process.exit(await serve(loaded.configuration, loaded.origins));
+}

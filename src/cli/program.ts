@@ -1,0 +1,204 @@
+// The definition of the varve command: every subcommand, option and sentence of help. What a
+// subcommand does is loaded when it runs, so that the quick ones start quickly.
+import { Command, CommanderError, InvalidArgumentError, Option } from 'commander';
+import { adminSocketName, defaultAddress, defaultConfigPath } from '../config/configuration.ts';
+import { environmentNames } from '../config/load.ts';
+import { commandContext } from './command-context.ts';
+import type { CommandContext, CommonOptions } from './command-context.ts';
+import { version } from '../server/version.ts';
+import { CliFailure, exitCodes } from './exit-codes.ts';
+
+/** Ends an action's import and call in one place: options of all levels, then the module's `run`. */
+function action<Input>(
+  load: () => Promise<{ readonly run: (context: CommandContext, input: Input) => Promise<void> }>,
+) {
+  return async function act(this: Command, ...given: unknown[]): Promise<void> {
+    const options = allOptions(this);
+    const texts = given.slice(0, -2).filter((value) => value !== undefined);
+    const { run } = await load();
+    const input = { ...options, arguments: texts } as Input;
+    await run(commandContext(options as CommonOptions), input);
+  };
+}
+
+function allOptions(command: Command): Record<string, unknown> {
+  const parents = command.parent === null ? {} : allOptions(command.parent);
+  return { ...parents, ...command.opts() };
+}
+
+/** A position of the log, from 0. */
+function position(text: string): number {
+  const value = Number(text);
+  if (!/^\d+$/.test(text) || !Number.isSafeInteger(value)) {
+    throw new InvalidArgumentError('It must be a whole number, a position of the log.');
+  }
+  return value;
+}
+
+const collected = (text: string, earlier: readonly string[] | undefined): readonly string[] => [
+  ...(earlier ?? []),
+  text,
+];
+
+function jsonOption(command: Command): Command {
+  return command.option('--json', 'print JSON: one document, or one a line for streams');
+}
+
+function daemonOptions(command: Command): Command {
+  return jsonOption(command)
+    .option(
+      '--address <socket>',
+      `Snapshots socket of the daemon; the admin socket, ${adminSocketName}, lies beside it ` +
+        `(default: $${environmentNames.address}, else ${defaultAddress})`,
+    )
+    .option(
+      '--admin-address <socket>',
+      `admin socket of the daemon (default: beside --address, else $${environmentNames.adminAddress})`,
+    );
+}
+
+const fileOption = (): Option =>
+  new Option('--file <file>', 'a history that varve export wrote, instead of the daemon; -: stdin');
+
+/** The whole command, ready to parse. */
+export function varveProgram(): Command {
+  const program = new Command('varve')
+    .description('A containerd snapshotter in which every layer is a recorded history')
+    .enablePositionalOptions()
+    .version(`varve ${version}`, '-V, --version', 'print the version')
+    .showSuggestionAfterError(true)
+    .helpCommand('help [command]', 'show the help of a command')
+    .exitOverride()
+    .configureOutput({ outputError: () => undefined });
+  // Common options may also stand before the subcommand.
+  daemonOptions(program);
+  addServe(program);
+  addStateCommands(program);
+  addHistoryCommands(program);
+  addFileCommands(program);
+  addConfig(program);
+  addOthers(program);
+  for (const command of commandsOf(program)) {
+    command.exitOverride().configureOutput({ outputError: () => undefined });
+    command.allowExcessArguments(false);
+  }
+  return program;
+}
+
+/** Every command below this one. */
+export function commandsOf(command: Command): readonly Command[] {
+  return command.commands.flatMap((child) => [child, ...commandsOf(child)]);
+}
+
+function addServe(program: Command): void {
+  program
+    .command('serve')
+    .description('run the snapshotter; flags win over the environment, and that over the file')
+    .option('--root <directory>', 'data directory')
+    .option('--address <socket>', 'unix socket of the Snapshots service, for containerd')
+    .option('--admin-address <socket>', 'unix socket of the admin services')
+    .option('--config <file>', `configuration file (default: ${defaultConfigPath} if it exists)`)
+    .option('--log-level <level>', 'trace, debug, info, warn, error or fatal')
+    .action(action(() => import('./commands/serve.ts')));
+}
+
+function addStateCommands(program: Command): void {
+  daemonOptions(program.command('status'))
+    .description('health, positions of the log, damage, space')
+    .action(action(() => import('./commands/status.ts')));
+  daemonOptions(program.command('ls'))
+    .description('list the snapshots')
+    .option('-a, --all', 'also removed ones whose directory is still there')
+    .action(action(() => import('./commands/ls.ts')));
+  daemonOptions(program.command('tree'))
+    .description('draw the snapshots as a tree of layers')
+    .option('-a, --all', 'also removed ones whose directory is still there')
+    .action(action(() => import('./commands/tree.ts')));
+  daemonOptions(program.command('show'))
+    .description('show one snapshot: labels, mounts, chain, children, events')
+    .argument('<key>', 'key or name of the snapshot, or #<id>')
+    .action(action(() => import('./commands/show.ts')));
+}
+
+function addHistoryCommands(program: Command): void {
+  daemonOptions(program.command('why'))
+    .description('tell the history of a snapshot in sentences, also of one that is removed')
+    .argument('<key>', 'key or name of the snapshot, or #<id>')
+    .addOption(fileOption())
+    .action(action(() => import('./commands/why.ts')));
+  daemonOptions(program.command('events'))
+    .description('print the recorded events')
+    .option('--from <position>', 'first position (default: the first that is there)', position)
+    .option('--to <position>', 'last position (default: the newest)', position)
+    .option('--follow', 'go on with every new event until Ctrl-C')
+    .option(
+      '--stream <stream>',
+      'only this stream (snapshot-7, node, snapshot-*); repeatable',
+      collected,
+    )
+    .option('--type <type>', 'only events of this type; repeatable', collected)
+    .addOption(fileOption())
+    .action(action(() => import('./commands/events.ts')));
+  daemonOptions(program.command('replay'))
+    .description('show the whole state of the node as it was at a position')
+    .option('--at <position>', 'position of the log (default: the newest)', position)
+    .addOption(fileOption())
+    .action(action(() => import('./commands/replay.ts')));
+  daemonOptions(program.command('diff'))
+    .description('show what changed between two positions')
+    .requiredOption('--from <position>', 'the earlier position; 0: the empty beginning', position)
+    .option('--to <position>', 'the later position (default: the newest)', position)
+    .addOption(fileOption())
+    .action(action(() => import('./commands/diff.ts')));
+  daemonOptions(program.command('verify'))
+    .description('fold the whole history again and compare it with the live state')
+    .addOption(fileOption())
+    .action(action(() => import('./commands/verify.ts')));
+}
+
+function addFileCommands(program: Command): void {
+  daemonOptions(program.command('export'))
+    .description('write the whole history into a file, to be read on any machine')
+    .argument('<file>', 'file to write, -: stdout')
+    .action(action(() => import('./commands/export.ts')));
+  jsonOption(program.command('repair'))
+    .description('rebuild a damaged log while the daemon is down; says what was saved and lost')
+    .requiredOption('--root <directory>', 'data directory of the daemon')
+    .action(action(() => import('./commands/repair.ts')));
+}
+
+function addConfig(program: Command): void {
+  const config = program.command('config').description('the configuration of varve serve');
+  jsonOption(config.command('default'))
+    .description('print a configuration file with every key at its default')
+    .action(action(() => import('./commands/config-default.ts')));
+  jsonOption(config.command('check'))
+    .description('check a configuration file and name every problem in it')
+    .argument('<file>', 'the file to check')
+    .action(action(() => import('./commands/config-check.ts')));
+  daemonOptions(config.command('dump'))
+    .description('show the effective values and where each came from')
+    .option('--config <file>', 'not those of the daemon: those that this file would give')
+    .action(action(() => import('./commands/config-dump.ts')));
+}
+
+function addOthers(program: Command): void {
+  jsonOption(program.command('version'))
+    .description('print the version')
+    .action(action(() => import('./commands/version.ts')));
+  program
+    .command('completion')
+    .description('print a completion script for a shell')
+    .argument('<shell>', 'bash, zsh or fish')
+    .action(action(() => import('./commands/completion.ts')));
+}
+
+/** A wrong command line as the one line that the user is told. */
+export function usageFailure(error: CommanderError): CliFailure {
+  const message = error.message
+    .replace(/^error: /, '')
+    .replace(/\s*\n\s*\(Did you mean (.*)\?\)/, '; did you mean $1?')
+    .replace(/\s*\n\s*/g, ' ')
+    .replace(/\.$/, '');
+  return new CliFailure(exitCodes.usage, `${message}; varve help shows what there is`, error);
+}

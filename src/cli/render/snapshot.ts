@@ -1,0 +1,96 @@
+// One snapshot with everything around it, and its history in sentences, for people.
+import type { SnapshotDocument } from '../../history/snapshot-document.ts';
+import { counted, humanSize, printable } from '../../history/text.ts';
+import type { Sentence, WhyDocument } from '../../history/why.ts';
+import type { Output, Style } from '../output.ts';
+import { shortTime } from './state.ts';
+
+const labelWidth = 10;
+
+/** The snapshot, one fact a line. */
+export function snapshotLines(snapshot: SnapshotDocument, output: Output): readonly string[] {
+  const fact = (name: string, text: string): string =>
+    `${output.styled('bold', name.padEnd(labelWidth))} ${text}`;
+  const { usage, operation, lastFailure } = snapshot;
+  const parentId = snapshot.parentId === null ? '' : ` (#${snapshot.parentId})`;
+  const lines = [
+    fact('key', printable(snapshot.key)),
+    fact('id', `#${snapshot.id}`),
+    fact('kind', `${snapshot.kind ?? 'none'} (${snapshot.role}, ${snapshot.lifecycle})`),
+    fact('parent', snapshot.parent === '' ? 'none' : printable(snapshot.parent) + parentId),
+    fact('created', shortTime(snapshot.created)),
+    fact('updated', shortTime(snapshot.updated)),
+    fact(
+      'usage',
+      usage === null
+        ? 'not measured yet'
+        : `${humanSize(usage.sizeBytes)} in ${counted(usage.inodeCount, 'inode')}`,
+    ),
+  ];
+  if (operation !== null) {
+    const name = operation.name === null ? '' : `commit as ${printable(operation.name)}, `;
+    lines.push(fact('going on', `${name}attempt ${operation.attemptCount}`));
+  }
+  if (lastFailure !== null) {
+    const { step, code, message } = lastFailure;
+    const text = `${printable(step)} answered ${printable(code)} (${printable(message)})`;
+    lines.push(fact('failure', output.styled('red', text)));
+  }
+  return [...lines, ...surroundings(snapshot, fact)];
+}
+
+function surroundings(
+  snapshot: SnapshotDocument,
+  fact: (name: string, text: string) => string,
+): readonly string[] {
+  const list = (name: string, texts: readonly string[]): readonly string[] =>
+    texts.map((text, index) => fact(index === 0 ? name : '', text));
+  return [
+    ...list(
+      'labels',
+      Object.entries(snapshot.labels).map(([name, value]) => printable(`${name}=${value}`)),
+    ),
+    ...list(
+      'mounts',
+      (snapshot.mounts ?? []).map(
+        (mount) =>
+          `${printable(mount.type)} ${printable(mount.source)} ${printable(mount.options.join(','))}`,
+      ),
+    ),
+    ...list(
+      'chain',
+      snapshot.chain.map((ancestor) => `#${ancestor.id} ${printable(ancestor.key)}`),
+    ),
+    ...list(
+      'children',
+      snapshot.children.map((child) => `#${child.id} ${printable(child.key)}`),
+    ),
+    ...list(
+      'events',
+      snapshot.events.map((event) => `${event.globalSeq} ${shortTime(event.time)} ${event.type}`),
+    ),
+  ];
+}
+
+const toneStyles: Readonly<Record<Sentence['tone'], Style>> = {
+  done: 'green',
+  started: 'yellow',
+  failed: 'red',
+};
+
+/** A sentence with its position and time. */
+export function sentenceLine(sentence: Sentence, output: Output): string {
+  const seq = String(sentence.globalSeq).padStart(6);
+  const mark = output.styled(toneStyles[sentence.tone], sentence.tone === 'failed' ? '✗' : '·');
+  return `${seq}  ${output.styled('dim', shortTime(sentence.time))}  ${mark} ${sentence.text}`;
+}
+
+/** The histories of everything that bore a key. */
+export function whyLines(why: WhyDocument, output: Output): readonly string[] {
+  return why.histories.flatMap((history, index) => [
+    ...(index === 0 ? [] : ['']),
+    output.styled('bold', `Snapshot #${history.snapshotId} ${printable(history.key)}`),
+    ...history.sentences.map((sentence) => sentenceLine(sentence, output)),
+    `        ${output.styled(history.isInFlight ? 'yellow' : 'bold', history.now)}`,
+  ]);
+}
