@@ -112,40 +112,46 @@ export class Commands implements SnapshotFacts {
   }
 
   async commit(request: CommitRequest, call: Call): Promise<Result<void>> {
-    const { sequencer, dispatcher } = this.#options;
     const low = this.#refuseIfSpaceIsLow('Commit');
     if (low !== undefined) return low;
     const inFlight = this.find(request.key);
     const isRetry = inFlight?.context.operation?.commit?.name === request.name;
-    if (inFlight !== undefined && isRetry) return this.#committed(inFlight, dispatcher.settled);
-    const idle = await this.#idle(request.key);
-    if (!idle.ok) return idle;
-    const decided = decideCommit(request.key, request, idle.value, this);
+    if (inFlight !== undefined && isRetry) return this.#committed(inFlight);
+    return this.#onceIdle(request.key, (state) => this.#beginCommit(request, state, call));
+  }
+
+  async #beginCommit(
+    request: CommitRequest,
+    state: SnapshotState | undefined,
+    call: Call,
+  ): Promise<Result<void>> {
+    const { sequencer, dispatcher } = this.#options;
+    const decided = decideCommit(request.key, request, state, this);
     if (!decided.ok) return this.#refuse(decided.rejection);
-    const state = idle.value;
     if (state === undefined) return this.#refuse({ code: 'not_found', message: request.key });
     const { snapshotId } = state.context;
     sequencer.recordSnapshotLazily(snapshotId, [decided.value], call.cause);
     dispatcher.anticipate(snapshotId);
-    return this.#committed(state, dispatcher.settled);
+    return this.#committed(state);
   }
 
-  async #committed(state: SnapshotState, settled: Dispatcher['settled']): Promise<Result<void>> {
+  /** The answer to a Commit whose operation is in flight: its own outcome, not an earlier one's. */
+  async #committed(state: SnapshotState): Promise<Result<void>> {
     const { projection, dispatcher } = this.#options;
     const { snapshotId, key } = state.context;
-    await settled.call(dispatcher, snapshotId);
-    const after = projection.snapshot(snapshotId);
-    const failure = after?.value.lifecycle === 'active' ? after.context.lastFailure : null;
+    const operation = projection.snapshot(snapshotId)?.context.operation;
+    const { failure } = await dispatcher.settled(snapshotId, operation?.operationId);
     return failure === null
       ? accepted(undefined)
       : rejectedBy(failure, `snapshot ${JSON.stringify(key)} could not be committed`);
   }
 
-  async remove(key: string, call: Call): Promise<Result<void>> {
+  remove(key: string, call: Call): Promise<Result<void>> {
+    return this.#onceIdle(key, (state) => this.#remove(key, state, call));
+  }
+
+  async #remove(key: string, state: SnapshotState | undefined, call: Call): Promise<Result<void>> {
     const { sequencer, asyncRemove } = this.#options;
-    const idle = await this.#idle(key);
-    if (!idle.ok) return idle;
-    const state = idle.value;
     const decided = decideRemove(key, asyncRemove, state, this);
     if (!decided.ok || state === undefined) {
       return this.#refuse(decided.ok ? { code: 'not_found', message: key } : decided.rejection);
@@ -155,11 +161,16 @@ export class Commands implements SnapshotFacts {
     return accepted(undefined);
   }
 
-  async update(request: UpdateRequest, call: Call): Promise<Result<SnapshotInfo>> {
+  update(request: UpdateRequest, call: Call): Promise<Result<SnapshotInfo>> {
+    return this.#onceIdle(request.name, (state) => this.#update(request, state, call));
+  }
+
+  async #update(
+    request: UpdateRequest,
+    state: SnapshotState | undefined,
+    call: Call,
+  ): Promise<Result<SnapshotInfo>> {
     const { sequencer, projection, queries } = this.#options;
-    const idle = await this.#idle(request.name);
-    if (!idle.ok) return idle;
-    const state = idle.value;
     const decided = decideUpdate(request.name, request, state);
     if (!decided.ok || state === undefined) {
       return this.#refuse(
@@ -176,38 +187,47 @@ export class Commands implements SnapshotFacts {
   /** Frees what was removed; every deletion gets one attempt at least after this call began. */
   async cleanup(call: Call): Promise<Result<void>> {
     const { projection, sequencer, dispatcher } = this.#options;
-    const attempts: Promise<void>[] = [];
-    const ids: number[] = [];
+    const attempts: Promise<Rejection | undefined>[] = [];
     let seq = 0;
     for (const state of [...projection.catalog.states.values()]) {
       const { snapshotId } = state.context;
       const { lifecycle } = state.value;
       if (lifecycle !== 'removeDeferred' && lifecycle !== 'removing') continue;
-      ids.push(snapshotId);
-      attempts.push(dispatcher.settled(snapshotId));
       if (lifecycle === 'removing') dispatcher.hurry(snapshotId);
       else {
         const event = { type: 'SnapshotRemoveStarted', data: {} };
         seq = sequencer.recordSnapshot(snapshotId, [event], call.cause);
       }
+      attempts.push(this.#deleted(snapshotId));
     }
     await sequencer.durableAt(seq);
-    await Promise.all(attempts);
-    for (const snapshotId of ids) {
-      const failure = projection.snapshot(snapshotId)?.context.lastFailure;
-      if (failure != null) {
-        return rejectedBy(failure, `the directory of removed snapshot #${snapshotId} remains`);
-      }
-    }
-    return accepted(undefined);
+    const ended = await Promise.all(attempts);
+    const rejection = ended.find((one) => one !== undefined);
+    return rejection === undefined ? accepted(undefined) : { ok: false, rejection };
   }
 
-  /** The snapshot under a key once no effect of it is in flight. */
-  async #idle(key: string): Promise<Result<SnapshotState | undefined>> {
+  /** Why the deletion in flight left something; undefined if it did not. */
+  async #deleted(snapshotId: number): Promise<Rejection | undefined> {
+    const { projection, dispatcher } = this.#options;
+    const operation = projection.snapshot(snapshotId)?.context.operation;
+    const { failure } = await dispatcher.settled(snapshotId, operation?.operationId);
+    if (failure === null) return undefined;
+    const what = `the directory of removed snapshot #${snapshotId} remains`;
+    return rejectionBy(failure, what);
+  }
+
+  /**
+   * Calls `work` with the snapshot under a key once no effect of it is in flight, in the very turn that
+   * looked it up: with an await in between, two commands could be decided on the same state.
+   */
+  async #onceIdle<Value>(
+    key: string,
+    work: (state: SnapshotState | undefined) => Promise<Result<Value>>,
+  ): Promise<Result<Value>> {
     const { dispatcher } = this.#options;
     for (;;) {
       const state = this.find(key);
-      if (state === undefined || !isInFlight(state)) return accepted(state);
+      if (state === undefined || !isInFlight(state)) return work(state);
       const { snapshotId } = state.context;
       if (dispatcher.waiterCount(snapshotId) >= waiterCountMax) {
         return rejected(
@@ -251,8 +271,12 @@ const noSpaceCodes: ReadonlySet<string> = new Set(['ENOSPC', 'EDQUOT']);
 
 /** The answer to a caller whose effect failed: what, at which step, why. */
 function rejectedBy(failure: EffectFailure, what: string): Result<never> {
+  return { ok: false, rejection: rejectionBy(failure, what) };
+}
+
+function rejectionBy(failure: EffectFailure, what: string): Rejection {
   const where = failure.path === undefined ? '' : ` (${failure.path})`;
   const message = `${what}: ${failure.step} failed with ${failure.code}: ${failure.message}${where}`;
-  if (noSpaceCodes.has(failure.code)) return rejected('resource_exhausted', message);
-  return rejected(failure.code === 'ETIMEDOUT' ? 'unavailable' : 'unknown', message);
+  if (noSpaceCodes.has(failure.code)) return { code: 'resource_exhausted', message };
+  return { code: failure.code === 'ETIMEDOUT' ? 'unavailable' : 'unknown', message };
 }

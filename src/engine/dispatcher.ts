@@ -1,7 +1,7 @@
 // Carries out what the world owes each snapshot: intents, derived from state, become effects once the
 // events that justify them are durable; their outcomes are recorded with the operation's id. The same
 // path serves a request, a retry and the recovery after a crash. At most one effect runs per snapshot.
-import type { Cause } from '../machines/kernel/envelope.ts';
+import type { Cause, EffectFailure } from '../machines/kernel/envelope.ts';
 import type { Projection } from '../machines/projection.ts';
 import { decideOutcome, type Outcome } from '../machines/snapshot/decide.ts';
 import { intentsOf, type Intent } from '../machines/snapshot/intents.ts';
@@ -25,6 +25,18 @@ export interface DispatcherOptions {
   readonly crashPoint: CrashPoint;
 }
 
+/** The end of one attempt, durable. */
+export interface Ended {
+  readonly operationId: number;
+  readonly failure: EffectFailure | null;
+}
+
+interface Waiter {
+  /** Undefined: any attempt. */
+  readonly operationId: number | undefined;
+  readonly resolve: (ended: Ended) => void;
+}
+
 interface Lane {
   readonly concurrencyMax: number;
   readonly queue: Intent[];
@@ -36,7 +48,7 @@ export class Dispatcher {
   readonly #sequencer: Sequencer;
   readonly #running = new Map<number, number>();
   readonly #delayed = new Map<number, () => void>();
-  readonly #settled = new Map<number, (() => void)[]>();
+  readonly #settled = new Map<number, Waiter[]>();
   readonly #lanes: Readonly<Record<Intent['kind'], Lane>> = {
     sealLayer: { concurrencyMax: sealConcurrencyMax, queue: [], runningCount: 0 },
     deleteDirectory: { concurrencyMax: deleteConcurrencyMax, queue: [], runningCount: 0 },
@@ -74,12 +86,17 @@ export class Dispatcher {
     for (const intent of state === undefined ? [] : intentsOf(state)) this.#enqueue(intent);
   }
 
-  /** Resolves when the attempt in flight (or the next one) of this snapshot has a durable outcome. */
-  settled(snapshotId: number): Promise<void> {
+  /**
+   * Resolves when an attempt of this snapshot has a durable outcome: the next one to end, or that of
+   * `operationId`. Whoever reports an outcome must name it: the end of an earlier attempt may still
+   * be on its way to the disk when the next one begins.
+   */
+  settled(snapshotId: number, operationId?: number): Promise<Ended> {
     return new Promise((resolve) => {
+      const waiter = { operationId, resolve };
       const waiters = this.#settled.get(snapshotId);
-      if (waiters === undefined) this.#settled.set(snapshotId, [resolve]);
-      else waiters.push(resolve);
+      if (waiters === undefined) this.#settled.set(snapshotId, [waiter]);
+      else waiters.push(waiter);
     });
   }
 
@@ -153,7 +170,8 @@ export class Dispatcher {
     const seq = this.#sequencer.recordSnapshotLazily(snapshotId, events, cause);
     // When the log fails nobody is told of the outcome: the process ends and the next start knows.
     const isTold = !this.#settled.has(snapshotId) || (await this.#isDurableAt(seq));
-    if (isTold) this.#release(snapshotId);
+    const failure = outcome.kind === 'failed' ? outcome.failure : null;
+    if (isTold) this.#release(snapshotId, { operationId, failure });
   }
 
   #isDurableAt(seq: number): Promise<boolean> {
@@ -163,10 +181,14 @@ export class Dispatcher {
     );
   }
 
-  #release(snapshotId: number): void {
+  #release(snapshotId: number, ended: Ended): void {
     const waiters = this.#settled.get(snapshotId) ?? [];
-    this.#settled.delete(snapshotId);
-    for (const resolve of waiters) resolve();
+    const later = waiters.filter(
+      ({ operationId }) => operationId !== undefined && operationId !== ended.operationId,
+    );
+    if (later.length > 0) this.#settled.set(snapshotId, later);
+    else this.#settled.delete(snapshotId);
+    for (const waiter of waiters) if (!later.includes(waiter)) waiter.resolve(ended);
   }
 
   async #carryOut(intent: Intent): Promise<Outcome> {
