@@ -75,7 +75,7 @@ function lockRoot(root: string): void {
   const taken = lockFile(lockPath);
   if (taken.ok) return;
   if (taken.code !== 'EAGAIN') {
-    throw new StartRefused(`the lock ${lockPath} cannot be taken: ${taken.message}`);
+    throw new StartRefused(`the lock ${lockPath} cannot be taken: ${taken.code}`);
   }
   const who = 'holderPid' in taken ? `another varve (process ${taken.holderPid})` : 'another varve';
   throw new StartRefused(`${who} uses the root ${root}: stop it or choose another root`);
@@ -93,5 +93,5 @@ function whyNoOverlayUpper(directory: string): string | undefined {
   const probed = probeOverlayUpper(directory);
   if (probed.ok) return undefined;
   const words = probed.problems.map((problem) => problemWords[problem]);
-  return words.length === 0 ? probed.message : words.join(', ');
+  return words.length === 0 ? probed.code : words.join(', ');
 }
