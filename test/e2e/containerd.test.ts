@@ -1,0 +1,284 @@
+// Real containerds with the snapshotter as their proxy plugin: images come in, containers run, and
+// at the end nothing is left. VARVE_SERVE names another snapshotter command than bin/varve.
+import assert from 'node:assert/strict';
+import { existsSync, mkdirSync, readdirSync } from 'node:fs';
+import { basename, join, resolve } from 'node:path';
+import { after, before, describe, test } from 'node:test';
+import { gunzipSync } from 'node:zlib';
+import { debianContainerd, newContainerd, type Client } from './lab/clients.ts';
+import { runCommand } from './lab/command.ts';
+import { startContainerd, type Containerd } from './lab/containerd.ts';
+import { staticBusybox } from './lab/debian-packages.ts';
+import { buildSampleImage, type Image } from './lab/image.ts';
+import { startRegistry } from './lab/registry.ts';
+import { makeScratch, mountsBelow, type Scratch } from './lab/scratch.ts';
+import { waitUntil } from './lab/service.ts';
+import { startSnapshotter, stopSnapshotter, type Snapshotter } from './lab/snapshotter.ts';
+import { expectedTree, foundTree, treeDifferences } from './lab/tree.ts';
+
+const checkout = resolve(import.meta.dirname, '../..');
+const command = resolve(process.env['VARVE_SERVE'] ?? join(checkout, 'bin/varve'));
+const isVarve = basename(command) === 'varve';
+const plugin = 'varve';
+
+/** One snapshotter and one containerd on it, with an image to use. */
+interface Node {
+  readonly scratch: Scratch;
+  readonly snapshotter: Snapshotter;
+  readonly containerd: Containerd;
+  readonly image: Image;
+}
+
+async function startNode(client: Client): Promise<Node> {
+  const scratch = makeScratch('varve-e2e-');
+  try {
+    const images = join(scratch.path, 'images');
+    mkdirSync(images);
+    const busybox = await staticBusybox();
+    const options = { name: 'sample', directory: images, busybox, extraLayers: 3 };
+    const image = await buildSampleImage(options);
+    const directory = join(scratch.path, 'snapshotter');
+    const snapshotter = await startSnapshotter({ command, directory });
+    scratch.defer(() => stopSnapshotter(snapshotter));
+    const { address, root } = snapshotter;
+    const containerd = await startContainerd({
+      directory: join(scratch.path, 'containerd'),
+      programDirectories: client.programDirectories,
+      snapshotters: [{ name: plugin, address, root, capabilities: ['rebase'] }],
+      maxConcurrentUnpacks: 3,
+    });
+    scratch.defer(() => containerd.stop());
+    return { scratch, snapshotter, containerd, image };
+  } catch (error) {
+    await scratch.dispose();
+    throw error;
+  }
+}
+
+const lines = (text: string): readonly string[] =>
+  text.split('\n').filter((line) => line.trim() !== '');
+
+const chainIds = (image: Image): readonly string[] => image.layers.map(({ chainId }) => chainId);
+
+function snapshots(node: Node, ...parameters: string[]): Promise<string> {
+  return node.containerd.ctr('snapshots', '--snapshotter', plugin, ...parameters);
+}
+
+async function snapshotRows(node: Node): Promise<readonly (readonly string[])[]> {
+  return lines(await snapshots(node, 'ls'))
+    .slice(1)
+    .map((row) => row.trim().split(/\s+/));
+}
+
+/** Runs a shell script in a new container that is gone afterwards. */
+function runOnce(node: Node, reference: string, script: string): Promise<string> {
+  const options = ['--rm', '--snapshotter', plugin];
+  return node.containerd.ctr('run', ...options, reference, 'once', 'sh', '-c', script);
+}
+
+function runDetached(node: Node, name: string): Promise<string> {
+  const options = ['--detach', '--snapshotter', plugin];
+  return node.containerd.ctr('run', ...options, node.image.reference, name, 'sleep', '1000');
+}
+
+function execute(node: Node, name: string, script: string): Promise<string> {
+  const options = ['--exec-id', `exec-${Math.random().toString(36).slice(2)}`];
+  return node.containerd.ctr('tasks', 'exec', ...options, name, 'sh', '-c', script);
+}
+
+async function removeContainer(node: Node, name: string): Promise<void> {
+  await node.containerd.ctr('tasks', 'rm', '-f', name);
+  await node.containerd.ctr('containers', 'rm', name);
+}
+
+/** Compares every file of an image, seen through a mount of its top layer, with its layers. */
+async function checkContent(node: Node, reference: string): Promise<void> {
+  const target = join(node.scratch.path, 'mounted');
+  mkdirSync(target, { recursive: true });
+  await node.containerd.ctr('images', 'mount', '--snapshotter', plugin, reference, target);
+  try {
+    const expected = expectedTree(node.image.layers.map(({ entries }) => entries));
+    assert.deepEqual(treeDifferences(expected, foundTree(target)), []);
+  } finally {
+    await node.containerd.ctr('images', 'unmount', '--rm', '--snapshotter', plugin, target);
+  }
+}
+
+async function checkNothingLeft(node: Node, reference: string): Promise<void> {
+  await node.containerd.ctr('images', 'rm', '--sync', reference);
+  const layers = join(node.snapshotter.root, 'snapshots');
+  await waitUntil('no snapshot and no layer on disk', async () => {
+    const isEmpty = !existsSync(layers) || readdirSync(layers).length === 0;
+    return isEmpty && (await snapshotRows(node)).length === 0;
+  });
+  assert.equal((await node.containerd.ctr('content', 'ls', '-q')).trim(), '');
+  assert.deepEqual(mountsBelow(node.snapshotter.root), []);
+  if (!isVarve) return;
+  const listing = await runCommand([
+    command,
+    'ls',
+    '--json',
+    '--address',
+    node.snapshotter.address,
+  ]);
+  assert.doesNotMatch(listing, /sha256:/);
+  assert.doesNotMatch(listing, /"(active|committed|view)"/i);
+}
+
+function testsOfImport(node: () => Node): void {
+  test('an import makes one committed snapshot for each layer, in a chain', async () => {
+    const { image, containerd } = node();
+    const from = image.archivePath;
+    await containerd.ctr('images', 'import', '--snapshotter', plugin, from);
+    const ids = chainIds(image);
+    const rows = new Map((await snapshotRows(node())).map((row) => [row[0], row.slice(1)]));
+    assert.equal(rows.size, ids.length);
+    for (const [index, id] of ids.entries()) {
+      const parent = index === 0 ? [] : [ids[index - 1]];
+      assert.deepEqual(rows.get(id), [...parent, 'Committed']);
+    }
+  });
+
+  test('an import of the same image again changes nothing', async () => {
+    const before = await snapshotRows(node());
+    const from = node().image.archivePath;
+    await node().containerd.ctr('images', 'import', '--snapshotter', plugin, from);
+    assert.deepEqual(await snapshotRows(node()), before);
+  });
+
+  test('every file of an imported image is what its layers say', async () => {
+    await checkContent(node(), node().image.reference);
+  });
+}
+
+function testsOfContainers(node: () => Node): void {
+  test('a container runs and prints what its image holds', async () => {
+    const script = 'cat /data/replaced /data/opaque/*; ls /data/gone* 2>/dev/null; echo end';
+    const printed = await runOnce(node(), node().image.reference, script);
+    assert.deepEqual(lines(printed), ['after', 'shown', 'end']);
+    assert.equal((await snapshotRows(node())).length, node().image.layers.length);
+  });
+
+  test('two containers of one image do not see what the other writes', async () => {
+    await runDetached(node(), 'first');
+    await runDetached(node(), 'second');
+    await execute(node(), 'first', 'echo first >/written; rm /data/replaced; echo x >>/data/big');
+    await execute(node(), 'second', 'echo second >/written');
+    const look = 'cat /written; cat /data/replaced 2>/dev/null; wc -c </data/big';
+    const size = 2 << 20;
+    assert.deepEqual(lines(await execute(node(), 'first', look)), ['first', `${size + 2}`]);
+    const second = lines(await execute(node(), 'second', look));
+    assert.deepEqual(second, ['second', 'after', `${size}`]);
+  });
+}
+
+function testsOfSnapshotCommands(node: () => Node): void {
+  test('`ctr snapshots ls` and `tree` show both containers on the top layer', async () => {
+    const top = chainIds(node().image).at(-1) ?? '';
+    const rows = await snapshotRows(node());
+    for (const name of ['first', 'second']) {
+      assert.deepEqual(
+        rows.find((row) => row[0] === name),
+        [name, top, 'Active'],
+      );
+    }
+    const tree = await snapshots(node(), 'tree');
+    for (const name of ['first', 'second', ...chainIds(node().image)]) {
+      assert.ok(tree.includes(name), `${name} is not in the tree:\n${tree}`);
+    }
+  });
+
+  test('`ctr snapshots info` tells kind, parent and times', async () => {
+    const info = JSON.parse(await snapshots(node(), 'info', 'first')) as Record<string, string>;
+    assert.equal(info['Kind'], 'Active');
+    assert.equal(info['Name'], 'first');
+    assert.equal(info['Parent'], chainIds(node().image).at(-1));
+    assert.ok(Math.abs(Date.parse(info['Created'] ?? '') - Date.now()) < 600_000);
+  });
+
+  test('`ctr snapshots usage` counts what a container wrote, and a layer holds', async () => {
+    const usage = new Map<string, number>();
+    for (const line of lines(await snapshots(node(), 'usage', '-b')).slice(1)) {
+      const [key = '', size = ''] = line.trim().split(/\s+/);
+      usage.set(key, Number(size));
+    }
+    // The first container appended to a file of 2 MiB, which copied it up.
+    assert.ok((usage.get('first') ?? 0) >= 2 << 20, `first: ${usage.get('first')}`);
+    assert.ok((usage.get('second') ?? 0) < 1 << 20, `second: ${usage.get('second')}`);
+    assert.ok((usage.get(chainIds(node().image)[1] ?? '') ?? 0) >= 2 << 20);
+  });
+
+  test('`ctr snapshots mounts` prints an overlay mount whose directories exist', async () => {
+    const printed = await snapshots(node(), 'mounts', '/target', 'first');
+    assert.match(printed, /-t overlay/);
+    const directories = [...printed.matchAll(/(?:lowerdir|upperdir|workdir)=([^,\s]+)/g)]
+      .flatMap((match) => (match[1] ?? '').split(':'))
+      .map((directory) => resolve('/', directory));
+    assert.equal(directories.length, node().image.layers.length + 2);
+    for (const directory of directories) assert.ok(existsSync(directory), directory);
+  });
+
+  test('`ctr snapshots diff` holds what a container changed and nothing else', async () => {
+    const options = ['--snapshotter', plugin, 'diff', 'first'];
+    const packed = await node().containerd.ctrBinary('snapshots', ...options);
+    const tar = gunzipSync(packed).toString('latin1');
+    for (const path of ['written', 'data/.wh.replaced', 'data/big']) {
+      assert.ok(tar.includes(path), `${path} is not in the diff`);
+    }
+    assert.ok(!tar.includes('data/small'), 'the diff holds what did not change');
+  });
+}
+
+function testsOfRemoval(node: () => Node): void {
+  test('nothing is left when containers and image are removed', async () => {
+    await removeContainer(node(), 'first');
+    await removeContainer(node(), 'second');
+    await checkNothingLeft(node(), node().image.reference);
+  });
+}
+
+function testsOfParallelPull(node: () => Node): void {
+  test('a pull with parallel unpack gives what the layers say, and leaves nothing', async () => {
+    const registry = await startRegistry(join(node().scratch.path, 'registry'));
+    try {
+      const reference = await registry.push(node().image);
+      const options = ['--plain-http', '--snapshotter', plugin];
+      await node().containerd.ctr('images', 'pull', ...options, reference);
+      assert.deepEqual(
+        (await snapshotRows(node())).map(([name]) => name).sort(),
+        chainIds(node().image).toSorted(),
+      );
+      await checkContent(node(), reference);
+      const script = 'cat /data/replaced; ls /data/opaque; ls -d /data/gone*; echo end';
+      const printed = await runOnce(node(), reference, `{ ${script}; } 2>/dev/null`);
+      assert.deepEqual(lines(printed), ['after', 'shown', 'end']);
+      await checkNothingLeft(node(), reference);
+    } finally {
+      await registry.stop();
+    }
+  });
+}
+
+for (const client of [await debianContainerd(), await newContainerd()]) {
+  const skip = 'missing' in client ? client.missing : false;
+  describe(client.name, { skip, timeout: 300_000 }, () => {
+    let started: Node | undefined;
+    const node = (): Node => {
+      if (started === undefined) throw new Error('containerd or the snapshotter did not start');
+      return started;
+    };
+    before(async () => {
+      if ('programDirectories' in client) started = await startNode(client);
+    });
+    after(() => started?.scratch.dispose());
+
+    test('the version is the one that is meant', () => {
+      assert.ok(node().containerd.version.startsWith(client.name.replace('containerd ', '')));
+    });
+    testsOfImport(node);
+    testsOfContainers(node);
+    testsOfSnapshotCommands(node);
+    testsOfRemoval(node);
+    if (client.name === 'containerd 2.4') testsOfParallelPull(node);
+  });
+}
