@@ -39,7 +39,7 @@ await build({
   entryPoints: { varve: 'src/cli/main.ts' },
   outdir: 'dist',
   outExtension: { '.js': '.mjs' },
-  chunkNames: 'chunks/[name]-[hash]',
+  chunkNames: '[name]-[hash]',
   bundle: true,
   splitting: true,
   format: 'esm',
@@ -52,4 +52,7 @@ await build({
   plugins: [levelBinary],
   banner: { js: commonJsNames },
   logLevel: 'warning',
+}).catch(() => {
+  // esbuild has printed what is wrong and where.
+  process.exitCode = 1;
 });
