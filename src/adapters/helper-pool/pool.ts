@@ -16,17 +16,10 @@ import {
 import { Worker, type WorkerAnswer } from './worker.ts';
 
 const workersMaxDefault = 4;
-const queueMaxDefault = 256;
+const queueMaxDefault = 4096;
 const abandonedMax = 8;
 const killGraceMs = 1000;
-const closeGraceMs = 2000;
-
-/** A worker that a system call holds and that even a kill does not end. */
-export interface AbandonedWorker {
-  readonly pid: number;
-  readonly operation: HelperRequest['operation'];
-  readonly subject: string;
-}
+const closeGraceMs = 1000;
 
 export interface HelperPoolOptions {
   /** Path of the worker program. */
@@ -40,9 +33,16 @@ export interface HelperPoolOptions {
 }
 
 export interface RunOptions {
-  /** From the call on, waiting for a worker included. */
+  /** From the moment a worker takes the request. */
   readonly deadlineMs: number;
   readonly signal?: AbortSignal;
+}
+
+/** A worker that a system call holds and that even a kill does not end. */
+export interface AbandonedWorker {
+  readonly pid: number;
+  readonly operation: HelperRequest['operation'];
+  readonly subject: string;
 }
 
 /** What the pool holds at this moment. */
@@ -56,6 +56,8 @@ export interface HelperPoolStatus {
 interface Job {
   readonly request: HelperRequest;
   readonly answer: (result: HelperResult<unknown>) => void;
+  /** Starts the clock of the deadline. */
+  readonly begin: () => void;
   worker: Worker | undefined;
   isAnswered: boolean;
 }
@@ -82,10 +84,13 @@ export class HelperPool {
     options: RunOptions,
   ): Promise<HelperResult<HelperValues[Request['operation']]>> {
     return new Promise((resolve) => {
-      const job: Job = { request, answer: finish, worker: undefined, isAnswered: false };
-      const timer = setTimeout(() => {
-        this.#interrupt(job, 'ETIMEDOUT', `no answer within ${options.deadlineMs} ms`);
-      }, options.deadlineMs);
+      let timer: NodeJS.Timeout | undefined;
+      const begin = (): void => {
+        timer = setTimeout(() => {
+          this.#interrupt(job, 'ETIMEDOUT', `not done within ${options.deadlineMs} ms`);
+        }, options.deadlineMs);
+      };
+      const job: Job = { request, answer: finish, begin, worker: undefined, isAnswered: false };
       const abort = (): void => this.#interrupt(job, 'ECANCELED', 'the caller gave up');
       function finish(result: HelperResult<unknown>): void {
         clearTimeout(timer);
@@ -170,6 +175,7 @@ export class HelperPool {
 
   async #serve(worker: Worker, job: Job): Promise<void> {
     job.worker = worker;
+    job.begin();
     const answer = await worker.ask(job.request);
     if (answer.kind === 'reply' && !job.isAnswered && this.#workers.has(worker)) {
       this.#idle.push(worker);
@@ -187,7 +193,7 @@ export class HelperPool {
     if (worker === undefined) {
       const index = this.#queue.indexOf(job);
       if (index >= 0) this.#queue.splice(index, 1);
-      this.#settle(job, failure(job.request, code, step, `${reason}; no worker was free`));
+      this.#settle(job, failure(job.request, code, step, reason));
       return;
     }
     job.isAnswered = true;

@@ -1,4 +1,4 @@
-// What a worker can be asked and what it answers. The same words as the worker program's protocol.
+// Requests and replies of varve-helper (native/helper/operations.cpp), in its own words.
 
 /** One request for something that can block. Paths are absolute. */
 export type HelperRequest =
@@ -26,11 +26,11 @@ export interface HelperValues {
   readonly 'disk-usage': { readonly sizeBytes: number; readonly inodeCount: number };
   readonly 'remove-tree': { readonly removedCount: number };
   readonly 'sync-tree': { readonly syncedCount: number };
-  readonly syncfs: object;
-  readonly mount: object;
+  readonly syncfs: Readonly<Record<string, never>>;
+  readonly mount: Readonly<Record<string, never>>;
   /** False if nothing was mounted there. */
   readonly unmount: { readonly unmounted: boolean };
-  readonly sleep: object;
+  readonly sleep: Readonly<Record<string, never>>;
 }
 
 /** Why a request was not carried out. */

@@ -1,6 +1,7 @@
 // Error numbers and the result type of everything native. A failed call is a value, never a throw;
 // this is the one place that turns a number into a name.
 import { constants } from 'node:os';
+import { getSystemErrorMap } from 'node:util';
 
 /** A call that the system refused. */
 export interface NativeFailure {
@@ -10,19 +11,25 @@ export interface NativeFailure {
   readonly code: string;
   /** What was tried, such as `statx`. */
   readonly step: string;
+  /** What the number means, in words. */
+  readonly message: string;
 }
 
 /** The answer of one native call. */
 export type NativeResult<Value> = { readonly ok: true; readonly value: Value } | NativeFailure;
 
-const nameByNumber = new Map<number, string>();
-for (const [name, number] of Object.entries(constants.errno)) {
-  // EAGAIN and EWOULDBLOCK, ENOTSUP and EOPNOTSUPP share numbers: the first of each is the usual one.
-  if (!nameByNumber.has(number)) nameByNumber.set(number, name);
-}
+// Node's table has the numbers that libuv knows; these come up with quota, mounts and loop devices.
+const otherNames = new Map(
+  Object.entries(constants.errno).map(([name, number]) => [number, name] as const),
+);
 
 /** The symbolic name of an error number; an unknown one becomes `E` and the number. */
-export const errnoName = (errno: number): string => nameByNumber.get(errno) ?? `E${errno}`;
+export const errnoName = (errno: number): string =>
+  getSystemErrorMap().get(-errno)?.[0] ?? otherNames.get(errno) ?? `E${errno}`;
+
+/** What an error number means, in words. */
+export const errnoMessage = (errno: number): string =>
+  getSystemErrorMap().get(-errno)?.[1] ?? `error ${errno}`;
 
 /** A successful result. */
 export const succeeded = <Value>(value: Value): NativeResult<Value> => ({ ok: true, value });
@@ -33,4 +40,5 @@ export const failedCall = (returned: number, step: string): NativeFailure => ({
   errno: -returned,
   code: errnoName(-returned),
   step,
+  message: errnoMessage(-returned),
 });

@@ -1,7 +1,8 @@
 // Queries about loop devices. Attaching and detaching can block and belong to a worker.
 import { readFileSync } from 'node:fs';
+import { constants } from 'node:os';
 
-import { errnoName, succeeded, type NativeResult } from './errno.ts';
+import { failedCall, succeeded, type NativeResult } from './errno.ts';
 import { callNative } from './library.ts';
 
 export interface LoopStatus {
@@ -49,7 +50,7 @@ export const loopUsesDirectIo = (number: number): NativeResult<boolean> => {
   try {
     return succeeded(readFileSync(`/sys/block/loop${number}/loop/dio`, 'utf8').trim() === '1');
   } catch (problem) {
-    const errno = -((problem as NodeJS.ErrnoException).errno ?? 0);
-    return { ok: false, errno, code: errnoName(errno), step: 'loop/dio' };
+    const errno = (problem as NodeJS.ErrnoException).errno ?? -constants.errno.EIO;
+    return failedCall(errno, 'loop/dio');
   }
 };
