@@ -17,7 +17,8 @@ async function* records(
   snapshot: DatabaseSnapshot,
 ): AsyncGenerator<BatchRecord> {
   const iterator = database.iterator({
-    gte: batchKey(range.fromSeq),
+    // One before: the batch that the first one follows.
+    gte: batchKey(Math.max(range.fromSeq - 1, 0)),
     lte: batchKey(range.toSeq),
     snapshot,
     highWaterMarkBytes: fetchBytes,
@@ -85,6 +86,10 @@ export class BatchCheck {
       return found;
     }
     for (const { globalSeq, hash } of piece.events) {
+      while (this.#record !== undefined && this.#record.lastSeq < globalSeq) {
+        this.#previous = this.#record;
+        await this.#advance();
+      }
       const record = this.#record;
       if (record === undefined || globalSeq < record.firstSeq) {
         const last = found.at(-1);

@@ -221,7 +221,8 @@ export class LevelEventStore implements EventStore {
       crashPoint('checkpoint:before');
       await storeCheckpoint(database, record);
       crashPoint('checkpoint:stored');
-      const [newest, second] = await checkpointSeqs(database);
+      const seqs = await checkpointSeqs(database);
+      const [newest, second] = seqs.filter((seq) => seq <= this.#lastSeq);
       const kept = new Set(
         [newest, second, this.#horizon.horizonSeq].filter((seq) => seq !== undefined),
       );

@@ -36,10 +36,18 @@ export interface OpenLogOptions {
   readonly reserveSizeBytes?: number;
   /** Asks for free space; default: the file system of the root. */
   readonly statfs?: StatFileSystem;
+  /** Whether to verify history before the checkpoint too. */
+  readonly verifyAll?: boolean;
 }
 
 export type OpenLogResult =
-  | { readonly status: 'open'; readonly opened: OpenedLog; readonly spaceGuard: SpaceGuard }
+  | {
+      readonly status: 'open';
+      readonly opened: OpenedLog;
+      readonly spaceGuard: SpaceGuard;
+      /** Damage before the checkpoint, as far as there was reason to look for it. */
+      readonly historyDamage: readonly Damage[];
+    }
   /** LevelDB cannot open what is there: nothing can be read before `varve repair`. */
   | {
       readonly status: 'damaged';
@@ -95,11 +103,14 @@ async function openOrExplain(
   }
 }
 
+/** More than LevelDB needs to open: a write-ahead log becomes a table of up to its buffer's size. */
+const probeBytes = 8 * 1024 * 1024;
+
 /** Whether nothing can be written beside the log either. */
 async function isDiskAtFault(paths: LogPaths): Promise<boolean> {
   const probe = paths.log + '.probe';
   try {
-    await writeFile(probe, Buffer.alloc(4096), { flush: true });
+    await writeFile(probe, Buffer.alloc(probeBytes), { flush: true });
     return false;
   } catch {
     // The very thing asked for.
@@ -152,6 +163,15 @@ async function settleQuarantine(
   }
 }
 
+/** What keeps LevelDB from writing: the damage, wherever it is, since its next merge would stop again. */
+function blockedBy(verified: Verified): readonly Damage[] {
+  const found = [...verified.damage, ...verified.historyDamage];
+  const reason =
+    'LevelDB cannot go on over an unreadable block, though no event is known to be lost';
+  const toSeq = Math.max(verified.start.lastSeq, 1);
+  return found.length > 0 ? found : [{ fromSeq: 1, toSeq, reason, streams: [] }];
+}
+
 function marksDamage(paths: LogPaths, logger: Logger, reserve: ReserveFile) {
   return (error: unknown): void => {
     reserve.release();
@@ -169,13 +189,22 @@ function marksDamage(paths: LogPaths, logger: Logger, reserve: ReserveFile) {
 }
 
 export async function openLog(options: OpenLogOptions): Promise<OpenLogResult> {
-  const { root, clock, logger, crashPoint } = options;
+  const { root, clock, logger, crashPoint, verifyAll } = options;
   const paths = logPaths(root);
   await mkdir(root, { recursive: true, mode: 0o700 });
   const { reserveSizeBytes: sizeBytes, statfs } = options;
   const reserve = new ReserveFile({ root, logger, sizeBytes, statfs });
-  await reserve.beforeOpen();
-  const folder = await linkIntoQuarantine(paths, clock.nowUs());
+  let folder: string | undefined;
+  try {
+    await reserve.beforeOpen();
+    folder = await linkIntoQuarantine(paths, clock.nowUs());
+  } catch (error) {
+    return {
+      status: 'refused',
+      reason: `the log's files cannot be linked into ${paths.quarantine}: ${failureMessage(error)}`,
+      next: 'free space on its file system or look at the disk, then start varve serve again',
+    };
+  }
   crashPoint('open:linked');
   const opening = await openOrExplain(paths, folder);
   if ('status' in opening) return opening;
@@ -193,22 +222,22 @@ export async function openLog(options: OpenLogOptions): Promise<OpenLogResult> {
   const tip = new TipFile(paths.tip);
   const folders = await listQuarantine(paths.quarantine);
   const unproven = folders.filter(({ isDamaged }) => !isDamaged).map(({ path }) => path);
-  const isInDoubt = (await exists(paths.doubt)) || !(await areLogsIntact(unproven));
+  const isBlocked = await exists(paths.doubt);
+  const isInDoubt = isBlocked || verifyAll === true || !(await areLogsIntact(unproven));
   const verified = await verifyLog(database, { paths, tip, logger, isInDoubt });
   await settleQuarantine(folders, verified, folder);
   crashPoint('open:verified');
-  const isSound = verified.damage.length === 0;
-  if (isSound && isInDoubt && verified.historyDamage.length === 0) {
-    await rm(paths.doubt, { force: true });
-  }
+  const damage = isBlocked ? blockedBy(verified) : verified.damage;
+  const { historyDamage } = verified;
+  const isSound = damage.length === 0;
   if (isSound && verified.start.lastSeq > 0) {
     tip.write({ lastSeq: verified.start.lastSeq, batchHash: verified.start.batchHash });
   }
   const onFailure = marksDamage(paths, logger, reserve);
   const onClose = (): Promise<void> => reserve.close();
   const parts = { database, tip, exportPath: paths.export, logger, crashPoint, onFailure, onClose };
-  const store = new LevelEventStore(parts, { ...verified.start, damage: verified.damage });
+  const store = new LevelEventStore(parts, { ...verified.start, damage });
   // In the background: the first preallocation must not hold up the start.
   void reserve.refresh();
-  return { status: 'open', opened: { store, damage: verified.damage }, spaceGuard: reserve };
+  return { status: 'open', opened: { store, damage }, spaceGuard: reserve, historyDamage };
 }

@@ -103,11 +103,20 @@ async function* findings(
   if (horizon.horizonSeq > 0) {
     yield* checkKept(database, horizon, snapshot);
   }
-  const range = { fromSeq: horizon.horizonSeq + 1, toSeq: request.range.toSeq };
+  const { horizonSeq, record } = horizon;
+  if (horizonSeq > 0 && record === undefined) {
+    yield { fromSeq: 1, toSeq: horizonSeq, reason: 'the checkpoint at the horizon is lost' };
+  }
+  const range = { fromSeq: horizonSeq + 1, toSeq: request.range.toSeq };
   const heads: StreamHeads = new Map(horizon.record?.heads);
   const batches = new BatchCheck(database, range, snapshot);
   try {
-    const walked = { ...range, snapshot, heads, headsAreComplete: horizon.isDone };
+    const walked = {
+      ...range,
+      snapshot,
+      heads,
+      headsAreComplete: horizonSeq === 0 || record !== undefined,
+    };
     for await (const piece of walk(database, walked)) {
       if (piece.kind === 'damage') {
         yield piece;

@@ -125,6 +125,23 @@ function walkAll(database: Database, request: StreamRead, range: SeqRange): Piec
   return walk(database, { ...range, snapshot: request.snapshot, heads, headsAreComplete: false });
 }
 
+/** Whether one of the damaged positions may be the stream's; those below the horizon are absent by right. */
+async function mayHold(
+  database: Database,
+  request: StreamRead,
+  damages: readonly SeqRange[],
+): Promise<boolean> {
+  for (const { fromSeq, toSeq } of damages) {
+    const range = { fromSeq: Math.max(fromSeq, request.horizon.horizonSeq + 1), toSeq };
+    const owners = await ownersIn(database, range);
+    const isOwnedByOthers = owners.size === Math.max(range.toSeq - range.fromSeq + 1, 0);
+    if (!isOwnedByOthers || [...owners.values()].includes(request.stream)) {
+      return true;
+    }
+  }
+  return false;
+}
+
 /**
  * Searches the log for the stream from `fromSeq` on. Damage met on the way counts only when the stream
  * is not whole without it: it may well have hit others alone.
@@ -135,17 +152,14 @@ async function searchLog(
   check: StreamCheck,
   fromSeq: number,
 ): Promise<StoredEvent[]> {
-  const { horizon, stream, whole } = request;
+  const { stream, whole } = request;
   const found: StoredEvent[] = [];
   const damages: (SeqRange & { reason: string })[] = [];
   let isWhole = true;
-  let unsure = false;
   const range = { fromSeq, toSeq: whole.toSeq };
   for await (const piece of walkAll(database, request, range)) {
     if (piece.kind === 'damage') {
-      // Positions at or below the horizon are absent by right, unless the stream proves otherwise.
       damages.push(piece);
-      unsure ||= piece.toSeq > horizon.horizonSeq;
       continue;
     }
     for (const event of piece.events) {
@@ -155,7 +169,7 @@ async function searchLog(
       }
     }
   }
-  const isAtEnd = check.isAtEnd() ?? !unsure;
+  const isAtEnd = check.isAtEnd() ?? !(await mayHold(database, request, damages));
   if (!isWhole || !isAtEnd) {
     const [first] = damages;
     const last = damages.at(-1);
@@ -217,9 +231,9 @@ export async function headFromIndex(
   }
 }
 
-/** The streams with events in a range, as far as the index still tells. For reports on damage only: slow. */
-export async function streamsIn(database: Database, range: SeqRange): Promise<string[]> {
-  const streams = new Set<string>();
+/** Whose the positions of a range are, as far as the index still tells. For damage only: slow. */
+export async function ownersIn(database: Database, range: SeqRange): Promise<Map<number, string>> {
+  const owners = new Map<number, string>();
   const iterator = database.iterator({ gt: 's!', lt: 's"', highWaterMarkBytes: fetchBytes });
   try {
     for (;;) {
@@ -231,7 +245,7 @@ export async function streamsIn(database: Database, range: SeqRange): Promise<st
         const parsed = parseKey(key);
         const globalSeq = Number(unseal(key, value));
         if (parsed?.kind === 'index' && globalSeq >= range.fromSeq && globalSeq <= range.toSeq) {
-          streams.add(parsed.stream);
+          owners.set(globalSeq, parsed.stream);
         }
       }
     }
@@ -240,5 +254,9 @@ export async function streamsIn(database: Database, range: SeqRange): Promise<st
   } finally {
     await iterator.close();
   }
-  return [...streams].sort();
+  return owners;
+}
+
+export async function streamsIn(database: Database, range: SeqRange): Promise<string[]> {
+  return [...new Set((await ownersIn(database, range)).values())].sort();
 }

@@ -7,7 +7,7 @@ import type { CheckpointRecord, StreamHeads } from './checkpoint-record.ts';
 import { BatchCheck } from './batch-check.ts';
 import { checkpointSeqs, loadCheckpoint } from './checkpoint-table.ts';
 import type { Database } from './database.ts';
-import { decodeBatch, zeroHash } from './event-record.ts';
+import { decodeBatch, decodeEvent, zeroHash } from './event-record.ts';
 import type { StoreStart } from './event-store.ts';
 import { walk } from './event-slots.ts';
 import { readExport } from './export-file.ts';
@@ -37,12 +37,16 @@ export interface Verified {
 
 type Found = SeqRange & { readonly reason: string };
 
-async function lastSeqOf(database: Database, prefix: 'e' | 'b'): Promise<number> {
+/** The last position with a value that holds: a key that a flipped bit made must not stretch the log. */
+export async function lastSeqOf(database: Database, prefix: 'e' | 'b'): Promise<number> {
+  const iterator = database.iterator({ gt: prefix + '!', lt: prefix + '"', reverse: true });
   try {
-    const range = { gt: prefix + '!', lt: prefix + '"', reverse: true, limit: 16 };
-    for (const key of await database.keys(range).all()) {
+    for await (const [key, value] of iterator) {
       const parsed = parseKey(key);
-      if (parsed?.kind === 'event' || parsed?.kind === 'batch') {
+      if (parsed?.kind === 'event' && decodeEvent(parsed.seq, value) !== undefined) {
+        return parsed.seq;
+      }
+      if (parsed?.kind === 'batch' && decodeBatch(parsed.seq, value) !== undefined) {
         return parsed.seq;
       }
     }
@@ -114,11 +118,7 @@ async function verifyTail(
 ): Promise<{ found: Found[]; batchHash: string }> {
   const found: Found[] = [];
   const snapshot = database.snapshot();
-  const batches = new BatchCheck(
-    database,
-    { ...range, fromSeq: Math.max(range.fromSeq - 1, 1) },
-    snapshot,
-  );
+  const batches = new BatchCheck(database, range, snapshot);
   try {
     const walked = { ...range, snapshot, heads, headsAreComplete: range.fromSeq === 1 };
     for await (const piece of walk(database, walked)) {

@@ -82,11 +82,10 @@ export function readLogRecords(file: Buffer): LogRecords {
       assembly.add(type, file.subarray(offset + headerBytes, next));
       offset = next;
     }
-    // Fewer than seven bytes are left in a full block: filled with zeros. At the end of file: torn.
-    if (file.subarray(offset, end).some((byte) => byte !== 0) || end - block < offset - block) {
+    // What is left of a full block is zeros; anything else, or a rest at the end of file, is torn.
+    const isTorn = end < block + blockBytes && offset < end;
+    if (isTorn || file.subarray(Math.min(offset, end), end).some((byte) => byte !== 0)) {
       assembly.fault();
-    } else if (end < block + blockBytes && offset < end) {
-      assembly.isIntact = false;
     }
   }
   assembly.lose();
