@@ -1,5 +1,5 @@
-// The admin services as the commands call them. Every failure becomes a CliFailure that says what to
-// do next.
+// The admin services as the commands call them. Every failure becomes a CliFailure that says what
+// to do next.
 import { stat } from 'node:fs/promises';
 import { connect } from 'node:net';
 import { Client, credentials, status } from '@grpc/grpc-js';
@@ -185,7 +185,7 @@ export function failureOf(error: unknown): Error {
   }
   const exitCode = exitCodeByStatus.get(code) ?? exitCodes.failure;
   const text = details === undefined || details === '' ? status[code] : details;
-  return new CliFailure(exitCode, text ?? 'unknown failure', error);
+  return new CliFailure(exitCode, text, error);
 }
 
 /** Streams through a client that is closed at the end, whatever happens. */

@@ -17,7 +17,7 @@ export interface CommandContext {
   readonly output: Output;
   readonly environment: Readonly<Record<string, string | undefined>>;
   /** The admin socket that the options, or the environment, name. */
-  adminAddress(): string;
+  readonly adminAddress: () => string;
 }
 
 /** The context of one run. */

@@ -76,9 +76,11 @@ const cases = (entries: readonly Entry[]): string =>
   entries.map((entry) => `    "${entry.path}") candidates="${words(entry)}" ;;`).join('\n');
 
 function bashScript(entries: readonly Entry[]): string {
+  const find = findPath(entries, '1', 'COMP_CWORD');
   return `# bash completion for varve; load it with: source <(varve completion bash)
 _varve() {
-  local words=("\${COMP_WORDS[@]}") current="\${COMP_WORDS[COMP_CWORD]}" candidates=""${findPath(entries, '1', 'COMP_CWORD')}
+  local words=("\${COMP_WORDS[@]}")
+  local current="\${COMP_WORDS[COMP_CWORD]}" candidates=""${find}
   case "$command_path" in
 ${cases(entries)}
   esac
@@ -118,11 +120,13 @@ function fishScript(entries: readonly Entry[]): string {
       ),
       ...options.map(
         ({ name, description }) =>
-          `complete -c varve -n ${quote(condition)} -l ${name.replace(/^--/, '')} -d ${quote(description)}`,
+          `complete -c varve -n ${quote(condition)} -l ${name.replace(/^--/, '')} ` +
+          `-d ${quote(description)}`,
       ),
     ];
   });
-  const shellNames = `complete -c varve -n '__fish_seen_subcommand_from completion' -f -a '${shells.join(' ')}'`;
+  const isCompletion = quote('__fish_seen_subcommand_from completion');
+  const shellNames = `complete -c varve -n ${isCompletion} -f -a '${shells.join(' ')}'`;
   return `# fish completion for varve; load it with: varve completion fish | source
 ${lines.join('\n')}
 ${shellNames}

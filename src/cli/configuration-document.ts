@@ -1,4 +1,5 @@
-// The effective configuration as Inspect.Configuration answers it and `varve config dump` prints it.
+// The effective configuration as Inspect.Configuration answers it and `varve config dump` prints
+// it.
 
 export interface ConfigurationDocument {
   readonly format: 'varve-configuration';

@@ -49,8 +49,9 @@ export function followEvents(address: string, query: EventQuery): Batches {
       } catch (error) {
         const { cause, message } = error as Error;
         // Too slow: the daemon keeps nothing for us, the log keeps everything.
-        if ((cause as Partial<ServiceError>)?.code === status.RESOURCE_EXHAUSTED) continue;
-        if ((cause as Partial<ServiceError>)?.code !== status.UNAVAILABLE) throw error;
+        if ((cause as Partial<ServiceError> | undefined)?.code === status.RESOURCE_EXHAUSTED)
+          continue;
+        if ((cause as Partial<ServiceError> | undefined)?.code !== status.UNAVAILABLE) throw error;
         throw ended(afterSeq, message);
       }
     }
@@ -65,8 +66,8 @@ async function* watch(
   const request = { afterSeq, filter: filterOf(query) };
   for await (const { event, bookmark } of client.answers(eventLogDefinition.watch, request)) {
     if (event !== undefined && event !== null) {
-      yield { seq: Number(event.globalSeq), event: storedEvent(event) };
-    } else yield { seq: Number(bookmark?.globalSeq ?? 0) };
+      yield { seq: event.globalSeq ?? 0, event: storedEvent(event) };
+    } else yield { seq: bookmark?.globalSeq ?? 0 };
   }
 }
 
@@ -80,12 +81,12 @@ function ended(afterSeq: number, reason: string): CliFailure {
 function storedEvent(event: WireEvent): StoredEvent {
   const { kind, method, requestId, namespace } = event.cause ?? {};
   return {
-    globalSeq: Number(event.globalSeq ?? 0),
+    globalSeq: event.globalSeq ?? 0,
     stream: event.stream ?? '',
-    revision: Number(event.revision ?? 0),
+    revision: event.revision ?? 0,
     type: event.type ?? '',
     schemaVersion: event.schemaVersion ?? 0,
-    timeUs: Number(event.timeUs ?? 0),
+    timeUs: event.timeUs ?? 0,
     cause: {
       kind: (kind ?? '') as Cause['kind'],
       ...present('method', method),

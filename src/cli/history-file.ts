@@ -1,4 +1,5 @@
-// A history file as the commands use it: opened, read strictly, folded; failures say what to do next.
+// A history file as the commands use it: opened, read strictly, folded; failures say what to do
+// next.
 import { createReadStream } from 'node:fs';
 import { open } from 'node:fs/promises';
 import { foldHistory, PositionOutOfRange } from '../history/fold.ts';

@@ -2,7 +2,10 @@
 
 const cleanups = new Set<() => void>();
 
-/** Runs `cleanup` (synchronous) if the command is interrupted before the returned function is called. */
+/**
+ * Runs `cleanup` (synchronous) if the command is interrupted before the returned function is
+ * called.
+ */
 export function onInterrupt(cleanup: () => void): () => void {
   cleanups.add(cleanup);
   return () => cleanups.delete(cleanup);

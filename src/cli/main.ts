@@ -1,5 +1,5 @@
-// The varve command. Parses the command line, runs one subcommand, and turns whatever went wrong into
-// one line on stderr and an exit code.
+// The varve command. Parses the command line, runs one subcommand, and turns whatever went wrong
+// into one line on stderr and an exit code.
 import { CommanderError } from 'commander';
 import { CliFailure, exitCodes } from './exit-codes.ts';
 import { interrupt } from './interruption.ts';

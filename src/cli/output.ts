@@ -1,7 +1,5 @@
 // Where the command's output goes. Knows whether a person or a program reads it: colour, width and
 // shortening are for terminals only. Writes wait while the reader is slow.
-import { once } from 'node:events';
-
 export type Style = 'bold' | 'dim' | 'red' | 'green' | 'yellow' | 'cyan';
 
 const styleCodes: Readonly<Record<Style, string>> = {
@@ -20,16 +18,17 @@ export interface OutputStream {
   readonly isTTY?: boolean;
   readonly columns?: number;
   write(text: string | Uint8Array): boolean;
+  once(event: 'drain', listener: () => void): unknown;
 }
 
 export class Output {
-  readonly #stream: OutputStream & NodeJS.EventEmitter;
+  readonly #stream: OutputStream;
   readonly #isColoured: boolean;
   /** Whether output is JSON for programs. */
   readonly isJson: boolean;
 
   constructor(
-    stream: OutputStream & NodeJS.EventEmitter,
+    stream: OutputStream,
     options: {
       readonly isJson: boolean;
       readonly environment: Readonly<Record<string, string | undefined>>;
@@ -55,7 +54,8 @@ export class Output {
 
   /** Writes bytes or text as they are. */
   async write(content: string | Uint8Array): Promise<void> {
-    if (content.length > 0 && !this.#stream.write(content)) await once(this.#stream, 'drain');
+    if (content.length === 0 || this.#stream.write(content)) return;
+    await new Promise<void>((resolve) => this.#stream.once('drain', resolve));
   }
 
   /** Writes one line of text. */

@@ -1,6 +1,6 @@
 // The definition of the varve command: every subcommand, option and sentence of help. What a
 // subcommand does is loaded when it runs, so that the quick ones start quickly.
-import { Command, CommanderError, InvalidArgumentError, Option } from 'commander';
+import { Command, type CommanderError, InvalidArgumentError, Option } from 'commander';
 import { adminSocketName, defaultAddress, defaultConfigPath } from '../config/configuration.ts';
 import { environmentNames } from '../config/load.ts';
 import { commandContext } from './command-context.ts';
@@ -8,16 +8,18 @@ import type { CommandContext, CommonOptions } from './command-context.ts';
 import { version } from '../server/version.ts';
 import { CliFailure, exitCodes } from './exit-codes.ts';
 
-/** Ends an action's import and call in one place: options of all levels, then the module's `run`. */
-function action<Input>(
-  load: () => Promise<{ readonly run: (context: CommandContext, input: Input) => Promise<void> }>,
+/**
+ * Ends an action's import and call in one place: options of all levels, then the module's `run`.
+ */
+function action(
+  load: () => Promise<{ readonly run: (context: CommandContext, input: never) => Promise<void> }>,
 ) {
   return async function act(this: Command, ...given: unknown[]): Promise<void> {
     const options = allOptions(this);
     const texts = given.slice(0, -2).filter((value) => value !== undefined);
     const { run } = await load();
-    const input = { ...options, arguments: texts } as Input;
-    await run(commandContext(options as CommonOptions), input);
+    // Each module names the options that its command has above; the parser checked them.
+    await run(commandContext(options), { ...options, arguments: texts } as never);
   };
 }
 
@@ -53,7 +55,8 @@ function daemonOptions(command: Command): Command {
     )
     .option(
       '--admin-address <socket>',
-      `admin socket of the daemon (default: beside --address, else $${environmentNames.adminAddress})`,
+      'admin socket of the daemon ' +
+        `(default: beside --address, else $${environmentNames.adminAddress})`,
     );
 }
 

@@ -56,12 +56,13 @@ function fit(columns: readonly Column[], widths: number[], available: number | u
 
 /** The text with its middle replaced by `…` so that it is at most `width` wide. */
 export function shortenMiddle(text: string, width: number): string {
-  const characters = [...text];
+  const characters = Array.from(text);
   if (characters.length <= width) return text;
   if (width <= 1) return '…'.slice(0, width);
   const head = Math.ceil((width - 1) / 2);
   const tail = width - 1 - head;
-  return `${characters.slice(0, head).join('')}…${characters.slice(characters.length - tail).join('')}`;
+  const end = characters.slice(characters.length - tail);
+  return `${characters.slice(0, head).join('')}…${end.join('')}`;
 }
 
-const textWidth = (text: string): number => [...text].length;
+const textWidth = (text: string): number => Array.from(text).length;

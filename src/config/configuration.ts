@@ -11,7 +11,10 @@ export interface Configuration {
   /** Remove leaves directories for Cleanup. */
   readonly asyncRemove: boolean;
   readonly runtimeType: 'containerd' | 'docker';
-  /** `syncfs`: a committed layer's data is durable before Commit answers; `none`: containerd's practice. */
+  /**
+   * `syncfs`: a committed layer's data is durable before Commit answers; `none`: containerd's
+   * practice.
+   */
   readonly commitSync: 'syncfs' | 'none';
   /** How long the service waits for one call. */
   readonly callDeadlineMs: number;

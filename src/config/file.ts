@@ -1,4 +1,5 @@
-// Reads a configuration file into values by key. Every problem is collected, none stops the reading.
+// Reads a configuration file into values by key. Every problem is collected, none stops the
+// reading.
 import { readFileSync, statSync } from 'node:fs';
 import { configurationKeys } from './keys.ts';
 import type { ConfigurationKey } from './keys.ts';

@@ -1,5 +1,5 @@
-// Every key of the configuration file: upstream's config.json and varve's own, each with its rule and
-// what it is for. The one table that loading, the default file and the reference are made from.
+// Every key of the configuration file: upstream's config.json and varve's own, each with its rule
+// and what it is for. The one table that loading, the default file and the reference are made from.
 import { defaultConfiguration } from './configuration.ts';
 import type { Rule } from './values.ts';
 import {

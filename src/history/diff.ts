@@ -1,4 +1,5 @@
-// What is different between two states of a node: what Inspect.Diff answers and `varve diff` prints.
+// What is different between two states of a node: what Inspect.Diff answers and `varve diff`
+// prints.
 import type { SnapshotSummary, StateDocument } from './state-document.ts';
 
 /** One field that changed; `from` or `to` is null where there is nothing. */

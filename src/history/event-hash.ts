@@ -1,5 +1,5 @@
-// The hash that the log gives an event, computed again where a history is read without a log. Stored
-// in every log and every export: it never changes.
+// The hash that the log gives an event, computed again where a history is read without a log.
+// Stored in every log and every export: it never changes.
 import { createHash } from 'node:crypto';
 import type { RecordedEvent } from '../machines/kernel/envelope.ts';
 

@@ -1,7 +1,7 @@
-// A node's history as lines of JSON, to be read on another machine: a header, older events of streams
-// that live on (`retained`), the checkpoint that the rest folds from, all later events, a trailer.
-// The trailer counts the events and hashes every byte before it, so that a cut file is recognised.
-// Stored format: a changed line is a new version in the header.
+// A node's history as lines of JSON, to be read on another machine: a header, older events of
+// streams that live on (`retained`), the checkpoint that the rest folds from, all later events, a
+// trailer. The trailer counts the events and hashes every byte before it, so that a cut file is
+// recognised. Stored format: a changed line is a new version in the header.
 import { createHash } from 'node:crypto';
 import type { Checkpoint } from '../machines/checkpoint.ts';
 import type { StoredEvent } from '../machines/kernel/envelope.ts';

@@ -1,4 +1,5 @@
-// Splits a history file into lines of strict UTF-8 JSON, with a limit, and hashes what it passes on.
+// Splits a history file into lines of strict UTF-8 JSON, with a limit, and hashes what it passes
+// on.
 import { createHash } from 'node:crypto';
 import { isJsonObject } from './shapes.ts';
 

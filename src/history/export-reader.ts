@@ -1,5 +1,6 @@
-// Reads a history file strictly: kinds in their order, versions, shapes, positions without gaps, the
-// hash chain of every stream, the trailer. Anything else is a HistoryFileError that names the line.
+// Reads a history file strictly: kinds in their order, versions, shapes, positions without gaps,
+// the hash chain of every stream, the trailer. Anything else is a HistoryFileError that names the
+// line.
 import type { Checkpoint } from '../machines/checkpoint.ts';
 import { checkpointVersion } from '../machines/checkpoint.ts';
 import { eventVersions, toDomainEvent } from '../machines/event-types.ts';

@@ -1,5 +1,5 @@
-// Folds a history file: the state at a position, the events, the histories of names. The file is read
-// once, entry by entry; of its events only what was asked for is kept.
+// Folds a history file: the state at a position, the events, the histories of names. The file is
+// read once, entry by entry; of its events only what was asked for is kept.
 import type { Checkpoint } from '../machines/checkpoint.ts';
 import type { StoredEvent } from '../machines/kernel/envelope.ts';
 import { Projection } from '../machines/projection.ts';
@@ -38,7 +38,8 @@ export class PositionOutOfRange extends Error {
   readonly lastSeq: number;
   constructor(position: number, range: { readonly firstSeq: number; readonly lastSeq: number }) {
     super(
-      `position ${position} is not in this history: it goes from ${range.firstSeq} to ${range.lastSeq}`,
+      `position ${position} is not in this history: ` +
+        `it goes from ${range.firstSeq} to ${range.lastSeq}`,
     );
     this.firstSeq = range.firstSeq;
     this.lastSeq = range.lastSeq;

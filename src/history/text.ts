@@ -1,5 +1,5 @@
-// How positions, times and names are written in documents and sentences. Names come from clients and
-// from files: what a terminal would obey is shown as an escape, never passed on.
+// How positions, times and names are written in documents and sentences. Names come from clients
+// and from files: what a terminal would obey is shown as an escape, never passed on.
 
 /** UTC time with microseconds, for example `2026-01-31T09:15:00.000250Z`. */
 export function isoTime(timeUs: number): string {

@@ -143,7 +143,8 @@ function standing(
       return {
         now:
           'It is removed; its directory is still there and is tried again ' +
-          `(${counted(names.attemptCount, 'attempt')} failed, the last with ${last.data.failure.code}).`,
+          `(${counted(names.attemptCount, 'attempt')} failed, ` +
+          `the last with ${printable(last.data.failure.code)}).`,
         isInFlight: true,
       };
     case 'SnapshotRemoved':
@@ -174,8 +175,8 @@ function describe(event: SnapshotEvent | NodeEvent, baseLabels: Labels | undefin
     case 'SnapshotPrepared':
       return done(
         `${asker(event.cause, event.data.role === 'view' ? 'View' : 'Prepare')} asked for ` +
-          `${quoted(event.data.key)} ${parentText(event.data)}; snapshot #${event.data.snapshotId} ` +
-          `was made as ${article(roleNames[event.data.role] ?? event.data.role)}` +
+          `${quoted(event.data.key)} ${parentText(event.data)}; ` +
+          `snapshot #${event.data.snapshotId} was made as ${article(roleNames[event.data.role])}` +
           `${labelCountText(event.data.labels)}.`,
       );
     case 'SnapshotPrepareFailed':
@@ -286,7 +287,8 @@ function parentText(data: { readonly parent: string; readonly parentId: number |
 
 function failureText(failure: EffectFailure): string {
   const path = failure.path === undefined ? '' : ` at ${quoted(failure.path)}`;
-  return `${printable(failure.step)} answered ${printable(failure.code)}${path} (${printable(failure.message)})`;
+  const { step, code, message } = failure;
+  return `${printable(step)} answered ${printable(code)}${path} (${printable(message)})`;
 }
 
 function article(noun: string): string {

@@ -1,5 +1,5 @@
-// varve verify: folds everything again. By the daemon the fold is compared with its live state; of a
-// file, with the state that the node had when it wrote it.
+// varve verify: folds everything again. By the daemon the fold is compared with its live state; of
+// a file, with the state that the node had when it wrote it.
 import type { VerifyDocument } from '../../history/verification.ts';
 import { inspectDefinition } from '../../server/grpc/definitions.ts';
 import { withAdminClient } from '../admin-client.ts';
@@ -38,7 +38,7 @@ async function verifyDaemon(client: AdminClient): Promise<VerifyDocument> {
   let result: VerifyDocument | undefined;
   try {
     for await (const answer of client.answers(inspectDefinition.verify, {})) {
-      progress.show(Number(answer.checkedSeq ?? 0), Number(answer.lastSeq ?? 0));
+      progress.show(answer.checkedSeq ?? 0, answer.lastSeq ?? 0);
       const json = answer.resultJson ?? '';
       if (json !== '') result = JSON.parse(json) as VerifyDocument;
     }

@@ -51,7 +51,8 @@ export function verifyLines(result: VerifyDocument, output: Output): readonly st
   }
   const restCount = result.differenceCount - result.differences.length;
   if (restCount > 0) lines.push(`and ${counted(restCount, 'difference')} more`);
-  const checked = `${counted(result.checkedEventCount, 'event')} folded, from ${result.firstSeq} to ${result.position}`;
+  const { checkedEventCount, firstSeq, position } = result;
+  const checked = `${counted(checkedEventCount, 'event')} folded, from ${firstSeq} to ${position}`;
   return [...lines, result.equal ? output.styled('green', `Equal: ${checked}.`) : `${checked}.`];
 }
 

@@ -52,9 +52,8 @@ function surroundings(
     ),
     ...list(
       'mounts',
-      (snapshot.mounts ?? []).map(
-        (mount) =>
-          `${printable(mount.type)} ${printable(mount.source)} ${printable(mount.options.join(','))}`,
+      (snapshot.mounts ?? []).map(({ type, source, options }) =>
+        printable(`${type} ${source} ${options.join(',')}`),
       ),
     ),
     ...list(
