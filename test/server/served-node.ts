@@ -36,6 +36,8 @@ export interface ServedNodeOptions {
   readonly store?: MemoryStore;
   readonly opening?: (store: MemoryStore, spaceGuard: SpaceGuard) => Promise<LogOpening> | LogOpening;
   readonly configuration?: Partial<Configuration>;
+  /** Called when the log is about to be opened: the sockets answer already. */
+  readonly onListening?: (node: ServedNode) => void;
   /** Makes the server's timers shorter by this factor. */
   readonly clock?: { readonly afterScale: number };
 }
@@ -65,7 +67,7 @@ export async function servedNode(
   const fatal: Error[] = [];
   const space = { isLow: false, refresh: async () => undefined };
   const open = options.opening ?? (() => openingOf(store, space));
-  const server = new NodeServer({
+  const server: NodeServer = new NodeServer({
     configuration,
     origins: { root: 'flag --root' },
     onFatal: (error) => fatal.push(error),
@@ -80,7 +82,10 @@ export async function servedNode(
       bootId: 'boot',
       root,
       directories: snapshotDirectories(path.join(root, 'snapshots'), plainOperations),
-      openLog: async () => open(store, space),
+      openLog: async () => {
+        options.onListening?.(node);
+        return open(store, space);
+      },
       notify: () => undefined,
       close: async () => undefined,
     },
@@ -93,8 +98,9 @@ export async function servedNode(
     await server.stop('test ended');
     await rm(scratch, { recursive: true, force: true });
   });
+  const node = { server, store, configuration, snapshots, admin, lines, fatal, space };
   await server.start();
-  return { server, store, configuration, snapshots, admin, lines, fatal, space };
+  return node;
 }
 
 const openingOf = (store: MemoryStore, spaceGuard: SpaceGuard): LogOpening => ({

@@ -1,0 +1,137 @@
+// Health and reflection on both sockets, and what each socket serves.
+import assert from 'node:assert/strict';
+import { test, type TestContext } from 'node:test';
+import { Client, credentials, status, type MethodDefinition } from '@grpc/grpc-js';
+import { service as healthService } from 'grpc-health-check';
+import {
+  inspectDefinition as inspect,
+  snapshotsDefinition as snapshots,
+} from '../../src/server/grpc/definitions.ts';
+import { MemoryStore } from './memory-store.ts';
+import { servedNode, type ServedNode } from './served-node.ts';
+import type { TestClient } from './client.ts';
+
+type Health = MethodDefinition<{ service: string }, { status: string }>;
+const check = healthService['Check'] as unknown as Health;
+
+const snapshotsName = 'containerd.services.snapshots.v1.Snapshots';
+const adminNames = ['varve.v1.Control', 'varve.v1.EventLog', 'varve.v1.Inspect'];
+
+async function health(client: TestClient, service: string): Promise<string | undefined> {
+  const reply = await client.call(check, { service });
+  return reply.value?.status ?? status[reply.code];
+}
+
+test('health knows the services of its own socket only', async (t) => {
+  const node = await servedNode(t);
+  assert.equal(await health(node.snapshots, ''), 'SERVING');
+  assert.equal(await health(node.snapshots, snapshotsName), 'SERVING');
+  assert.equal(await health(node.snapshots, 'varve.v1.Inspect'), 'NOT_FOUND');
+  for (const name of ['', ...adminNames]) assert.equal(await health(node.admin, name), 'SERVING');
+  assert.equal(await health(node.admin, snapshotsName), 'NOT_FOUND');
+});
+
+test('health is NOT_SERVING while the server starts, and calls are UNAVAILABLE', async (t) => {
+  const booting = Promise.withResolvers<void>();
+  const opening = Promise.withResolvers<ServedNode>();
+  let node: ServedNode | undefined;
+  const started = servedNode(t, {
+    opening: async (store, spaceGuard) => {
+      await booting.promise;
+      return { status: 'open', opened: { store, damage: [] }, spaceGuard };
+    },
+    onListening: (listening) => opening.resolve(listening),
+  });
+  node = await opening.promise;
+  assert.equal(await health(node.snapshots, snapshotsName), 'NOT_SERVING');
+  const refused = await node.snapshots.call(snapshots.stat, { key: 'k' });
+  assert.deepEqual([status[refused.code], /starting/.test(refused.details)], ['UNAVAILABLE', true]);
+  booting.resolve();
+  node = await started;
+  assert.equal(await health(node.snapshots, snapshotsName), 'SERVING');
+});
+
+test('a history that does not fold leaves the server up, not in a crash loop', async (t) => {
+  const store = new MemoryStore();
+  const event = { globalSeq: 1, stream: 'snapshot-1', revision: 1, schemaVersion: 1, timeUs: 1 };
+  const data = { operationId: 1 };
+  const cause = { kind: 'rpc' } as const;
+  await store.append([{ ...event, type: 'SnapshotRemoved', data, cause }]);
+  const node = await servedNode(t, { store });
+  assert.equal(await health(node.snapshots, ''), 'NOT_SERVING');
+  const refused = await node.snapshots.call(snapshots.prepare, { key: 'k' });
+  assert.equal(status[refused.code], 'UNAVAILABLE');
+  assert.match(refused.details, /cannot be folded.*varve repair/);
+  assert.deepEqual(node.fatal, []);
+  const answered = await node.admin.call(inspect.status, {});
+  const document = JSON.parse(answered.value?.json ?? '{}') as { condition: string };
+  assert.equal(document.condition, 'damaged');
+});
+
+/** The services that reflection lists, and whether it describes a symbol. */
+async function reflected(
+  t: TestContext,
+  address: string,
+  symbol: string,
+): Promise<{ readonly services: readonly string[]; readonly describes: boolean }> {
+  const { loadSync } = await import('@grpc/proto-loader');
+  const proto = new URL(
+    '../../node_modules/@grpc/reflection/build/proto/grpc/reflection/v1/reflection.proto',
+    import.meta.url,
+  );
+  const loaded = loadSync(proto.pathname) as unknown as Record<string, Record<string, Method>>;
+  const method = loaded['grpc.reflection.v1.ServerReflection']?.['ServerReflectionInfo'];
+  assert.ok(method);
+  const client = new Client(`unix:${address}`, credentials.createInsecure());
+  t.after(() => client.close());
+  const stream = client.makeBidiStreamRequest(
+    method.path,
+    method.requestSerialize,
+    method.responseDeserialize,
+  );
+  const ask = (request: object): Promise<Reflected> => {
+    const answer = new Promise<Reflected>((resolve, reject) => {
+      stream.once('data', resolve);
+      stream.once('error', reject);
+    });
+    stream.write(request);
+    return answer;
+  };
+  const listed = await ask({ listServices: '*' });
+  const described = await ask({ fileContainingSymbol: symbol });
+  stream.end();
+  return {
+    services: (listed.listServicesResponse?.service ?? []).map(({ name }) => name).sort(),
+    describes: (described.fileDescriptorResponse?.fileDescriptorProto ?? []).length > 0,
+  };
+}
+
+type Method = MethodDefinition<object, Reflected>;
+interface Reflected {
+  readonly listServicesResponse?: { readonly service: readonly { readonly name: string }[] };
+  readonly fileDescriptorResponse?: { readonly fileDescriptorProto: readonly Uint8Array[] };
+}
+
+test('reflection lists and describes the services of its own socket', async (t) => {
+  const { configuration } = await servedNode(t);
+  assert.deepEqual(await reflected(t, configuration.address, `${snapshotsName}.Prepare`), {
+    services: [snapshotsName],
+    describes: true,
+  });
+  assert.deepEqual(await reflected(t, configuration.adminAddress, 'varve.v1.EventLog.Watch'), {
+    services: adminNames,
+    describes: true,
+  });
+});
+
+test('each socket refuses the other’s services', async (t) => {
+  const node = await servedNode(t);
+  const crossed = [
+    await node.snapshots.call(inspect.status, {}),
+    await node.admin.call(snapshots.stat, { key: 'k' }),
+  ];
+  assert.deepEqual(
+    crossed.map(({ code }) => status[code]),
+    ['UNIMPLEMENTED', 'UNIMPLEMENTED'],
+  );
+});
