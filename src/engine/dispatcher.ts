@@ -146,19 +146,26 @@ export class Dispatcher {
       const intent = lane.queue.shift();
       if (intent === undefined) return;
       lane.runningCount += 1;
-      void this.#run(intent).finally(() => {
+      void this.#run(intent).then((outcome) => {
+        // The place is free for the next effect now, not once the outcome is durable.
         lane.runningCount -= 1;
         this.#pump(lane);
+        return this.#report(intent, outcome);
       });
     }
   }
 
-  async #run(intent: Intent): Promise<void> {
-    const { crashPoint, projection, logger } = this.#options;
-    const { snapshotId, operationId, kind } = intent;
-    crashPoint(`effect:${kind}:before`);
+  async #run(intent: Intent): Promise<Outcome> {
+    const { crashPoint } = this.#options;
+    crashPoint(`effect:${intent.kind}:before`);
     const outcome = await this.#carryOut(intent);
-    crashPoint(`effect:${kind}:after`);
+    crashPoint(`effect:${intent.kind}:after`);
+    return outcome;
+  }
+
+  async #report(intent: Intent, outcome: Outcome): Promise<void> {
+    const { projection, logger } = this.#options;
+    const { snapshotId, operationId, kind } = intent;
     this.#running.delete(snapshotId);
     if (this.#sequencer.hasFailed) return;
     if (outcome.kind === 'failed') {
