@@ -30,7 +30,8 @@ export type EngineCommand =
   | { readonly kind: 'cleanup' | 'list' };
 
 export type EngineStep =
-  | { readonly kind: 'call'; readonly command: EngineCommand }
+  /** In a burst the next step comes in the same turn. */
+  | { readonly kind: 'call'; readonly command: EngineCommand; readonly isBurst: boolean }
   | {
       readonly kind: 'complete';
       readonly pick: number;
@@ -60,6 +61,7 @@ export class EngineWorld {
     switch (step.kind) {
       case 'call':
         this.#call(step.command);
+        if (step.isBurst) return;
         break;
       case 'complete': {
         const { pick, fails, failsLog } = step;

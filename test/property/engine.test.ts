@@ -26,7 +26,7 @@ const command: fc.Arbitrary<EngineCommand> = fc.oneof(
 const rarely = (one: number) => fc.integer({ min: 1, max: one }).map((roll) => roll === 1);
 
 const step: fc.Arbitrary<EngineStep> = fc.oneof(
-  { weight: 12, arbitrary: fc.record({ kind: is('call'), command }) },
+  { weight: 12, arbitrary: fc.record({ kind: is('call'), command, isBurst: rarely(3) }) },
   {
     weight: 18,
     arbitrary: fc.record({
@@ -70,5 +70,5 @@ test('no call, completion, failure or crash breaks an invariant of the engine', 
   t.diagnostic(`seed ${seed}, accepted ${(rate * 100).toFixed(1)} % of calls`);
   t.diagnostic(JSON.stringify(total));
   assert.ok(rate >= 0.1, `only ${(rate * 100).toFixed(1)} % of the calls were accepted`);
-  for (const [what, count] of Object.entries(total)) assert.ok(count > runCount / 8, what);
+  for (const [what, count] of Object.entries(total)) assert.ok(count > runCount / 60, what);
 });
