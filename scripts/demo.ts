@@ -13,6 +13,7 @@ import {
   staticBusybox,
 } from '../test/e2e/lab/debian-packages.ts';
 import { buildSampleImage, type Image } from '../test/e2e/lab/image.ts';
+import { waitUntil } from '../test/e2e/lab/service.ts';
 import { makeScratch, type Scratch } from '../test/e2e/lab/scratch.ts';
 import {
   startSnapshotter,
@@ -34,7 +35,19 @@ const containerScript = [
 // Everything that is started from here carries it, so that what is left at the end can be found.
 process.env[runVariable] = `demo-${process.pid}`;
 
+/** How long what is running may take to end after an interruption. */
+const graceMs = 15_000;
+
 const say = (text: string): void => void process.stdout.write(text);
+
+/** Whether the user wants to leave early. What runs then ends by itself; nothing more is begun. */
+const interruption: { by?: NodeJS.Signals } = {};
+
+class Interrupted extends Error {}
+
+function checkInterruption(): void {
+  if (interruption.by !== undefined) throw new Interrupted(`interrupted by ${interruption.by}`);
+}
 
 /** Runs one step and says in one line what came of it and how long it took. */
 async function step<Value>(
@@ -42,6 +55,7 @@ async function step<Value>(
   work: () => Promise<Value>,
   result: (value: Value) => string = () => '',
 ): Promise<Value> {
+  checkInterruption();
   say(`${name} … `);
   const begin = Date.now();
   try {
@@ -61,10 +75,13 @@ async function show(
   what: string,
   argv: readonly string[],
 ): Promise<void> {
+  checkInterruption();
   const typed = argv.map((word) => (/^[\w./#-]+$/.test(word) ? word : `'${word}'`)).join(' ');
   say(`\n${what}\n  $ varve ${typed}\n`);
   const printed = await runCommand([varve, '--address', snapshotter.address, ...argv]);
-  say(`${printed.trimEnd().replace(/^/gm, '    ')}\n`);
+  // Whole digests would hide everything else.
+  const short = printed.trimEnd().replace(/(sha256:[0-9a-f]{8})[0-9a-f]{56}/g, '$1…');
+  say(`${short.replace(/^/gm, '    ')}\n`);
 }
 
 interface Programs {
@@ -131,6 +148,12 @@ async function keyOfContainer({ address }: Snapshotter): Promise<string> {
   return key;
 }
 
+async function isAllRemoved({ address }: Snapshotter): Promise<boolean> {
+  const printed = await runCommand([varve, '--address', address, 'events', '--json']);
+  const count = (type: string): number => printed.split(`"${type}"`).length - 1;
+  return count('SnapshotRemoved') === count('SnapshotPrepared');
+}
+
 async function demonstrate(scratch: Scratch): Promise<void> {
   const programs = await step('programs', findPrograms, ({ directories, busybox }) =>
     [...new Set([...directories, busybox])].join(', '),
@@ -152,20 +175,13 @@ async function demonstrate(scratch: Scratch): Promise<void> {
   await step('removal', async () => {
     await containerd.ctr('containers', 'rm', containerName);
     await containerd.ctr('images', 'rm', '--sync', reference);
+    // Remove answers before the directories are gone.
+    await waitUntil('every directory deleted', () => isAllRemoved(snapshotter));
   });
   await show(snapshotter, 'Everything that happened, from the first event:', ['events']);
   await show(snapshotter, 'Folding the whole history again gives the state that is live:', [
     'verify',
   ]);
-}
-
-/** Fulfilled when the user wants to leave early. */
-function interruption(): Promise<never> {
-  return new Promise((_, reject) => {
-    for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) {
-      process.on(signal, () => reject(new Error(`interrupted by ${signal}`)));
-    }
-  });
 }
 
 /**
@@ -185,21 +201,39 @@ function keepSignals(): void {
   }
 }
 
+/** Notes that the user wants to leave; fulfilled when what was running then had time to end. */
+function graceAfterInterruption(): Promise<void> {
+  return new Promise((resolve) => {
+    for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) {
+      process.on(signal, () => {
+        interruption.by ??= signal;
+        setTimeout(resolve, graceMs).unref();
+      });
+    }
+  });
+}
+
 async function main(): Promise<void> {
-  const interrupted = interruption();
-  interrupted.catch(() => undefined);
+  const grace = graceAfterInterruption();
   keepSignals();
   const scratch = makeScratch('vd-');
   let failure: unknown;
   try {
-    await Promise.race([demonstrate(scratch), interrupted]);
+    await Promise.race([demonstrate(scratch), grace]);
+    checkInterruption();
   } catch (error) {
-    failure = error;
+    // What a signal to the whole group broke is no failure of its own.
+    failure = interruption.by === undefined ? error : new Interrupted(`by ${interruption.by}`);
   }
   say('\n');
-  await step('clean up', () => scratch.dispose()).catch((error: unknown) => {
+  say('clean up … ');
+  try {
+    await scratch.dispose();
+    say('ok\n');
+  } catch (error) {
+    say('FAILED\n');
     failure ??= error;
-  });
+  }
   const leftovers = findLeftovers(scratch.path, process.env[runVariable] ?? '');
   for (const line of describeLeftovers(leftovers)) {
     say(`  left behind: ${line}\n`);
@@ -207,9 +241,11 @@ async function main(): Promise<void> {
   }
   removeLeftovers(scratch.path, leftovers);
   if (failure === undefined) return;
-  const message = failure instanceof Error ? failure.message : inspect(failure);
-  process.stderr.write(`\nThe demo did not succeed: ${message}\n`);
   process.exitCode = 1;
+  const message = failure instanceof Error ? failure.message : inspect(failure);
+  const isInterrupted = failure instanceof Interrupted;
+  const what = isInterrupted ? 'The demo was interrupted' : 'The demo did not succeed';
+  process.stderr.write(`\n${what}: ${message}\n`);
 }
 
 await main();

@@ -24,7 +24,7 @@ function diagram(region: Region): readonly string[] {
   for (const [name, state] of Object.entries(region.states)) {
     for (const transitions of state.transitions.values()) {
       for (const transition of transitions) {
-        const target = (transition.target?.[0] as Region | undefined)?.key ?? name;
+        const target = transition.target?.[0]?.key ?? name;
         const guard = transition.guard === undefined ? '' : ` [${nameOf(transition.guard)}]`;
         lines.push(`  ${name} --> ${target}: ${transition.eventType}${guard}`);
       }

@@ -18,6 +18,6 @@ if [ $status -eq 0 ]; then
   exit 0
 fi
 echo "FAILED after ${elapsed} s (exit status $status)"
-tail -n 40 "$log" | sed 's/^/    /'
+tail -n 40 "$log" | awk '{ print "    " $0 }'
 echo "    whole log: $log"
 exit $status

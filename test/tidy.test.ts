@@ -261,7 +261,7 @@ test('files and lines stay short', () => {
   });
   const wide = typescript.flatMap(({ path, lines }) =>
     lines.flatMap((line, index) =>
-      [...line].length > 100 ? [`${path}:${index + 1}: more than 100 columns`] : [],
+      Array.from(line).length > 100 ? [`${path}:${index + 1}: more than 100 columns`] : [],
     ),
   );
   findings([...long, ...wide]);
@@ -284,16 +284,15 @@ test('file names are kebab-case', () => {
 });
 
 test('no tracked file names this machine, a registry, or unfinished work', () => {
-  const parts = ['registry\\.npmjs', 'registry\\.yarnpkg', 'deb\\.debian', 'proxy\\.golang'];
+  // In pieces, so that this file does not find itself.
+  const registries = ['registry\\.npmjs', 'registry\\.yarnpkg', 'deb\\.debian', 'proxy\\.golang'];
+  const folders = ['work', 'home/[a-z]+', 'root'].join('|');
+  const marks = ['TO' + 'DO', 'FIX' + 'ME', 'XX' + 'X'].join('|');
   const text = sources.filter(({ path }) => !/^(LICENSE|\.npmrc|native\/third_party\/)/.test(path));
   findings([
-    ...linesMatching(text, new RegExp(`(${parts.join('|')})\\.org`), 'a registry host'),
-    ...linesMatching(text, new RegExp(`(^|["'\`\\s=(])/(${'work'}|home/[a-z]+|root)/`), 'a path'),
-    ...linesMatching(
-      text,
-      new RegExp(`\\b(${'TO'}${'DO'}|${'FIX'}${'ME'}|${'XX'}${'X'})\\b`),
-      'open',
-    ),
+    ...linesMatching(text, new RegExp(`(${registries.join('|')})\\.org`), 'a registry host'),
+    ...linesMatching(text, new RegExp(`(^|["'\`\\s=(])/(${folders})/`), 'a path'),
+    ...linesMatching(text, new RegExp(`\\b(${marks})\\b`), 'unfinished'),
   ]);
 });
 
