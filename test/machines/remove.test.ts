@@ -190,7 +190,13 @@ test('records a failed deletion, which owes another attempt under a new operatio
   });
   assert.ok(state);
   assert.deepEqual(intentsOf(state), [
-    { kind: 'deleteDirectory', snapshotId: 1, operationId: 3, attemptCount: 2 },
+    {
+      kind: 'deleteDirectory',
+      snapshotId: 1,
+      operationId: 3,
+      attemptCount: 2,
+      changesNothing: false,
+    },
   ]);
 });
 

@@ -1,0 +1,130 @@
+// Sabotages of the engine: order of durability, effects and replies; ids; recovery.
+import type { Mutant } from './mutant.ts';
+
+const commands = 'src/engine/commands.ts';
+const dispatcher = 'src/engine/dispatcher.ts';
+const sequencer = 'src/engine/sequencer.ts';
+
+export const engineMutants: readonly Mutant[] = [
+  {
+    name: 'an effect begins before its event is durable',
+    file: dispatcher,
+    search: 'state === undefined || state.lastSeq > this.#sequencer.durableSeq',
+    replace: 'state === undefined',
+    isShort: true,
+  },
+  {
+    name: 'a reply leaves before its event is durable',
+    file: sequencer,
+    search: 'if (seq <= this.#durable.value) return Promise.resolve();',
+    replace: 'if (seq <= this.appliedSeq) return Promise.resolve();',
+    isShort: true,
+  },
+  {
+    name: 'Prepare replies before it is durable',
+    file: commands,
+    search: '    await sequencer.durableAt(seq);\n    return accepted(mounts);',
+    replace: '    return accepted(mounts);',
+  },
+  {
+    name: 'Commit replies when its log fails',
+    file: dispatcher,
+    search: '(await this.#isDurableAt(seq));',
+    replace: '(await this.#isDurableAt(seq)) || true;',
+  },
+  {
+    name: 'Commit replies with the outcome of an earlier attempt',
+    file: commands,
+    search: `{ failure } = await dispatcher.settled(snapshotId, operation?.operationId);
+    return failure`,
+    replace: `{ failure } = await dispatcher.settled(snapshotId);
+    return failure`,
+  },
+  {
+    name: 'two commands are decided on one state',
+    file: commands,
+    search: 'if (state === undefined || !isInFlight(state)) return work(state);',
+    replace:
+      'if (state === undefined || !isInFlight(state)) return Promise.resolve(state).then(work);',
+  },
+  {
+    name: 'an id is handed out twice',
+    file: 'src/engine/ids.ts',
+    search: 'return this.#next++;',
+    replace: 'return (this.#next += this.#next % 2);',
+    isShort: true,
+  },
+  {
+    name: 'an id is handed out again after a crash',
+    file: 'src/engine/boot.ts',
+    search: 'Math.max(max, id), idsReservedUpTo)',
+    replace: 'Math.max(max, id), 0)',
+    isShort: true,
+  },
+  {
+    name: 'ids leave before their block is durable',
+    file: 'src/engine/ids.ts',
+    search: '      await this.#sequencer.durableAt(seq);\n',
+    replace: '      void seq;\n',
+  },
+  {
+    name: 'two Prepares of one key both win',
+    file: commands,
+    search: 'this.#reservedKeys.add(request.key);',
+    replace: '',
+  },
+  {
+    name: 'a Prepare does not look again whether its parent is still there',
+    file: commands,
+    search: 'const again = decidePrepare(command, this);',
+    replace: 'const again = decided;',
+  },
+  {
+    name: 'a directory that could not be made stays',
+    file: commands,
+    search: '      void this.#dropDirectory(snapshotId);\n      const {',
+    replace: '      const {',
+  },
+  {
+    name: 'a failed log is written on',
+    file: sequencer,
+    search: '        this.#fail(error);\n        return;\n',
+    replace: '',
+  },
+  {
+    name: 'work in flight is forgotten at start',
+    file: 'src/engine/start.ts',
+    search: 'for (const snapshotId of this.#plan.inFlight) this.#dispatcher.consider(snapshotId);',
+    replace: '',
+  },
+  {
+    name: 'orphaned directories stay',
+    file: 'src/engine/start.ts',
+    search: 'void this.#removeOrphans(directories, logger);',
+    replace: 'void [directories, logger];',
+  },
+  {
+    name: 'a start deletes directories that are in use',
+    file: 'src/engine/boot.ts',
+    search: 'orphans: unknown.filter(isOurs),',
+    replace: 'orphans: found.filter(isOurs),',
+  },
+  {
+    name: 'a checkpoint runs ahead of the log',
+    file: 'src/engine/retention.ts',
+    search: '    await sequencer.durableAt(checkpoint.globalSeq);\n',
+    replace: '',
+  },
+  {
+    name: 'a read tells what is not durable',
+    file: 'src/engine/queries.ts',
+    search: '    await sequencer.durableAt(state?.lastSeq ?? sequencer.appliedSeq);\n',
+    replace: '',
+  },
+  {
+    name: 'a failed deletion is not tried again',
+    file: dispatcher,
+    search: '    this.#delayed.set(snapshotId, cancel);\n',
+    replace: '    this.#delayed.set(snapshotId, cancel);\n    cancel();\n',
+  },
+];

@@ -1,0 +1,76 @@
+// A copy of the sources in a temporary directory, in which sabotaged sources meet the tests.
+import { spawn } from 'node:child_process';
+import { cpSync, mkdirSync, mkdtempSync, rmSync, symlinkSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { globSync } from 'node:fs';
+import { applyMutant, type Mutant } from './mutant.ts';
+
+export const checkout = fileURLToPath(new URL('../..', import.meta.url)).replace(/\/$/, '');
+
+const copied = [
+  ...['package.json', 'scripts/generate-machine-docs.ts', 'docs/machines'],
+  ...['src/machines', 'src/engine', 'src/history', 'test/machines', 'test/property'],
+];
+
+/** Longest time for the tests against one mutant: one that hangs is caught, too. */
+const deadlineMs = 90_000;
+
+/** Runs of each property; the seed is fixed, so that a mutant is caught always or never. */
+const environment = { VARVE_SEED: '1', VARVE_RUNS: '400' };
+
+export interface Verdict {
+  readonly isCaught: boolean;
+  /** The tests that failed, or that the deadline passed. */
+  readonly by: readonly string[];
+}
+
+export class Sandbox {
+  readonly #root = mkdtempSync(join(tmpdir(), 'varve-mutants-'));
+
+  constructor() {
+    for (const path of copied) {
+      mkdirSync(join(this.#root, path, '..'), { recursive: true });
+      cpSync(join(checkout, path), join(this.#root, path), { recursive: true });
+    }
+    symlinkSync(join(checkout, 'node_modules'), join(this.#root, 'node_modules'));
+  }
+
+  /** Runs the tests of machines and properties with the sabotage in place, if there is one. */
+  async judge(mutant: Mutant | undefined): Promise<Verdict> {
+    const undo = mutant === undefined ? () => undefined : applyMutant(this.#root, mutant);
+    try {
+      return await this.#test();
+    } finally {
+      undo();
+    }
+  }
+
+  dispose(): void {
+    rmSync(this.#root, { recursive: true, force: true });
+  }
+
+  #test(): Promise<Verdict> {
+    const files = globSync('test/{machines,property}/*.test.ts', { cwd: this.#root });
+    // Filters have their own tests, which have nothing to do with what is sabotaged here.
+    const chosen = files.filter((file) => !file.includes('filter'));
+    const { NODE_TEST_CONTEXT: _, ...inherited } = process.env;
+    return new Promise((resolve, reject) => {
+      const child = spawn(
+        process.execPath,
+        ['--test', '--test-reporter=tap', '--test-concurrency=1', ...chosen],
+        { cwd: this.#root, env: { ...inherited, ...environment }, timeout: deadlineMs },
+      );
+      let output = '';
+      child.stdout.on('data', (chunk: Buffer) => (output += chunk.toString()));
+      child.stderr.resume();
+      child.on('error', reject);
+      child.on('close', (code, signal) => {
+        const failed = [...output.matchAll(/^not ok \d+ - (.*)$/gm)].map((match) => match[1] ?? '');
+        const by = signal === null ? failed : ['the deadline passed'];
+        resolve({ isCaught: code !== 0, by });
+      });
+    });
+  }
+}
