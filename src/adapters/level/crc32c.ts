@@ -9,16 +9,20 @@ for (let byte = 0; byte < 256; byte += 1) {
   table[byte] = value >>> 0;
 }
 
+/** Takes one byte into a running checksum, which begins as 0xffffffff and ends inverted. */
+export function stepCrc32c(crc: number, byte: number): number {
+  return (table[(crc ^ byte) & 0xff] as number) ^ (crc >>> 8);
+}
+
 export function crc32c(bytes: Uint8Array, start: number, end: number): number {
   let crc = 0xffffffff;
   for (let index = start; index < end; index += 1) {
-    crc = (table[(crc ^ (bytes[index] as number)) & 0xff] as number) ^ (crc >>> 8);
+    crc = stepCrc32c(crc, bytes[index] as number);
   }
   return (crc ^ 0xffffffff) >>> 0;
 }
 
 /** The checksum as LevelDB stores it: rotated and offset, so that a checksum of checksums stays sound. */
-export function maskedCrc32c(bytes: Uint8Array, start: number, end: number): number {
-  const crc = crc32c(bytes, start, end);
+export function maskCrc32c(crc: number): number {
   return (((crc >>> 15) | (crc << 17)) + 0xa282ead8) >>> 0;
 }

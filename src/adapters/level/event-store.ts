@@ -298,6 +298,7 @@ export class LevelEventStore implements EventStore {
         liveStreams,
         onHorizon: (horizon) => {
           this.#horizon = horizon;
+          this.#forgetHeads(record);
         },
       });
     } catch (error) {

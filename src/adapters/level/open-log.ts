@@ -36,8 +36,8 @@ export interface OpenLogOptions {
   readonly reserveSizeBytes?: number;
   /** Asks for free space; default: the file system of the root. */
   readonly statfs?: StatFileSystem;
-  /** Whether to verify history before the checkpoint too. */
-  readonly verifyAll?: boolean;
+  /** A repair verifies all history and leaves the reserve as it is. */
+  readonly purpose?: 'serve' | 'repair';
 }
 
 export type OpenLogResult =
@@ -189,7 +189,7 @@ function marksDamage(paths: LogPaths, logger: Logger, reserve: ReserveFile) {
 }
 
 export async function openLog(options: OpenLogOptions): Promise<OpenLogResult> {
-  const { root, clock, logger, crashPoint, verifyAll } = options;
+  const { root, clock, logger, crashPoint, purpose = 'serve' } = options;
   const paths = logPaths(root);
   await mkdir(root, { recursive: true, mode: 0o700 });
   const { reserveSizeBytes: sizeBytes, statfs } = options;
@@ -223,7 +223,7 @@ export async function openLog(options: OpenLogOptions): Promise<OpenLogResult> {
   const folders = await listQuarantine(paths.quarantine);
   const unproven = folders.filter(({ isDamaged }) => !isDamaged).map(({ path }) => path);
   const isBlocked = await exists(paths.doubt);
-  const isInDoubt = isBlocked || verifyAll === true || !(await areLogsIntact(unproven));
+  const isInDoubt = isBlocked || purpose === 'repair' || !(await areLogsIntact(unproven));
   const verified = await verifyLog(database, { paths, tip, logger, isInDoubt });
   await settleQuarantine(folders, verified, folder);
   crashPoint('open:verified');
@@ -238,6 +238,8 @@ export async function openLog(options: OpenLogOptions): Promise<OpenLogResult> {
   const parts = { database, tip, exportPath: paths.export, logger, crashPoint, onFailure, onClose };
   const store = new LevelEventStore(parts, { ...verified.start, damage });
   // In the background: the first preallocation must not hold up the start.
-  void reserve.refresh();
+  if (purpose === 'serve') {
+    void reserve.refresh();
+  }
   return { status: 'open', opened: { store, damage }, spaceGuard: reserve, historyDamage };
 }

@@ -7,6 +7,8 @@ import { join } from 'node:path';
 
 /** Present in a folder that an opening with damage left for `varve repair`. */
 export const damageMark = 'DAMAGED.json';
+/** The log as it was before a repair, whole. */
+export const beforeRepairSuffix = '-before-repair';
 /** Present in a folder that a repair has used up: it holds another history from then on. */
 export const repairedMark = 'REPAIRED.json';
 

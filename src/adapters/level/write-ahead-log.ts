@@ -3,7 +3,7 @@
 // LevelDB's it says when it had to pass something over, and it deletes nothing.
 import { readdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { maskedCrc32c } from './crc32c.ts';
+import { crc32c, maskCrc32c } from './crc32c.ts';
 
 const blockBytes = 32 * 1024;
 const headerBytes = 7;
@@ -73,7 +73,7 @@ export function readLogRecords(file: Buffer): LogRecords {
         offset += 1;
         continue;
       }
-      if (maskedCrc32c(file, offset + 6, next) !== file.readUInt32LE(offset)) {
+      if (maskCrc32c(crc32c(file, offset + 6, next)) !== file.readUInt32LE(offset)) {
         assembly.fault();
         offset += 1;
         continue;

@@ -1,0 +1,91 @@
+// Salvage: everything that still holds, from every file there is: the log's own and the quarantine's
+// copies. Files are read by our own readers, never opened by LevelDB, so nothing is changed by looking.
+import { readdir, readFile, stat } from 'node:fs/promises';
+import { basename, join } from 'node:path';
+import type { Database, Operation } from './database.ts';
+import { writeBatch } from './database.ts';
+import { horizonKey } from './keys.ts';
+import { turn } from './checkpoint-table.ts';
+import type { StoredHorizon } from './horizon.ts';
+import { unsealJson } from './sealed-value.ts';
+import { batchEntries, type StoredEntry } from './stored-entry.ts';
+import { tableEntries } from './table-reader.ts';
+import { readLogRecords } from './write-ahead-log.ts';
+
+const batchEntriesMax = 512;
+
+export interface SalvagedFile {
+  readonly path: string;
+  readonly entryCount: number;
+}
+
+interface SourceFile {
+  readonly path: string;
+  readonly number: number;
+}
+
+/** The files of the folders, each content once, oldest first: what was written later wins. */
+async function sourceFiles(folders: readonly string[]): Promise<SourceFile[]> {
+  const files: SourceFile[] = [];
+  const seen = new Set<number>();
+  for (const folder of folders) {
+    for (const name of await readdir(folder).catch(() => [])) {
+      const number = Number(/^(\d+)\.(?:log|ldb|sst)$/.exec(name)?.[1] ?? Number.NaN);
+      const path = join(folder, name);
+      const { ino } = Number.isNaN(number) ? { ino: 0 } : await stat(path);
+      if (!Number.isNaN(number) && !seen.has(ino)) {
+        seen.add(ino);
+        files.push({ path, number });
+      }
+    }
+  }
+  return files.sort((a, b) => a.number - b.number);
+}
+
+function* entriesOf(path: string, file: Buffer): Generator<StoredEntry> {
+  if (path.endsWith('.log')) {
+    for (const record of readLogRecords(file).records) {
+      yield* batchEntries(record);
+    }
+  } else {
+    yield* tableEntries(file);
+  }
+}
+
+function horizonOf(value: string): number {
+  return (unsealJson(horizonKey, value) as StoredHorizon | undefined)?.horizonSeq ?? 0;
+}
+
+/** Copies all sound entries of the folders' files into a database. */
+export async function salvageInto(
+  database: Database,
+  folders: readonly string[],
+): Promise<SalvagedFile[]> {
+  const salvaged: SalvagedFile[] = [];
+  let horizon: string | undefined;
+  for (const { path } of await sourceFiles(folders)) {
+    let entryCount = 0;
+    let operations: Operation[] = [];
+    for (const { key, value } of entriesOf(path, await readFile(path))) {
+      entryCount += 1;
+      if (key === horizonKey) {
+        // An older mark must not win over a newer one, whatever files they are in.
+        horizon = horizon === undefined || horizonOf(value) >= horizonOf(horizon) ? value : horizon;
+        continue;
+      }
+      operations.push({ type: 'put', key, value });
+      if (operations.length >= batchEntriesMax) {
+        await writeBatch(database, operations, { sync: false });
+        operations = [];
+        await turn();
+      }
+    }
+    await writeBatch(database, operations, { sync: false });
+    salvaged.push({ path: join(basename(join(path, '..')), basename(path)), entryCount });
+  }
+  if (horizon !== undefined) {
+    const operation: Operation = { type: 'put', key: horizonKey, value: horizon };
+    await writeBatch(database, [operation], { sync: false });
+  }
+  return salvaged;
+}

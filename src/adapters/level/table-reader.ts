@@ -1,0 +1,159 @@
+// Our own reader of LevelDB's tables (.ldb), for salvage. It reads what the index names and, where index
+// or footer are damaged, finds blocks by trying: a block ends where type and checksum match what went
+// before. Entries of a damaged block are tried as well; their own checksums decide.
+import { crc32c, maskCrc32c, stepCrc32c } from './crc32c.ts';
+import { decompressSnappy } from './snappy.ts';
+import { ByteReader, soundEntry, type StoredEntry } from './stored-entry.ts';
+
+const footerBytes = 48;
+const trailerBytes = 5;
+const internalSuffixBytes = 8;
+const magic = [0x57, 0xfb, 0x80, 0x8b, 0x24, 0x75, 0x47, 0xdb];
+const compressions = { none: 0, snappy: 1 } as const;
+/** How far the search for a block's end goes from a place where one is known to begin, and elsewhere. */
+const searchBytes = { atBlock: 4 * 1024 * 1024, elsewhere: 16 * 1024 };
+
+interface Handle {
+  readonly offset: number;
+  readonly length: number;
+}
+
+function readHandle(reader: ByteReader): Handle {
+  return { offset: reader.number(), length: reader.number() };
+}
+
+function isSound(file: Buffer, { offset, length }: Handle): boolean {
+  const end = offset + length;
+  return (
+    end + trailerBytes <= file.length &&
+    maskCrc32c(crc32c(file, offset, end + 1)) === file.readUInt32LE(end + 1)
+  );
+}
+
+/** The block's content in each reading that its type byte, damaged or not, allows. */
+function contents(file: Buffer, handle: Handle): Buffer[] {
+  const { offset, length } = handle;
+  const raw = file.subarray(offset, offset + length);
+  if (isSound(file, handle)) {
+    return file[offset + length] === compressions.snappy ? [decompressSnappy(raw)] : [raw];
+  }
+  return [decompressSnappy(raw), raw];
+}
+
+/** Restart offsets: places where an entry's key is whole. */
+function restarts(block: Buffer): number[] {
+  const count = block.length >= 4 ? block.readUInt32LE(block.length - 4) : 0;
+  const start = block.length - 4 - 4 * count;
+  const offsets: number[] = [0];
+  for (let index = 0; start > 0 && index < count; index += 1) {
+    const offset = block.readUInt32LE(start + 4 * index);
+    if (offset > 0 && offset < start) {
+      offsets.push(offset);
+    }
+  }
+  return offsets;
+}
+
+type RawEntry = readonly [key: Buffer, value: Buffer];
+
+/** Entries from each restart to the next, so that damage in one run does not hide the following. */
+function* rawEntries(block: Buffer): Generator<RawEntry> {
+  const offsets = restarts(block);
+  for (const [index, offset] of offsets.entries()) {
+    const end = offsets[index + 1] ?? block.length;
+    const reader = new ByteReader(block, offset);
+    let key: Buffer = Buffer.alloc(0);
+    while (reader.position < end && !reader.isPast) {
+      const shared = reader.number();
+      const unsharedLength = reader.number();
+      const valueLength = reader.number();
+      if (shared > key.length) {
+        break;
+      }
+      key = Buffer.concat([key.subarray(0, shared), reader.bytes(unsharedLength)]);
+      const value = reader.bytes(valueLength);
+      if (!reader.isPast) {
+        yield [key, value];
+      }
+    }
+  }
+}
+
+function handlesFromIndex(file: Buffer): Handle[] | undefined {
+  const footer = file.subarray(Math.max(file.length - footerBytes, 0));
+  if (footer.length < footerBytes || magic.some((byte, index) => footer[40 + index] !== byte)) {
+    return undefined;
+  }
+  const reader = new ByteReader(footer);
+  readHandle(reader);
+  const index = readHandle(reader);
+  if (!isSound(file, index)) {
+    return undefined;
+  }
+  const handles: Handle[] = [];
+  for (const block of contents(file, index)) {
+    for (const [, value] of rawEntries(block)) {
+      handles.push(readHandle(new ByteReader(value)));
+    }
+  }
+  return handles;
+}
+
+/** The length of the block that begins here, if one does and its checksum holds. */
+function blockLengthAt(file: Buffer, offset: number, limitBytes: number): number | undefined {
+  const limit = Math.min(file.length - trailerBytes, offset + limitBytes);
+  let crc = 0xffffffff;
+  for (let end = offset; end <= limit; end += 1) {
+    const type = file[end] as number;
+    crc = stepCrc32c(crc, type);
+    if (
+      end > offset &&
+      type <= compressions.snappy &&
+      maskCrc32c((crc ^ 0xffffffff) >>> 0) === file.readUInt32LE(end + 1)
+    ) {
+      return end - offset;
+    }
+  }
+  return undefined;
+}
+
+function* handlesBySearch(file: Buffer): Generator<Handle> {
+  let isAtBlock = true;
+  let lostFrom: number | undefined;
+  for (let offset = 0; offset + trailerBytes < file.length;) {
+    const limitBytes = isAtBlock ? searchBytes.atBlock : searchBytes.elsewhere;
+    const length = blockLengthAt(file, offset, limitBytes);
+    if (length === undefined) {
+      lostFrom ??= offset;
+      isAtBlock = false;
+      offset += 1;
+      continue;
+    }
+    if (lostFrom !== undefined) {
+      yield { offset: lostFrom, length: Math.max(offset - lostFrom - trailerBytes, 0) };
+      lostFrom = undefined;
+    }
+    yield { offset, length };
+    isAtBlock = true;
+    offset += length + trailerBytes;
+  }
+  if (lostFrom !== undefined) {
+    yield { offset: lostFrom, length: file.length - lostFrom };
+  }
+}
+
+/** All sound entries of a table. */
+export function* tableEntries(file: Buffer): Generator<StoredEntry> {
+  for (const handle of handlesFromIndex(file) ?? handlesBySearch(file)) {
+    for (const block of contents(file, handle)) {
+      for (const [internalKey, value] of rawEntries(block)) {
+        const keyLength = internalKey.length - internalSuffixBytes;
+        const isPut = keyLength > 0 && internalKey[keyLength] === 1;
+        const entry = isPut ? soundEntry(internalKey.subarray(0, keyLength), value) : undefined;
+        if (entry !== undefined) {
+          yield entry;
+        }
+      }
+    }
+  }
+}
