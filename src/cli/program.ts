@@ -4,7 +4,7 @@ import { Command, type CommanderError, InvalidArgumentError, Option } from 'comm
 import { adminSocketName, defaultAddress, defaultConfigPath } from '../config/configuration.ts';
 import { environmentNames } from '../config/load.ts';
 import { commandContext } from './command-context.ts';
-import type { CommandContext, CommonOptions } from './command-context.ts';
+import type { CommandContext } from './command-context.ts';
 import { version } from '../server/version.ts';
 import { CliFailure, exitCodes } from './exit-codes.ts';
 

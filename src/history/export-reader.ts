@@ -170,6 +170,7 @@ class Reader {
     if (event.globalSeq <= this.#retainedSeq || event.globalSeq >= firstSeq) {
       throw this.#wrong(`event ${event.globalSeq} is out of order`);
     }
+    this.#checkChain(event);
     this.#retainedSeq = event.globalSeq;
     return { kind: 'retained', event };
   }
@@ -180,6 +181,7 @@ class Reader {
     if (event.globalSeq !== this.#lastSeq + 1) {
       throw this.#wrong(`event ${event.globalSeq} follows ${this.#lastSeq}: some are missing`);
     }
+    this.#checkChain(event);
     this.#lastSeq = event.globalSeq;
     this.#eventCount += 1;
     return { kind: 'event', event };
@@ -220,7 +222,6 @@ class Reader {
     }
     const shape = eventDataShapes[event.type as keyof typeof eventDataShapes];
     this.#expect(toDomainEvent(event).data, shape, `event ${event.globalSeq}: `);
-    this.#checkChain(event);
     return event;
   }
 

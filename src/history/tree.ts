@@ -33,11 +33,16 @@ export function treeLines(state: StateDocument): readonly TreeLine[] {
     else brothers.push(snapshot);
   }
   const lines: TreeLine[] = [];
-  const stack: Pending[] = roots
-    .map((snapshot) => ({ snapshot, stem: '', isLast: true, depth: 0 }))
-    .reverse();
-  for (let next = stack.pop(); next !== undefined; next = stack.pop()) {
+  const stack: Pending[] = roots.map((root) => rootOf(root)).reverse();
+  const drawn = new Set<number>();
+  const all = [...state.snapshots];
+  while (true) {
+    // Whoever is left when the roots are done stands in a circle: it is broken at its first member.
+    const next = stack.pop() ?? rootOf(all.find((snapshot) => !drawn.has(snapshot.id)));
+    if (next === undefined) break;
     const { snapshot, stem, isLast, depth } = next;
+    if (drawn.has(snapshot.id)) continue;
+    drawn.add(snapshot.id);
     const connector = depth === 0 ? '' : isLast ? '└─ ' : '├─ ';
     lines.push({ prefix: stem + connector, depth, snapshot });
     const below = depth === 0 ? '' : stem + (isLast ? '   ' : '│  ');
@@ -53,4 +58,10 @@ export function treeLines(state: StateDocument): readonly TreeLine[] {
     }
   }
   return lines;
+}
+
+function rootOf(snapshot: SnapshotSummary): Pending;
+function rootOf(snapshot: SnapshotSummary | undefined): Pending | undefined;
+function rootOf(snapshot: SnapshotSummary | undefined): Pending | undefined {
+  return snapshot && { snapshot, stem: '', isLast: true, depth: 0 };
 }

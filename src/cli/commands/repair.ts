@@ -1,10 +1,64 @@
-// varve repair: rebuilds a damaged log while the daemon is down.
+// varve repair: rebuilds a damaged log while the daemon is down, and says what was saved and lost.
+import { existsSync } from 'node:fs';
+import { join, resolve } from 'node:path';
+import type { RepairResult } from '../../adapters/level/repair.ts';
+import { printable } from '../../history/text.ts';
 import type { CommandContext } from '../command-context.ts';
 import { CliFailure, exitCodes } from '../exit-codes.ts';
+import type { Output } from '../output.ts';
 
 export async function run(
-  _context: CommandContext,
-  _input: { readonly root: string },
+  { output }: CommandContext,
+  input: { readonly root: string },
 ): Promise<void> {
-  throw new CliFailure(exitCodes.failure, 'repair is not built into this version');
+  const root = resolve(input.root);
+  refuseForeign(root);
+  const { repairLog } = await import('../../adapters/level/repair.ts');
+  const result = await repaired(root, repairLog);
+  if (output.isJson) await output.json({ format: 'varve-repair', version: 1, root, ...result });
+  if (result.status === 'refused') {
+    throw new CliFailure(exitCodes.failure, `${result.reason}: ${result.next}`);
+  }
+  if (!output.isJson) await output.lines(repairLines(result, output));
+}
+
+// Opening a log makes one where there is none: a mistyped root must not become one.
+function refuseForeign(root: string): void {
+  const isRoot = ['log', 'tip', 'quarantine'].some((name) => existsSync(join(root, name)));
+  if (isRoot) return;
+  throw new CliFailure(
+    exitCodes.failure,
+    `${root} holds no log of varve: name the data directory of varve serve with --root`,
+  );
+}
+
+async function repaired(
+  root: string,
+  repairLog: typeof import('../../adapters/level/repair.ts').repairLog,
+): Promise<RepairResult> {
+  // What matters is in the result; a log of steps would hide it.
+  const quiet = (): void => undefined;
+  const logger = { debug: quiet, info: quiet, warn: quiet, error: quiet };
+  try {
+    return await repairLog({ root, logger });
+  } catch (error) {
+    const { code, message } = error as NodeJS.ErrnoException;
+    if (code !== 'EACCES' && code !== 'EPERM') throw error;
+    throw new CliFailure(exitCodes.permission, `${message}: run this as root`, error);
+  }
+}
+
+function repairLines(
+  result: Exclude<RepairResult, { status: 'refused' }>,
+  output: Output,
+): readonly string[] {
+  const notes = result.notes.map(printable);
+  if (result.status === 'sound') return notes;
+  const lost = result.lost.map(({ fromSeq, toSeq }) => `${fromSeq} to ${toSeq}`).join(', ');
+  return [
+    ...notes,
+    output.styled('green', `Saved: everything through position ${result.savedThroughSeq}.`),
+    lost === '' ? 'Lost: nothing.' : output.styled('red', `Lost: events ${lost}.`),
+    `The old files are kept in ${result.keptIn}. Start varve serve again.`,
+  ];
 }

@@ -1,0 +1,205 @@
+// Loading the configuration: what is accepted, what is refused and how, and where values come from.
+import assert from 'node:assert/strict';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
+import { after, test } from 'node:test';
+import { defaultConfiguration } from '../../src/config/configuration.ts';
+import { defaultConfigurationFile } from '../../src/config/default-file.ts';
+import { configurationKeys } from '../../src/config/keys.ts';
+import { loadConfiguration } from '../../src/config/load.ts';
+import type { LoadRequest, LoadResult } from '../../src/config/load.ts';
+
+const scratch = mkdtempSync(path.join(tmpdir(), 'varve-config-'));
+after(() => rmSync(scratch, { recursive: true, force: true }));
+const configPath = path.join(scratch, 'config.json');
+const defaultPath = path.join(scratch, 'absent.json');
+
+function load(file: unknown, request: LoadRequest = {}): LoadResult {
+  writeFileSync(configPath, typeof file === 'string' ? file : JSON.stringify(file));
+  return loadConfiguration({ configPath, ...request });
+}
+
+function accepted(file: unknown, request: LoadRequest = {}) {
+  const result = load(file, request);
+  assert.ok(result.ok, JSON.stringify(result));
+  return result;
+}
+
+function problems(file: unknown, request: LoadRequest = {}): readonly string[] {
+  const result = load(file, request);
+  assert.ok(!result.ok, 'it should be refused');
+  return result.problems.map((problem) => problem.replace(`${configPath}: `, ''));
+}
+
+test('without flags, file and environment everything is at its default', () => {
+  const result = loadConfiguration({ defaultPath });
+  assert.ok(result.ok);
+  assert.deepEqual(result.configuration, defaultConfiguration);
+  assert.deepEqual([...new Set(Object.values(result.origins))], ['default']);
+  assert.ok('retention.maxAgeMs' in result.origins);
+});
+
+test('the file that config default prints is accepted and says the defaults', () => {
+  assert.deepEqual(accepted(defaultConfigurationFile()).configuration, defaultConfiguration);
+});
+
+test('the default file is read when no other is named', () => {
+  writeFileSync(path.join(scratch, 'standard.json'), '{"asyncRemove": true}');
+  const result = loadConfiguration({ defaultPath: path.join(scratch, 'standard.json') });
+  assert.ok(result.ok);
+  assert.equal(result.configuration.asyncRemove, true);
+});
+
+test('upstream’s shipped file is accepted as it is', () => {
+  const { configuration } = accepted({
+    root: '/var/lib/containerd/io.containerd.snapshotter.v1.overlaybd',
+    address: '/run/overlaybd-snapshotter/overlaybd.sock',
+    verbose: 'info',
+    rwMode: 'overlayfs',
+    logReportCaller: false,
+    autoRemoveDev: false,
+    exporterConfig: { enable: false, uriPrefix: '/metrics', port: 9863 },
+    writableLayerType: 'append',
+    mirrorRegistry: [],
+    runtimeType: 'containerd',
+    defaultFsType: 'ext4',
+    rootfsQuota: '',
+    tenant: -1,
+    turboFsType: ['erofs', 'ext4'],
+  });
+  assert.equal(configuration.root, '/var/lib/containerd/io.containerd.snapshotter.v1.overlaybd');
+  assert.equal(configuration.adminAddress, '/run/overlaybd-snapshotter/admin.sock');
+});
+
+test('names match whatever their case, null leaves the default, blanks around paths are cut', () => {
+  const { configuration } = accepted({ ROOT: ' /data/ ', AsyncRemove: true, tenant: null });
+  assert.equal(configuration.root, '/data');
+  assert.equal(configuration.asyncRemove, true);
+});
+
+test('upstream’s level names become ours, whatever their case', () => {
+  for (const [verbose, level] of [
+    ['Warning', 'warn'],
+    ['PANIC', 'fatal'],
+    ['trace', 'trace'],
+  ]) {
+    const { configuration, origins } = accepted({ verbose });
+    assert.equal(configuration.logLevel, level);
+    assert.equal(origins['logLevel'], `file ${configPath} (verbose)`);
+  }
+});
+
+test('flags win over the environment, and that over the file', () => {
+  const environment = { VARVE_ADDRESS: '/env/a.sock', VARVE_ADMIN_ADDRESS: '' };
+  const file = { address: '/file/a.sock', root: '/file', logLevel: 'warn' };
+  const flags = { root: '/flag' };
+  const { configuration, origins } = accepted(file, { environment, flags });
+  assert.deepEqual(
+    [configuration.address, configuration.adminAddress, configuration.root],
+    ['/env/a.sock', '/env/admin.sock', '/flag'],
+  );
+  assert.equal(origins['address'], 'environment VARVE_ADDRESS');
+  assert.equal(origins['root'], 'flag --root');
+  assert.equal(origins['logLevel'], `file ${configPath}`);
+  assert.equal(origins['commitSync'], 'default');
+});
+
+test('a relative path on the command line is taken from where one stands', () => {
+  const { configuration } = accepted({}, { flags: { root: 'data', address: 'unix:///a/b.sock' } });
+  assert.equal(configuration.root, path.resolve('data'));
+  assert.equal(configuration.address, '/a/b.sock');
+});
+
+test('an unknown key is refused with the nearest valid name', () => {
+  assert.deepEqual(problems({ asynRemove: true }), [
+    '"asynRemove" is not a key; did you mean "asyncRemove"?',
+  ]);
+  assert.deepEqual(problems({ exporterConfig: { prt: 1 } }), [
+    '"exporterConfig.prt" is not a key; did you mean "exporterConfig.port"?',
+  ]);
+  assert.deepEqual(problems({ qqqqqqqq: 1 }), [
+    '"qqqqqqqq" is not a key; varve config default prints all of them',
+  ]);
+  assert.deepEqual(problems({ 'retention.maxAgeMs': 1 }), [
+    '"retention.maxAgeMs" is not a key; write {"retention": {"maxAgeMs": …}}',
+  ]);
+  assert.match(problems('{"__proto__": 1}')[0] ?? '', /"__proto__" is not a key/);
+});
+
+test('a wrong type is named with key, what was got and what is wanted', () => {
+  assert.deepEqual(problems({ asyncRemove: 'yes' }), [
+    '"asyncRemove" is the string "yes"; it must be true or false',
+  ]);
+  assert.deepEqual(problems({ root: 'data' }), [
+    '"root" is the string "data"; it must be an absolute path',
+  ]);
+  assert.deepEqual(problems({ callDeadlineMs: 0 }), [
+    '"callDeadlineMs" is the number 0; it must be a whole number from 1 to 3600000 (milliseconds)',
+  ]);
+  assert.deepEqual(problems({ retention: 7 }), [
+    '"retention" is the number 7; it must be an object',
+  ]);
+  assert.match(
+    problems({ address: `/${'a'.repeat(120)}` })[0] ?? '',
+    /at most 107: choose a shorter/,
+  );
+});
+
+const laterValues: Readonly<Record<string, unknown>> = {
+  rwMode: 'dev',
+  autoRemoveDev: true,
+  exporterConfig: { enable: true },
+  writableLayerType: 'sparse',
+  mirrorRegistry: [{ host: 'example.test', insecure: true }],
+  defaultFsType: 'xfs',
+  rootfsQuota: '1g',
+  tenant: 3,
+  turboFsType: ['ext4'],
+  logReportCaller: true,
+};
+
+test('a key of a later release is accepted at its default only, and refused by name', () => {
+  for (const [key, value] of Object.entries(laterValues)) {
+    const [problem = '', ...rest] = problems({ [key]: value });
+    assert.deepEqual(rest, []);
+    assert.ok(problem.startsWith(`"${key}`), problem);
+    assert.match(problem, /this version accepts only .* with a later release$/);
+  }
+  accepted({ turboFsType: ['erofs'] });
+});
+
+test('every problem of a file, the flags and the environment is reported at once', () => {
+  const found = problems(
+    { root: 1, tenant: 'x', nonsense: 1, verbose: 'info', loglevel: 'debug', Root: 2 },
+    { flags: { logLevel: 'loud' }, environment: { VARVE_ADDRESS: '/x/' } },
+  );
+  assert.equal(found.length, 7, found.join('\n'));
+  assert.ok(found.some((problem) => /"root" and "Root" are the same key/.test(problem)));
+  assert.ok(found.some((problem) => /"verbose" and "logLevel" say different/.test(problem)));
+  assert.ok(found.some((problem) => problem.startsWith('VARVE_ADDRESS is the string "/x/"')));
+  assert.ok(found.some((problem) => problem.startsWith('--log-level is the string "loud"')));
+});
+
+test('both services cannot have the same socket', () => {
+  assert.match(problems({ address: '/x/admin.sock' })[0] ?? '', /need a socket each/);
+});
+
+test('a file that is no file, no JSON, no object or too large is refused with its reason', () => {
+  const reason = (file: string): string => problems(file)[0] ?? '';
+  assert.match(reason('{"root": '), /^is not valid JSON: /);
+  assert.match(reason('[]'), /^the file is a list \(\[\]\); it must be an object/);
+  assert.match(reason(`"${'x'.repeat(1 << 20)}"`), /at most 1048576 are read/);
+  const absent = loadConfiguration({ configPath: defaultPath });
+  assert.ok(!absent.ok);
+  assert.match(absent.problems[0] ?? '', /no such file; varve config default prints one/);
+  const directory = loadConfiguration({ configPath: scratch });
+  assert.ok(!directory.ok);
+  assert.match(directory.problems[0] ?? '', /it is a directory/);
+});
+
+test('every key has a default that its own rule accepts', () => {
+  for (const { name, rule, defaultValue } of configurationKeys) {
+    assert.ok('value' in rule(defaultValue), name);
+  }
+});
