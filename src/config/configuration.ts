@@ -55,7 +55,7 @@ export const defaultConfiguration: Configuration = {
   logLevel: 'info',
   asyncRemove: false,
   runtimeType: 'containerd',
-  commitSync: 'syncfs',
+  commitSync: 'none',
   callDeadlineMs: 120_000,
   effectDeadlineMs: 300_000,
   retention: { maxAgeMs: 7 * 24 * 3600 * 1000, maxEventCount: 1_000_000 },
