@@ -1,5 +1,5 @@
-// Generates the static gRPC codecs, their types and the descriptors for reflection into build/proto.
-// One command, quiet unless it fails: node scripts/generate-proto.ts
+// Generates the static gRPC codecs, their types and the descriptors for reflection into
+// build/proto. One command, quiet unless it fails: node scripts/generate-proto.ts
 import { createRequire } from 'node:module';
 import { mkdir, mkdtemp, readdir, rename, rm, writeFile } from 'node:fs/promises';
 import path from 'node:path';

@@ -1,5 +1,5 @@
-// Reads the log for Inspect: states at a position, histories of names, the comparison behind Verify,
-// the lines of an export. Everything here sees durable events only.
+// Reads the log for Inspect: states at a position, histories of names, the comparison behind
+// Verify, the lines of an export. Everything here sees durable events only.
 import { firstValueFrom, filter } from 'rxjs';
 import type { Engine } from '../engine/api.ts';
 import { foldLog } from '../engine/boot.ts';
@@ -100,7 +100,8 @@ export async function verify(
     }
   }
   // With events missing only the part after the newest checkpoint can still be compared.
-  const folded = damage.length === 0 ? projection : await foldLog(store, live.globalSeq).catch(lost);
+  const folded =
+    damage.length === 0 ? projection : await foldLog(store, live.globalSeq).catch(lost);
   return verifyDocument({
     folded: folded?.toCheckpoint() ?? live,
     live,

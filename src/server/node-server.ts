@@ -1,5 +1,6 @@
-// The life of `varve serve`: sockets, log, engine, SERVING; and back. The sockets come first, so that
-// health answers NOT_SERVING during a long boot. A damaged log leaves the server up and NOT_SERVING.
+// The life of `varve serve`: sockets, log, engine, SERVING; and back. The sockets come first, so
+// that health answers NOT_SERVING during a long boot. A damaged log leaves the server up and
+// NOT_SERVING.
 import type { Configuration, Origins } from '../config/configuration.ts';
 import { LogDamaged, type Damage, type EventStore, type SpaceGuard } from '../engine/ports.ts';
 import { startEngine } from '../engine/start.ts';
@@ -89,7 +90,7 @@ export class NodeServer {
     ]);
   }
 
-  /** Opens the sockets, then the log; resolves when it serves, or when it is up with a damaged log. */
+  /** Opens the sockets, then the log; resolves when it serves, or is up with a damaged log. */
   async start(): Promise<void> {
     const { configuration, ports } = this.#options;
     await this.#snapshotsServer.listen(configuration.address);
@@ -159,13 +160,10 @@ export class NodeServer {
     this.#scrub(store);
   }
 
-  #becomeDamaged(
-    what: string,
-    damage: readonly Damage[],
-    store: EventStore | undefined,
-  ): void {
+  #becomeDamaged(what: string, damage: readonly Damage[], store: EventStore | undefined): void {
     const { ports } = this.#options;
-    const reason = `the event log in ${ports.root} is damaged (${what}): stop varve serve and run varve repair`;
+    const next = 'stop varve serve and run varve repair';
+    const reason = `the event log in ${ports.root} is damaged (${what}): ${next}`;
     this.#node.become({ phase: 'damaged', reason, damage, store });
     ports.logger.error({ damage }, `not serving: ${reason}`);
     // Ready, so that the service manager does not restart what a restart cannot mend.
@@ -179,7 +177,9 @@ export class NodeServer {
 
   #repeat(intervalMs: number, work: () => Promise<void>): void {
     const timer = setInterval(() => {
-      work().catch((error: unknown) => this.#options.ports.logger.warn({ err: error }, 'background work failed'));
+      work().catch((error: unknown) =>
+        this.#options.ports.logger.warn({ err: error }, 'background work failed'),
+      );
     }, intervalMs);
     this.#background.signal.addEventListener('abort', () => clearInterval(timer));
   }
@@ -191,7 +191,10 @@ export class NodeServer {
     const pass = async (): Promise<void> => {
       try {
         for await (const damage of store.scrub(signal)) {
-          logger.error({ damage }, 'stored history is damaged: run varve verify, then varve repair');
+          logger.error(
+            { damage },
+            'stored history is damaged: run varve verify, then varve repair',
+          );
         }
       } catch (error) {
         if (!signal.aborted) logger.warn({ err: error }, 'the check of stored history broke off');

@@ -1,5 +1,5 @@
-// `varve serve`: signals, the bound on a shutdown, and the exit code. The caller ends the process with
-// the answer.
+// `varve serve`: signals, the bound on a shutdown, and the exit code. The caller ends the
+// process with the answer.
 import type { Configuration, Origins } from '../config/configuration.ts';
 import { compose } from './compose.ts';
 import { shutdownMs } from './grpc/limits.ts';

@@ -1,5 +1,6 @@
-// The place of a unix socket, before it is bound: its directory exists (0700 if we make it), what is
-// left of a dead server is removed, a live server and anything that is no socket are left alone.
+// The place of a unix socket, before it is bound: its directory exists (0700 if we make it),
+// what is left of a dead server is removed, a live server and anything that is no socket are
+// left alone.
 import { lstat, mkdir, unlink } from 'node:fs/promises';
 import { connect } from 'node:net';
 import path from 'node:path';
@@ -20,7 +21,8 @@ export async function prepareSocketPath(socketPath: string): Promise<void> {
   const length = Buffer.byteLength(socketPath);
   if (length > socketPathBytesMax) {
     throw new SocketRefused(
-      `the socket path ${socketPath} has ${length} bytes; the kernel takes ${socketPathBytesMax}: ` +
+      `the socket path ${socketPath} has ${length} bytes; ` +
+        `the kernel takes ${socketPathBytesMax}: ` +
         'choose a shorter one',
     );
   }
@@ -36,9 +38,11 @@ export async function prepareSocketPath(socketPath: string): Promise<void> {
 }
 
 async function removeStale(socketPath: string): Promise<void> {
-  const found = await lstat(socketPath).catch((error: NodeJS.ErrnoException) => {
-    if (error.code === 'ENOENT') return undefined;
-    throw new SocketRefused(`the socket ${socketPath} cannot be looked at: ${error.message}`);
+  const found = await lstat(socketPath).catch((error: unknown) => {
+    if (isAbsent(error)) return undefined;
+    throw new SocketRefused(
+      `the socket ${socketPath} cannot be looked at: ${(error as Error).message}`,
+    );
   });
   if (found === undefined) return;
   if (!found.isSocket()) {
@@ -58,10 +62,12 @@ async function removeStale(socketPath: string): Promise<void> {
         'look at it, and remove it if it is left over',
     );
   }
-  await unlink(socketPath).catch((error: NodeJS.ErrnoException) => {
-    if (error.code !== 'ENOENT') throw error;
+  await unlink(socketPath).catch((error: unknown) => {
+    if (!isAbsent(error)) throw error;
   });
 }
+
+const isAbsent = (error: unknown): boolean => (error as NodeJS.ErrnoException).code === 'ENOENT';
 
 /** undefined if a server accepts, else the errno name of the refusal. */
 function connectFailure(socketPath: string): Promise<string | undefined> {

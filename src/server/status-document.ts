@@ -28,7 +28,11 @@ export interface StatusDocument {
     /** Removed, but the directory is not deleted yet. */
     readonly removing: number;
   } | null;
-  readonly space: { readonly isLow: boolean; readonly freeBytes: number; readonly sizeBytes: number };
+  readonly space: {
+    readonly isLow: boolean;
+    readonly freeBytes: number;
+    readonly sizeBytes: number;
+  };
   readonly callsInProgress: number;
   readonly memoryBytes: number;
 }
@@ -51,7 +55,8 @@ export async function statusDocument(options: StatusOptions): Promise<StatusDocu
   const { bavail, blocks, bsize } = await statfs(configuration.root);
   const isLow = options.spaceGuard()?.isLow ?? false;
   const spaceProblem = isLow
-    ? `the disk of ${configuration.root} is full: Prepare and Commit are refused until space is free`
+    ? `the disk of ${configuration.root} is full: Prepare and Commit are refused until ` +
+      'space is free'
     : null;
   return {
     format: 'varve-status',

@@ -45,15 +45,21 @@ class Watch {
   }
 
   async next(): Promise<WatchResponse> {
-    const { value, done } = await this.#messages.next();
+    const { value, done } = (await this.#messages.next()) as IteratorResult<
+      WatchResponse,
+      undefined
+    >;
     if (done === true) throw new Error(`the Watch ended: ${(await this.ended).details}`);
     return value;
   }
 
   /** The next event's position; undefined at the end. */
   async nextSeq(): Promise<number | null | undefined> {
-    const { value, done } = await this.#messages.next();
-    return done === true ? undefined : (value as WatchResponse).event?.globalSeq;
+    const { value, done } = (await this.#messages.next()) as IteratorResult<
+      WatchResponse,
+      undefined
+    >;
+    return done === true ? undefined : value.event?.globalSeq;
   }
 
   async nextEvent(): Promise<varve.v1.Event.$Properties> {
@@ -202,7 +208,10 @@ test('a Watch that takes nothing is cut off, and its position resumes without lo
   assert.match(ended.details, new RegExp(`resume after ${resumeAfter}$`));
   assert.equal(seen.at(-1), resumeAfter, 'all up to the position was delivered');
   assert.ok(resumeAfter < node.store.lastSeq, 'it was cut off before the end');
-  assert.deepEqual(seen, Array.from({ length: resumeAfter }, (_, index) => index + 1));
+  assert.deepEqual(
+    seen,
+    Array.from({ length: resumeAfter }, (_, index) => index + 1),
+  );
 
   const resumed = new Watch(t, node, { afterSeq: resumeAfter });
   assert.equal((await resumed.nextEvent()).globalSeq, resumeAfter + 1);

@@ -1,5 +1,6 @@
-// A server in this process on real sockets in a scratch directory, with an event store in memory and
-// plain directories: for what must be refused, and for faults that a real disk does not give on demand.
+// A server in this process on real sockets in a scratch directory, with an event store in memory
+// and plain directories: for what must be refused, and for faults that a real disk does not give
+// on demand.
 import { mkdir, mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
@@ -34,7 +35,10 @@ export interface ServedNode {
 
 export interface ServedNodeOptions {
   readonly store?: MemoryStore;
-  readonly opening?: (store: MemoryStore, spaceGuard: SpaceGuard) => Promise<LogOpening> | LogOpening;
+  readonly opening?: (
+    store: MemoryStore,
+    spaceGuard: SpaceGuard,
+  ) => Promise<LogOpening> | LogOpening;
   readonly configuration?: Partial<Configuration>;
   /** Called when the log is about to be opened: the sockets answer already. */
   readonly onListening?: (node: ServedNode) => void;

@@ -32,7 +32,7 @@ test('health knows the services of its own socket only', async (t) => {
 });
 
 test('health is NOT_SERVING while the server starts, and calls are UNAVAILABLE', async (t) => {
-  const booting = Promise.withResolvers<void>();
+  const booting = Promise.withResolvers<undefined>();
   const opening = Promise.withResolvers<ServedNode>();
   let node: ServedNode | undefined;
   const started = servedNode(t, {
@@ -46,7 +46,7 @@ test('health is NOT_SERVING while the server starts, and calls are UNAVAILABLE',
   assert.equal(await health(node.snapshots, snapshotsName), 'NOT_SERVING');
   const refused = await node.snapshots.call(snapshots.stat, { key: 'k' });
   assert.deepEqual([status[refused.code], /starting/.test(refused.details)], ['UNAVAILABLE', true]);
-  booting.resolve();
+  booting.resolve(undefined);
   node = await started;
   assert.equal(await health(node.snapshots, snapshotsName), 'SERVING');
 });

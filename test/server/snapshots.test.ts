@@ -154,7 +154,11 @@ const rows: readonly Row[] = [
     name: 'Commit with an unknown parent, prepared without one',
     call: async (node) => {
       await node.snapshots.call(snapshots.prepare, { key: 'rootless' });
-      return node.snapshots.call(snapshots.commit, { key: 'rootless', name: 'n', parent: 'absent' });
+      return node.snapshots.call(snapshots.commit, {
+        key: 'rootless',
+        name: 'n',
+        parent: 'absent',
+      });
     },
     ...{ code: NOT_FOUND, says: /absent/ },
   },
@@ -162,7 +166,11 @@ const rows: readonly Row[] = [
     name: 'Commit with a parent that is not committed, prepared without one',
     call: async (node) => {
       await node.snapshots.call(snapshots.prepare, { key: 'rootless' });
-      return node.snapshots.call(snapshots.commit, { key: 'rootless', name: 'n', parent: 'active' });
+      return node.snapshots.call(snapshots.commit, {
+        key: 'rootless',
+        name: 'n',
+        parent: 'active',
+      });
     },
     ...{ code: FAILED_PRECONDITION, says: /not committed|active/ },
   },
@@ -275,7 +283,9 @@ describe('a refused call has containerd’s status, says why, and changes nothin
       const reply = await call(node);
       assert.equal(status[reply.code], status[code], reply.details);
       assert.match(reply.details, says);
-      const after = await node.snapshots.all(snapshots.list, { filters: ['name~="^(active|view|base|base-key)$"'] });
+      const after = await node.snapshots.all(snapshots.list, {
+        filters: ['name~="^(active|view|base|base-key)$"'],
+      });
       assert.deepEqual(after.messages, before.messages);
     });
   }
@@ -310,9 +320,6 @@ test('a log that fails ends the process rather than answering', async (t) => {
   node.store.failure = new LogFailure('sync failed: EIO');
   const reply = await prepared(node);
   assert.notEqual(reply.code, 0);
-  assert.deepEqual(
-    node.fatal.map(({ name }) => name).slice(0, 1),
-    ['LogFailure'],
-  );
+  assert.deepEqual(node.fatal.map(({ name }) => name).slice(0, 1), ['LogFailure']);
   node.store.failure = undefined;
 });

@@ -1,5 +1,6 @@
-// The snapshots' directories: `<root>/snapshots/<id>/{fs,work}`. Names below `snapshots` are ids only,
-// never anything that a client chose. System calls that can block run where `operations` puts them.
+// The snapshots' directories: `<root>/snapshots/<id>/{fs,work}`. Names below `snapshots` are ids
+// only, never anything that a client chose. System calls that can block run where `operations`
+// puts them.
 import { lstat, readdir } from 'node:fs/promises';
 import path from 'node:path';
 import type { EffectFailure } from '../../machines/kernel/envelope.ts';

@@ -1,10 +1,12 @@
-// The data directory: made 0700 if it is absent, resolved to its real path (mount options hold it), and
-// refused if its file system cannot carry overlay upper directories.
+// The data directory: made 0700 if it is absent, resolved to its real path (mount options hold
+// it), and refused if its file system cannot carry overlay upper directories.
 import { mkdir, realpath, stat } from 'node:fs/promises';
 import path from 'node:path';
 
 /** Tells why a directory cannot carry overlay upper directories; undefined if it can. */
-export type ProbeOverlayUpper = (directory: string) => Promise<string | undefined> | string | undefined;
+export type ProbeOverlayUpper = (
+  directory: string,
+) => Promise<string | undefined> | string | undefined;
 
 /** The root cannot be used; the message says why and what to do. */
 export class RootRefused extends Error {
@@ -22,8 +24,8 @@ export async function prepareRoot(root: string): Promise<string> {
     if (!(await stat(resolved)).isDirectory()) throw new RootRefused(`${root} is not a directory`);
     if (separators.test(resolved)) {
       throw new RootRefused(
-        `the root ${resolved} holds a colon, comma or backslash, which overlay mounts cannot carry: ` +
-          'choose another root',
+        `the root ${resolved} holds a colon, comma or backslash, ` +
+          'which overlay mounts cannot carry: choose another root',
       );
     }
     return resolved;

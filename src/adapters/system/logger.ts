@@ -12,7 +12,7 @@ export interface PinoLogger extends Logger {
 
 const stderrDescriptor = 2;
 
-/** Opens the logger. Writing is synchronous: the last line before a crash is the one that matters. */
+/** Opens the logger. It writes synchronously: the last line before a crash matters most. */
 export async function openLogger(level: Configuration['logLevel']): Promise<PinoLogger> {
   const destination = process.stderr.isTTY
     ? await prettyStream()
@@ -29,11 +29,16 @@ export async function openLogger(level: Configuration['logLevel']): Promise<Pino
     },
     destination,
   );
-  return logger as unknown as PinoLogger;
+  return logger;
 }
 
 /** Loaded only for a terminal: the formatter is a large import. */
 async function prettyStream(): Promise<DestinationStream & Writable> {
   const { default: pretty } = await import('pino-pretty');
-  return pretty({ destination: stderrDescriptor, sync: true, colorize: true, ignore: 'pid,hostname' });
+  return pretty({
+    destination: stderrDescriptor,
+    sync: true,
+    colorize: true,
+    ignore: 'pid,hostname',
+  });
 }

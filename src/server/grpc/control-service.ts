@@ -15,7 +15,7 @@ export function controlService(runner: RpcRunner, node: NodeAccess): UntypedServ
   return {
     checkpoint: runner.unary('Checkpoint', () => checkpoint(node)),
     compact: runner.unary('Compact', (request: CompactRequest, rpc) => compact(node, request, rpc)),
-  } as UntypedServiceImplementation;
+  };
 }
 
 async function checkpoint(node: NodeAccess): Promise<Result<CheckpointResponse>> {

@@ -3,11 +3,12 @@ import type { Mount, SnapshotInfo } from '../../engine/api.ts';
 import type { StoredEvent } from '../../machines/kernel/envelope.ts';
 import { accepted, rejected, type Result } from '../../machines/kernel/rejection.ts';
 import type { Labels } from '../../machines/snapshot/events.ts';
-import type { containerd, google, varve } from './messages.ts';
+import { containerd, type google, type varve } from './messages.ts';
 
 type Info = containerd.services.snapshots.v1.Info.$Properties;
 
-const wireKinds = { view: 1, active: 2, committed: 3 } as const;
+const { Kind } = containerd.services.snapshots.v1;
+const wireKinds = { view: Kind.VIEW, active: Kind.ACTIVE, committed: Kind.COMMITTED } as const;
 
 const usPerSecond = 1_000_000;
 
@@ -22,10 +23,10 @@ export function toInfo(info: SnapshotInfo): Info {
   return {
     name: info.name,
     parent: info.parent,
-    kind: wireKinds[info.kind] ?? 3,
+    kind: wireKinds[info.kind],
     createdAt: toTimestamp(info.createdAtUs),
     updatedAt: toTimestamp(info.updatedAtUs),
-    labels: info.labels as Record<string, string>,
+    labels: info.labels,
   };
 }
 
@@ -43,7 +44,7 @@ export const fromLabels = (labels: Labels | null | undefined): Labels => labels 
 export function fromSeq(value: unknown, field: string): Result<number> {
   const seq = value ?? 0;
   if (typeof seq === 'number' && Number.isSafeInteger(seq) && seq >= 0) return accepted(seq);
-  return rejected('invalid_argument', `${field} ${String(seq)} is no position of the log`);
+  return rejected('invalid_argument', `${field} ${JSON.stringify(seq)} is no position of the log`);
 }
 
 /** varve.v1.Event */

@@ -51,7 +51,8 @@ const streamed = <Request, Response>(
 ): Definition<Request, Response> => ({ ...definition, responseStream: true });
 
 const { Empty } = google.protobuf;
-const snapshotsPath = (name: string): string => `/containerd.services.snapshots.v1.Snapshots/${name}`;
+const snapshotsPath = (name: string): string =>
+  `/containerd.services.snapshots.v1.Snapshots/${name}`;
 
 /** containerd.services.snapshots.v1.Snapshots */
 export const snapshotsDefinition = {
@@ -60,11 +61,19 @@ export const snapshotsDefinition = {
     snapshots.PrepareSnapshotRequest,
     snapshots.PrepareSnapshotResponse,
   ),
-  view: method(snapshotsPath('View'), snapshots.ViewSnapshotRequest, snapshots.ViewSnapshotResponse),
+  view: method(
+    snapshotsPath('View'),
+    snapshots.ViewSnapshotRequest,
+    snapshots.ViewSnapshotResponse,
+  ),
   mounts: method(snapshotsPath('Mounts'), snapshots.MountsRequest, snapshots.MountsResponse),
   commit: method(snapshotsPath('Commit'), snapshots.CommitSnapshotRequest, Empty),
   remove: method(snapshotsPath('Remove'), snapshots.RemoveSnapshotRequest, Empty),
-  stat: method(snapshotsPath('Stat'), snapshots.StatSnapshotRequest, snapshots.StatSnapshotResponse),
+  stat: method(
+    snapshotsPath('Stat'),
+    snapshots.StatSnapshotRequest,
+    snapshots.StatSnapshotResponse,
+  ),
   update: method(
     snapshotsPath('Update'),
     snapshots.UpdateSnapshotRequest,

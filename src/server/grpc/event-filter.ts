@@ -9,7 +9,9 @@ export interface EventMatcher {
 }
 
 /** The matcher of a filter; none, or one without conditions, matches everything. */
-export function eventMatcher(filter: varve.v1.EventFilter.$Properties | null | undefined): EventMatcher {
+export function eventMatcher(
+  filter: varve.v1.EventFilter.$Properties | null | undefined,
+): EventMatcher {
   const streams = filter?.streams ?? [];
   const types = new Set(filter?.types ?? []);
   const exact = new Set(streams.filter((stream) => !stream.endsWith('*')));
@@ -19,8 +21,7 @@ export function eventMatcher(filter: varve.v1.EventFilter.$Properties | null | u
     exact.has(stream) ||
     prefixes.some((prefix) => stream.startsWith(prefix));
   return {
-    matches: (event) =>
-      (types.size === 0 || types.has(event.type)) && streamMatches(event.stream),
+    matches: (event) => (types.size === 0 || types.has(event.type)) && streamMatches(event.stream),
     stream: prefixes.length === 0 && exact.size === 1 ? [...exact][0] : undefined,
   };
 }

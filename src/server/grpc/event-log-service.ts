@@ -30,10 +30,12 @@ export function eventLogService(
     }),
     watch: runner.streamed(
       'Watch',
-      (request: varve.v1.WatchRequest.$Properties, stream: MessageStream<varve.v1.WatchResponse.$Properties>) =>
-        watches.watch(request, stream),
+      (
+        request: varve.v1.WatchRequest.$Properties,
+        stream: MessageStream<varve.v1.WatchResponse.$Properties>,
+      ) => watches.watch(request, stream),
     ),
-  } as UntypedServiceImplementation;
+  };
 }
 
 async function read(
@@ -46,7 +48,9 @@ async function read(
   const filter = eventMatcher(request.filter);
   const limit = range.value.limit === 0 ? Infinity : range.value.limit;
   const options: ReadOptions =
-    filter.stream === undefined ? range.value.options : { ...range.value.options, stream: filter.stream };
+    filter.stream === undefined
+      ? range.value.options
+      : { ...range.value.options, stream: filter.stream };
   let batch: WireEvent[] = [];
   let batchBytes = 0;
   let count = 0;

@@ -53,19 +53,37 @@ export function inspectService(
       return result.ok ? accepted({ json: JSON.stringify(result.value) }) : result;
     };
   return {
-    state: runner.unary('State', document((r: StateRequest) => inspect.state(r))),
-    snapshot: runner.unary('Snapshot', document((r: Keyed, rpc) => inspect.snapshot(r, rpc))),
-    why: runner.unary('Why', document((r: Keyed) => inspect.why(r))),
-    diff: runner.unary('Diff', document((r: DiffRequest) => inspect.diff(r))),
+    state: runner.unary(
+      'State',
+      document((r: StateRequest) => inspect.state(r)),
+    ),
+    snapshot: runner.unary(
+      'Snapshot',
+      document((r: Keyed, rpc) => inspect.snapshot(r, rpc)),
+    ),
+    why: runner.unary(
+      'Why',
+      document((r: Keyed) => inspect.why(r)),
+    ),
+    diff: runner.unary(
+      'Diff',
+      document((r: DiffRequest) => inspect.diff(r)),
+    ),
     verify: runner.streamed('Verify', (_request: object, stream: MessageStream<VerifyProgress>) =>
       inspect.verify(stream),
     ),
-    status: runner.unary('Status', document(async () => accepted(await statusDocument(options)))),
-    configuration: runner.unary('Configuration', document(() => inspect.configuration())),
+    status: runner.unary(
+      'Status',
+      document(async () => accepted(await statusDocument(options))),
+    ),
+    configuration: runner.unary(
+      'Configuration',
+      document(() => inspect.configuration()),
+    ),
     export: runner.streamed('Export', (_request: object, stream: MessageStream<ExportChunk>) =>
       inspect.export(stream),
     ),
-  } as UntypedServiceImplementation;
+  };
 }
 
 type StateRequest = varve.v1.StateRequest.$Properties;

@@ -150,7 +150,12 @@ export class RpcRunner {
     const namespace = call.metadata.get(namespaceHeader)[0];
     const cause =
       typeof namespace === 'string' && namespace !== ''
-        ? { kind: 'rpc' as const, method, requestId, namespace: namespace.slice(0, namespaceLengthMax) }
+        ? {
+            kind: 'rpc' as const,
+            method,
+            requestId,
+            namespace: namespace.slice(0, namespaceLengthMax),
+          }
         : { kind: 'rpc' as const, method, requestId };
     const deadline = Number(call.getDeadline());
     const remainingMs = Number.isFinite(deadline) ? Math.max(deadline - Date.now(), 1) : Infinity;
@@ -175,7 +180,11 @@ export class RpcRunner {
     const { failed } = outcome;
     const level = failed === undefined ? 'debug' : levels[statusName(failed.code)];
     if (level === 'debug' && !isDebugLogged) return;
-    const { key, name, info } = request as { key?: string; name?: string; info?: { name?: string } };
+    const { key, name, info } = request as {
+      key?: string;
+      name?: string;
+      info?: { name?: string };
+    };
     const fields = {
       requestId: rpc.requestId,
       method: rpc.cause.method,

@@ -34,7 +34,10 @@ async function mapped<From, To>(
 }
 
 /** The handlers of the service, by definitions.ts's names. */
-export function snapshotsService(runner: RpcRunner, node: NodeAccess): UntypedServiceImplementation {
+export function snapshotsService(
+  runner: RpcRunner,
+  node: NodeAccess,
+): UntypedServiceImplementation {
   return new SnapshotsHandlers(node).implementation(runner);
 }
 
@@ -61,7 +64,7 @@ class SnapshotsHandlers {
       ),
       usage: runner.unary('Usage', (request: Keyed, rpc) => this.#usage(request, rpc)),
       cleanup: runner.unary('Cleanup', (_request: object, rpc) => this.#cleanup(rpc)),
-    } as UntypedServiceImplementation;
+    };
   }
 
   /** The engine, once `key` is known to be one that a snapshot can have. */
@@ -138,12 +141,8 @@ class SnapshotsHandlers {
     );
   }
 
-  async #list(
-    request: List,
-    stream: MessageStream<ListResponse>,
-    rpc: Rpc,
-  ): Promise<Result<void>> {
-    const filters = request.filters ?? [];
+  async #list(request: List, stream: MessageStream<ListResponse>, rpc: Rpc): Promise<Result<void>> {
+    const { filters } = request;
     const checked = checkFilters(filters);
     if (!checked.ok) return checked;
     const engine = this.#node.engine();

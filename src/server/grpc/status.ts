@@ -1,6 +1,7 @@
 // The one place where a rejection or an error becomes a gRPC status. containerd's clients turn the
 // codes back into its error classes, so this table is part of the interface.
-import { Metadata, status } from '@grpc/grpc-js';
+import type { Metadata } from '@grpc/grpc-js';
+import { status } from '@grpc/grpc-js';
 import { LogDamaged, LogFailure, OutOfRange } from '../../engine/ports.ts';
 import { InvariantViolation } from '../../machines/kernel/invariant.ts';
 import type { Rejection, RejectionCode } from '../../machines/kernel/rejection.ts';
