@@ -14,7 +14,7 @@ import type { Database, Operation } from './database.ts';
 import { fetchBytes, writeBatch } from './database.ts';
 import { decodeEvent } from './event-record.ts';
 import type { Horizon } from './horizon.ts';
-import { encodeHorizon } from './horizon.ts';
+import { droppedThrough, encodeHorizon } from './horizon.ts';
 import { batchKey, digits, eventKey, horizonKey, indexKey, parseKey } from './keys.ts';
 
 /** Events looked at in one step, so that appends never wait long. */
@@ -23,6 +23,8 @@ const stepEventsMax = 256;
 export interface Compaction {
   readonly database: Database;
   readonly record: CheckpointRecord;
+  /** The horizon so far. */
+  readonly previous: Horizon;
   readonly liveStreams: ReadonlySet<string>;
   readonly crashPoint: CrashPoint;
   readonly onHorizon: (horizon: Horizon) => void;
@@ -81,17 +83,23 @@ async function deleteBatchRecords(database: Database, horizonSeq: number): Promi
 }
 
 export async function compactLog(request: Compaction): Promise<number> {
-  const { database, record, liveStreams, crashPoint } = request;
+  const { database, record, previous, liveStreams, crashPoint } = request;
   const horizonSeq = record.checkpoint.globalSeq;
   crashPoint('compact:before');
   if ((await loadCheckpoint(database, horizonSeq)) === undefined) {
     await storeCheckpoint(database, record);
   }
   crashPoint('compact:checkpoint');
-  const droppedStreams = [...record.heads.keys()].filter((stream) => !liveStreams.has(stream));
-  const horizon: Horizon = { horizonSeq, isDone: false, droppedStreams, record };
+  const dropped: Record<string, number> = {};
+  for (const [stream, head] of record.heads) {
+    const revision = liveStreams.has(stream) ? droppedThrough(previous, stream) : head.revision;
+    if (revision > 0) {
+      dropped[stream] = revision;
+    }
+  }
+  const horizon: Horizon = { horizonSeq, isDone: false, dropped, record };
   const storeHorizon = async (isDone: boolean): Promise<void> => {
-    const value = encodeHorizon({ horizonSeq, isDone, droppedStreams });
+    const value = encodeHorizon({ horizonSeq, isDone, dropped });
     await writeBatch(database, [{ type: 'put', key: horizonKey, value }], { sync: true });
     request.onHorizon({ ...horizon, isDone });
   };

@@ -295,6 +295,7 @@ export class LevelEventStore implements EventStore {
         database,
         crashPoint,
         record,
+        previous: this.#horizon,
         liveStreams,
         onHorizon: (horizon) => {
           this.#horizon = horizon;

@@ -1,6 +1,6 @@
 // The horizon: history at or below it was compacted away, but for streams that live on. It names the
-// streams that its checkpoint knows and that were dropped all the same, so that a stream whose beginning
-// is missing can be told from one that was compacted.
+// streams that its checkpoint knows and whose events were dropped all the same, with the last revision
+// dropped, so that a stream whose beginning is missing can be told from one that was compacted.
 import type { CheckpointRecord } from './checkpoint-record.ts';
 import { loadCheckpoint } from './checkpoint-table.ts';
 import type { Database } from './database.ts';
@@ -11,7 +11,8 @@ export interface StoredHorizon {
   readonly horizonSeq: number;
   /** Whether all deletions are done; a crash in between leaves some events that nobody may miss. */
   readonly isDone: boolean;
-  readonly droppedStreams: readonly string[];
+  /** The last dropped revision of streams that go on. */
+  readonly dropped: Readonly<Record<string, number>>;
 }
 
 export interface Horizon extends StoredHorizon {
@@ -22,13 +23,13 @@ export interface Horizon extends StoredHorizon {
 export const noHorizon: Horizon = {
   horizonSeq: 0,
   isDone: true,
-  droppedStreams: [],
+  dropped: {},
   record: undefined,
 };
 
 export function encodeHorizon(horizon: StoredHorizon): string {
-  const { horizonSeq, isDone, droppedStreams } = horizon;
-  return seal(horizonKey, JSON.stringify({ horizonSeq, isDone, droppedStreams }));
+  const { horizonSeq, isDone, dropped } = horizon;
+  return seal(horizonKey, JSON.stringify({ horizonSeq, isDone, dropped }));
 }
 
 /** The stored horizon; `damaged` when there is one that cannot be read. */
@@ -49,18 +50,21 @@ export async function loadHorizon(database: Database): Promise<Horizon | 'damage
     : { ...stored, record: await loadCheckpoint(database, stored.horizonSeq) };
 }
 
+/** The last revision of a stream that was dropped by right. */
+export function droppedThrough(horizon: StoredHorizon, stream: string): number {
+  return horizon.dropped[stream] ?? 0;
+}
+
 /** Whether a stream may begin at this revision and position, given what was compacted. */
 export function mayBegin(
   horizon: Horizon,
   first: { readonly stream: string; readonly revision: number; readonly globalSeq: number },
 ): boolean {
-  if (first.revision === 1) {
+  const dropped = droppedThrough(horizon, first.stream);
+  if (first.revision === dropped + 1) {
     return true;
   }
-  const atHorizon = horizon.record?.heads.get(first.stream)?.revision;
-  const isDropped = horizon.droppedStreams.includes(first.stream);
-  if (first.globalSeq > horizon.horizonSeq) {
-    return isDropped && atHorizon === first.revision - 1;
-  }
-  return !horizon.isDone && (isDropped || atHorizon === undefined);
+  // Deletion goes on upwards from the beginning; a crash leaves the rest of a stream that was to go.
+  const isToGo = dropped > 0 || horizon.record?.heads.has(first.stream) === false;
+  return !horizon.isDone && isToGo && first.globalSeq <= horizon.horizonSeq;
 }

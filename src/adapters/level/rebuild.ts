@@ -169,6 +169,7 @@ export async function rebuild(
     await compactLog({
       database,
       record: plan.base,
+      previous: plan.horizon,
       liveStreams: await wholeStreams(database, plan),
       crashPoint: () => undefined,
       onHorizon: () => undefined,

@@ -10,7 +10,7 @@ import { fetchBytes } from './database.ts';
 import { decodeEvent } from './event-record.ts';
 import { walk } from './event-slots.ts';
 import type { Horizon } from './horizon.ts';
-import { mayBegin } from './horizon.ts';
+import { droppedThrough, mayBegin } from './horizon.ts';
 import { eventKey, indexKey, parseKey } from './keys.ts';
 import { unseal } from './sealed-value.ts';
 import { streamsIn } from './stream-index.ts';
@@ -87,7 +87,7 @@ async function* checkKept(
     await iterator.close();
   }
   for (const [stream, head] of horizon.record?.heads ?? []) {
-    const isKept = !horizon.droppedStreams.includes(stream);
+    const isKept = droppedThrough(horizon, stream) < head.revision;
     if (isKept && heads.get(stream)?.hash !== head.hash) {
       yield { fromSeq: head.lastSeq, toSeq: head.lastSeq, reason: 'missing from the database' };
     }

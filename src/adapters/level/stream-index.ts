@@ -11,7 +11,7 @@ import { decodeEvent } from './event-record.ts';
 import type { Piece } from './event-slots.ts';
 import { slotsMax, walk } from './event-slots.ts';
 import type { Horizon } from './horizon.ts';
-import { mayBegin } from './horizon.ts';
+import { droppedThrough, mayBegin } from './horizon.ts';
 import { eventKey, indexKey, parseKey, streamPrefix } from './keys.ts';
 import { unseal } from './sealed-value.ts';
 
@@ -109,8 +109,7 @@ class StreamCheck {
     if (head === undefined) {
       return undefined;
     }
-    const isDropped = head.lastSeq <= horizon.horizonSeq && horizon.droppedStreams.includes(stream);
-    return isDropped || (this.#last?.revision ?? 0) >= head.revision;
+    return (this.#last?.revision ?? droppedThrough(horizon, stream)) >= head.revision;
   }
 }
 
