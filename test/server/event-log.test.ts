@@ -142,7 +142,7 @@ test('Watch with the initial state sends it first and follows from there', async
   const watch = new Watch(t, node, { initialState: true });
   const { initialState } = await watch.next();
   assert.equal(initialState?.globalSeq, node.store.lastSeq);
-  const state = JSON.parse(initialState?.stateJson ?? '') as { snapshots: { key: string }[] };
+  const state = JSON.parse(initialState.stateJson ?? '') as { snapshots: { key: string }[] };
   assert.deepEqual(
     state.snapshots.map(({ key }) => key),
     ['a', 'b'],
