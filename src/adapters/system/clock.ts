@@ -3,18 +3,17 @@
 // a step forwards is taken over.
 import type { Clock } from '../../engine/ports.ts';
 
-/** A wall clock that lies further ahead than this was set, not merely read less exactly. */
-const stepUs = 50_000;
-
 /** Makes the clock of this process. */
 export function systemClock(): Clock {
-  let offsetUs = wallUs() - monotonicUs();
+  // Exact to microseconds, where Date.now() cuts off up to a millisecond: a time recorded for a
+  // call must not lie before the call.
+  let offsetUs = performance.timeOrigin * 1000;
   let lastUs = 0;
   return {
     nowUs: () => {
       const monotonic = monotonicUs();
-      const wall = wallUs();
-      if (wall - (monotonic + offsetUs) > stepUs) offsetUs = wall - monotonic;
+      // The cut-off wall time is never ahead, unless the clock was set.
+      offsetUs = Math.max(offsetUs, wallUs() - monotonic);
       lastUs = Math.max(lastUs, Math.floor(monotonic + offsetUs));
       return lastUs;
     },
