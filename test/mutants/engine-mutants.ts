@@ -68,7 +68,7 @@ export const engineMutants: readonly Mutant[] = [
     replace: '      void seq;\n',
   },
   {
-    name: 'two Prepares of one key both win',
+    name: 'two Prepares of one key are under way at a time',
     file: commands,
     search: 'this.#reservedKeys.add(request.key);',
     replace: '',

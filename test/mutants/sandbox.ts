@@ -1,10 +1,9 @@
 // A copy of the sources in a temporary directory, in which sabotaged sources meet the tests.
 import { spawn } from 'node:child_process';
-import { cpSync, mkdirSync, mkdtempSync, rmSync, symlinkSync } from 'node:fs';
+import { cpSync, globSync, mkdirSync, mkdtempSync, rmSync, symlinkSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { globSync } from 'node:fs';
 import { applyMutant, type Mutant } from './mutant.ts';
 
 export const checkout = fileURLToPath(new URL('../..', import.meta.url)).replace(/\/$/, '');
@@ -41,7 +40,7 @@ export class Sandbox {
   async judge(mutant: Mutant | undefined): Promise<Verdict> {
     const undo = mutant === undefined ? () => undefined : applyMutant(this.#root, mutant);
     try {
-      return await this.#test();
+      return await this.#test(mutant);
     } finally {
       undo();
     }
@@ -51,15 +50,23 @@ export class Sandbox {
     rmSync(this.#root, { recursive: true, force: true });
   }
 
-  #test(): Promise<Verdict> {
-    const files = globSync('test/{machines,property}/*.test.ts', { cwd: this.#root });
+  // Machines first: most sabotages of them are caught there, at once. They know nothing of the engine.
+  async #test(mutant: Mutant | undefined): Promise<Verdict> {
+    if (mutant?.file.startsWith('src/engine/') !== true) {
+      const verdict = await this.#run('test/machines/*.test.ts');
+      if (verdict.isCaught) return verdict;
+    }
+    return this.#run('test/property/*.test.ts');
+  }
+
+  #run(pattern: string): Promise<Verdict> {
     // Filters have their own tests, which have nothing to do with what is sabotaged here.
-    const chosen = files.filter((file) => !file.includes('filter'));
+    const files = globSync(pattern, { cwd: this.#root }).filter((file) => !file.includes('filter'));
     const { NODE_TEST_CONTEXT: _, ...inherited } = process.env;
     return new Promise((resolve, reject) => {
       const child = spawn(
         process.execPath,
-        ['--test', '--test-reporter=tap', '--test-concurrency=1', ...chosen],
+        ['--test', '--test-reporter=tap', '--test-isolation=none', ...files],
         { cwd: this.#root, env: { ...inherited, ...environment }, timeout: deadlineMs },
       );
       let output = '';

@@ -6,6 +6,7 @@ import { LogFailure } from '../../src/engine/ports.ts';
 import { eventHash, firstPreviousHash } from '../../src/history/event-hash.ts';
 import { failure } from '../machines/given.ts';
 import { LogModel } from './log-model.ts';
+import type { EngineOptions } from '../../src/engine/start.ts';
 import type {
   Clock,
   EffectResult,
@@ -63,6 +64,13 @@ export class Life {
     if (!condition && !this.#isOver) this.violation ??= new assert.AssertionError({ message });
   }
 
+  /** Ends the first pending operation of this name. */
+  end(name: string, succeeds = true): void {
+    const index = this.pending.findIndex((pending) => pending.name === name);
+    assert.ok(index >= 0, `${name} is under way`);
+    this.complete(index, () => succeeds);
+  }
+
   /** Ends one pending operation; answers its name. */
   complete(pick: number, succeeds: (name: string) => boolean): string | undefined {
     const [pending] = this.pending.splice(pick % Math.max(1, this.pending.length), 1);
@@ -98,7 +106,7 @@ export class Life {
           try {
             resolve(succeeds ? answers.done() : answers.failed());
           } catch (error) {
-            reject(error as Error);
+            reject(error);
           }
         },
       });
@@ -109,7 +117,7 @@ export class Life {
 const failed: EffectResult<never> = { ok: false, failure };
 const ok = <Value>(value: Value): EffectResult<Value> => ({ ok: true, value });
 
-export function storeOf(life: Life): EventStore {
+function storeOf(life: Life): EventStore {
   const { disk } = life;
   return {
     get lastSeq() {
@@ -143,7 +151,7 @@ export function storeOf(life: Life): EventStore {
   };
 }
 
-export function directoriesOf(life: Life): SnapshotDirectories {
+function directoriesOf(life: Life): SnapshotDirectories {
   const { disk } = life;
   const { directories, model } = disk;
   return {
@@ -191,7 +199,7 @@ export function directoriesOf(life: Life): SnapshotDirectories {
   };
 }
 
-export function clockOf(life: Life): Clock {
+function clockOf(life: Life): Clock {
   return {
     nowUs: () => 1_700_000_000_000_000 + life.disk.events.length,
     after(delayMs, callback) {
@@ -200,6 +208,35 @@ export function clockOf(life: Life): Clock {
       return () => {
         life.timers = life.timers.filter((one) => one !== timer);
       };
+    },
+  };
+}
+
+const silent = { debug() {}, info() {}, warn() {}, error() {} };
+
+/** An engine in this life; `onFailure` notes that its log failed. */
+export function engineOptions(life: Life, asyncRemove: boolean): EngineOptions {
+  return {
+    store: storeOf(life),
+    directories: directoriesOf(life),
+    clock: clockOf(life),
+    logger: silent,
+    spaceGuard: { isLow: false, refresh: async () => undefined },
+    crashPoint: () => undefined,
+    compileExpression: () => undefined,
+    indexOff: true,
+    configuration: {
+      runtimeType: 'containerd',
+      asyncRemove,
+      commitSync: 'syncfs',
+      checkpointEveryEventCount: 16,
+      retention: { maxAgeMs: 1e12, maxEventCount: 1e9 },
+    },
+    version: '0.0.0',
+    bootId: 'boot',
+    pid: 1,
+    onFailure: () => {
+      life.hasFailed = true;
     },
   };
 }

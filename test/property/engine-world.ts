@@ -6,7 +6,7 @@ import { setImmediate as turn } from 'node:timers/promises';
 import { startEngine } from '../../src/engine/start.ts';
 import { Projection } from '../../src/machines/projection.ts';
 import { assertReplayEqual, assertStateMatches, replay } from './folded-state.ts';
-import { clockOf, directoriesOf, Disk, Life, storeOf } from './engine-ports.ts';
+import { Disk, engineOptions, Life } from './engine-ports.ts';
 import type { Engine } from '../../src/engine/api.ts';
 import type { Result } from '../../src/machines/kernel/rejection.ts';
 import type { Labels } from '../../src/machines/snapshot/events.ts';
@@ -40,8 +40,6 @@ export type EngineStep =
     }
   | { readonly kind: 'timers' }
   | { readonly kind: 'crash'; readonly lands: number; readonly startedAfter: number };
-
-const silent = { debug() {}, info() {}, warn() {}, error() {} };
 
 export class EngineWorld {
   readonly counts = { accepted: 0, refused: 0, crashes: 0, logFailures: 0, failedEffects: 0 };
@@ -86,24 +84,7 @@ export class EngineWorld {
     this.#life = life;
     this.#calls = new Set();
     const starting = startEngine({
-      store: storeOf(life),
-      directories: directoriesOf(life),
-      clock: clockOf(life),
-      logger: silent,
-      spaceGuard: { isLow: false, refresh: async () => undefined },
-      crashPoint: () => undefined,
-      compileExpression: () => undefined,
-      indexOff: true,
-      configuration: {
-        runtimeType: 'containerd',
-        asyncRemove: this.#asyncRemove,
-        commitSync: 'syncfs',
-        checkpointEveryEventCount: 16,
-        retention: { maxAgeMs: 1e12, maxEventCount: 1e9 },
-      },
-      version: '0.0.0',
-      bootId: 'boot',
-      pid: 1,
+      ...engineOptions(life, this.#asyncRemove),
       onFailure: () => {
         life.hasFailed = true;
         this.counts.logFailures += 1;

@@ -30,11 +30,11 @@ export function assertStateMatches(projection: Projection, model: LogModel): voi
     );
   }
   const expected = model.visible().map(({ key, kind, id, parentId, labels }) => {
-    return { key, kind: kind as string | undefined, id, parentId, labels };
+    return { key, kind: kind, id, parentId, labels };
   });
   const visible = catalog.visible().map((state) => ({
     key: state.context.key,
-    kind: kindOf(state) as string | undefined,
+    kind: kindOf(state),
     id: state.context.snapshotId,
     parentId: state.context.parentId,
     labels: JSON.stringify(state.context.labels),

@@ -1,0 +1,178 @@
+// Orders of events that random runs meet too seldom, each of which once went wrong or easily would.
+import assert from 'node:assert/strict';
+import { setImmediate as turn } from 'node:timers/promises';
+import { test } from 'node:test';
+import { startEngine } from '../../src/engine/start.ts';
+import { Disk, engineOptions, Life } from './engine-ports.ts';
+import type { Call, Engine } from '../../src/engine/api.ts';
+import type { Result } from '../../src/machines/kernel/rejection.ts';
+
+const call: Call = { cause: { kind: 'rpc' }, deadlineMs: 1e9 };
+const request = (key: string, parent = '') => ({ key, parent, labels: {} });
+
+/** Everything that is ready has run when this resolves. */
+const settle = async (): Promise<void> => {
+  for (let round = 0; round < 4; round += 1) await turn();
+};
+
+interface Scene {
+  readonly life: Life;
+  readonly disk: Disk;
+  readonly engine: Engine;
+  /** Runs a call to its end, whatever it needs. */
+  finish<Value>(promise: Promise<Value>): Promise<Value>;
+}
+
+async function scene(): Promise<Scene> {
+  const disk = new Disk();
+  const life = new Life(disk);
+  const finish = async <Value>(promise: Promise<Value>): Promise<Value> => {
+    let isOver = false;
+    void promise.finally(() => (isOver = true)).catch(() => undefined);
+    for (let round = 0; round < 100; round += 1) {
+      await settle();
+      if (isOver) return promise;
+      if (life.pending.length > 0) life.complete(0, () => true);
+      else life.fireTimers();
+    }
+    return assert.fail('the call never ends');
+  };
+  const engine = await finish(startEngine(engineOptions(life, false)));
+  return { life, disk, engine, finish };
+}
+
+/** Follows a promise without waiting for it. */
+function watch(promise: Promise<Result<unknown>>): { answer: string | undefined } {
+  const seen: { answer: string | undefined } = { answer: undefined };
+  promise.then(
+    (result) => (seen.answer = result.ok ? 'ok' : result.rejection.code),
+    () => (seen.answer = 'thrown'),
+  );
+  return seen;
+}
+
+async function commit({ engine, finish }: Scene, key: string, name: string): Promise<void> {
+  assert.ok((await finish(engine.prepare(request(key), call))).ok);
+  assert.ok((await finish(engine.commit({ key, name, labels: {}, parent: '' }, call))).ok);
+}
+
+test('a second Prepare of a key is refused while the first makes its directory', async () => {
+  const { life, disk, engine, finish } = await scene();
+  await finish(engine.prepare(request('before'), call));
+  const first = engine.prepare(request('a'), call);
+  await settle();
+  const count = disk.directories.size;
+  const second = await finishWithout(life, 'create', engine.prepare(request('a'), call));
+  assert.equal(second, 'already_exists');
+  assert.equal(disk.directories.size, count, 'no directory is made for it');
+  assert.ok((await finish(first)).ok);
+});
+
+test('a Prepare whose parent goes while its directory is made is refused, and leaves nothing', async () => {
+  const one = await scene();
+  await commit(one, 'k', 'base');
+  const prepared = watch(one.engine.prepare(request('child', 'base'), call));
+  await settle();
+  const removed = watch(one.engine.remove('base', call));
+  await settle();
+  one.life.end('append');
+  await settle();
+  assert.equal(removed.answer, 'ok');
+  one.life.end('create');
+  await settle();
+  await one.finish(one.engine.cleanup(call));
+  await settle();
+  assert.equal(prepared.answer, 'not_found');
+  while (one.life.pending.length > 0) one.life.complete(0, () => true);
+  assert.deepEqual([...one.disk.directories.keys()], []);
+});
+
+test('a Commit is answered with its own outcome, not with an earlier failure on its way', async () => {
+  const { life, engine, finish } = await scene();
+  await finish(engine.prepare(request('k'), call));
+  const again = { key: 'k', name: 'n', labels: {}, parent: '' };
+  const first = watch(engine.commit(again, call));
+  await settle();
+  life.end('sync', false);
+  await settle();
+  const second = watch(engine.commit(again, call));
+  await settle();
+  assert.equal(second.answer, undefined, 'it is under way');
+  while (life.pending.some(({ name }) => name === 'append')) {
+    life.end('append');
+    await settle();
+  }
+  assert.equal(first.answer, 'unknown');
+  assert.equal(second.answer, undefined, 'the end of the first is not its own');
+  life.end('sync');
+  await settle();
+  life.end('usage');
+  await settle();
+  assert.equal(second.answer, undefined, 'its outcome is not durable yet');
+  life.end('append');
+  await settle();
+  assert.equal(second.answer, 'ok');
+});
+
+test('a removal that comes behind an update in the log is not begun when the update is durable', async () => {
+  const { life, disk, engine, finish } = await scene();
+  await finish(engine.prepare(request('k'), call));
+  const updated = watch(engine.update({ name: 'k', labels: { x: '1' }, paths: [] }, call));
+  await settle();
+  const removed = watch(engine.remove('k', call));
+  await settle();
+  life.end('append');
+  await settle();
+  assert.equal(updated.answer, 'ok');
+  assert.equal(removed.answer, undefined);
+  assert.deepEqual([...disk.directories.values()], ['whole'], 'its data is untouched');
+  assert.equal(life.violation, undefined);
+  life.end('append');
+  await settle();
+  assert.equal(removed.answer, 'ok');
+});
+
+test('of many Removes in one turn one wins, and the others find nothing', async () => {
+  const { engine, finish } = await scene();
+  await finish(engine.prepare(request('k'), call));
+  const answers = Array.from({ length: 4 }, () => engine.remove('k', call));
+  const results = await finish(Promise.all(answers));
+  assert.deepEqual(
+    results.map((result) => (result.ok ? 'ok' : result.rejection.code)),
+    ['ok', 'not_found', 'not_found', 'not_found'],
+  );
+});
+
+test('when the log fails, no call in flight is accepted', async () => {
+  const { life, engine, finish } = await scene();
+  await finish(engine.prepare(request('k'), call));
+  const answers = [
+    watch(engine.commit({ key: 'k', name: 'n', labels: {}, parent: '' }, call)),
+    watch(engine.stat('n', call)),
+    watch(engine.remove('k', call)),
+  ];
+  await settle();
+  life.end('sync');
+  await settle();
+  life.end('usage');
+  await settle();
+  life.end('append', false);
+  await settle();
+  assert.ok(life.hasFailed);
+  for (const { answer } of answers) assert.notEqual(answer, 'ok');
+});
+
+/** Ends everything but operations of one name until the call is answered; answers its code. */
+async function finishWithout(
+  life: Life,
+  name: string,
+  promise: Promise<Result<unknown>>,
+): Promise<string | undefined> {
+  const seen = watch(promise);
+  for (let round = 0; round < 20 && seen.answer === undefined; round += 1) {
+    await settle();
+    const index = life.pending.findIndex((pending) => pending.name !== name);
+    if (index >= 0) life.complete(index, () => true);
+  }
+  return seen.answer;
+}
