@@ -24,7 +24,9 @@ export async function run(
 
 // Opening a log makes one where there is none: a mistyped root must not become one.
 function refuseForeign(root: string): void {
-  const isRoot = ['log', 'tip', 'quarantine'].some((name) => existsSync(join(root, name)));
+  const isRoot = ['log', 'log.tip', 'log.export', 'quarantine'].some((name) =>
+    existsSync(join(root, name)),
+  );
   if (isRoot) return;
   throw new CliFailure(
     exitCodes.failure,
@@ -52,13 +54,9 @@ function repairLines(
   result: Exclude<RepairResult, { status: 'refused' }>,
   output: Output,
 ): readonly string[] {
-  const notes = result.notes.map(printable);
-  if (result.status === 'sound') return notes;
-  const lost = result.lost.map(({ fromSeq, toSeq }) => `${fromSeq} to ${toSeq}`).join(', ');
-  return [
-    ...notes,
-    output.styled('green', `Saved: everything through position ${result.savedThroughSeq}.`),
-    lost === '' ? 'Lost: nothing.' : output.styled('red', `Lost: events ${lost}.`),
-    `The old files are kept in ${result.keptIn}. Start varve serve again.`,
-  ];
+  const notes = result.notes.map((note) => {
+    const text = printable(note);
+    return note.startsWith('Lost:') ? output.styled('red', text) : text;
+  });
+  return result.status === 'sound' ? notes : [...notes, 'Start varve serve again.'];
 }
