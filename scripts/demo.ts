@@ -39,6 +39,8 @@ process.env[runVariable] = `demo-${process.pid}`;
 const graceMs = 15_000;
 
 const say = (text: string): void => void process.stdout.write(text);
+// Whoever watches may go away; what was started is taken down all the same.
+process.stdout.on('error', () => undefined);
 
 /** Whether the user wants to leave early. What runs then ends by itself; nothing more is begun. */
 const interruption: { by?: NodeJS.Signals } = {};

@@ -21,6 +21,8 @@ const runName = `${process.pid}`;
 const scratch = `${tmpdir()}/vt${runName}`;
 const total = { passed: 0, failed: 0, skipped: 0 };
 const say = (text: string): void => void process.stdout.write(text);
+// Whoever watches may go away; what was started is taken down all the same.
+process.stdout.on('error', () => undefined);
 
 function add(counts: Counts): void {
   total.passed += counts.passed;

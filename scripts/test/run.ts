@@ -32,8 +32,11 @@ function signalGroup(pid: number, signal: NodeJS.Signals): void {
 /** The process groups that are running now, to be ended when the runner itself is interrupted. */
 const running = new Set<number>();
 
+let isEnding = false;
+
 /** Ends every command that is running. */
 export function endAll(): void {
+  isEnding = true;
   for (const pid of running) signalGroup(pid, 'SIGTERM');
 }
 
@@ -67,7 +70,11 @@ export async function run(command: Command): Promise<CommandResult> {
     child.once('exit', (code) => resolve(code ?? 1));
   });
   for (const timer of timers) clearTimeout(timer);
-  if (pid !== undefined) running.delete(pid);
+  if (pid !== undefined) {
+    running.delete(pid);
+    // What a command that was cut short had started is not waited for by anyone.
+    if (deadline.passed || isEnding) signalGroup(pid, 'SIGKILL');
+  }
   const output = readFileSync(command.logPath, 'utf8');
   return deadline.passed
     ? { status: 124, output: `${output}\nended: longer than ${command.timeoutSeconds} s\n` }
