@@ -2,7 +2,7 @@
 import { Level } from 'level';
 import type { ClassicLevel, Snapshot } from 'classic-level';
 
-export type Database = ClassicLevel<string, string>;
+export type Database = ClassicLevel;
 export type DatabaseSnapshot = Snapshot;
 
 export type Operation =

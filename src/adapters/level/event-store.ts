@@ -177,7 +177,8 @@ export class LevelEventStore implements EventStore {
   async *read(options: ReadOptions = {}): AsyncGenerator<readonly StoredEvent[]> {
     const { database } = this.#parts;
     const toSeq = Math.min(options.toSeq ?? this.#lastSeq, this.#lastSeq);
-    const head = options.stream === undefined ? undefined : this.#heads.get(options.stream);
+    // With damage in the tail the newest event found need not be the stream's end.
+    const head = this.#damage.length > 0 ? undefined : this.#heads.get(options.stream ?? '');
     const horizon = this.#horizon;
     const snapshot = database.snapshot();
     try {
@@ -247,16 +248,16 @@ export class LevelEventStore implements EventStore {
 
   async #withHeads(checkpoint: Checkpoint): Promise<CheckpointRecord> {
     const heads: StreamHeads = new Map();
+    // A compaction that is done again finds older events gone: the stored checkpoints still know them.
+    const stored = await loadCheckpoint(this.#parts.database, checkpoint.globalSeq);
+    const known = [this.#heads, stored?.heads, this.#horizon.record?.heads];
     const add = async (stream: string, revision: number): Promise<void> => {
-      const head = this.#heads.get(stream);
-      const found =
-        head?.revision === revision
-          ? head
-          : revision > 0
-            ? await headFromIndex(this.#parts.database, stream, revision)
-            : undefined;
-      if (found !== undefined) {
-        heads.set(stream, found);
+      const heldBy = known.find((each) => each?.get(stream)?.revision === revision);
+      const head =
+        heldBy?.get(stream) ??
+        (revision > 0 ? await headFromIndex(this.#parts.database, stream, revision) : undefined);
+      if (head !== undefined) {
+        heads.set(stream, head);
       }
     };
     if (checkpoint.globalSeq > this.#lastSeq) {

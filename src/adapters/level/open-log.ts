@@ -18,7 +18,13 @@ import { LevelEventStore } from './event-store.ts';
 import { formatKey, formatVersion } from './keys.ts';
 import { logPaths, type LogPaths } from './log-paths.ts';
 import type { QuarantineFolder } from './quarantine.ts';
-import { keepAsEvidence, linkIntoQuarantine, listQuarantine, removeFolder } from './quarantine.ts';
+import {
+  haveTablesVanished,
+  keepAsEvidence,
+  linkIntoQuarantine,
+  listQuarantine,
+  removeFolder,
+} from './quarantine.ts';
 import { seal, unsealJson } from './sealed-value.ts';
 import type { StatFileSystem } from './space-guard.ts';
 import { ReserveFile } from './space-guard.ts';
@@ -223,7 +229,11 @@ export async function openLog(options: OpenLogOptions): Promise<OpenLogResult> {
   const folders = await listQuarantine(paths.quarantine);
   const unproven = folders.filter(({ isDamaged }) => !isDamaged).map(({ path }) => path);
   const isBlocked = await exists(paths.doubt);
-  const isInDoubt = isBlocked || purpose === 'repair' || !(await areLogsIntact(unproven));
+  const isInDoubt =
+    isBlocked ||
+    purpose === 'repair' ||
+    (await haveTablesVanished(paths.log, unproven)) ||
+    !(await areLogsIntact(unproven));
   const verified = await verifyLog(database, { paths, tip, logger, isInDoubt });
   await settleQuarantine(folders, verified, folder);
   crashPoint('open:verified');

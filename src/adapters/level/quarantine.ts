@@ -82,6 +82,24 @@ export async function listQuarantine(quarantinePath: string): Promise<Quarantine
   return folders;
 }
 
+/**
+ * Whether an opening took tables away. It should not: with a lost CURRENT or MANIFEST LevelDB begins a
+ * new database and deletes the tables that it does not know.
+ */
+export async function haveTablesVanished(
+  logPath: string,
+  folders: readonly string[],
+): Promise<boolean> {
+  const present = new Set(await namesIn(logPath));
+  for (const folder of folders) {
+    const tables = (await namesIn(folder)).filter((name) => /\.(ldb|sst)$/.test(name));
+    if (tables.some((name) => !present.has(name))) {
+      return true;
+    }
+  }
+  return false;
+}
+
 export async function removeFolder(path: string): Promise<void> {
   await rm(path, { recursive: true, force: true });
 }
