@@ -1,0 +1,190 @@
+// Records the sessions through the real engine and the real log into <directory>/<session>.ndjson (as
+// `varve export` writes it) with the live state at the end beside it: once for every release. Existing
+// files are never touched: a history is kept for ever.
+//
+//   node test/histories/record.ts test/histories/v0.1
+import { existsSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { openLog } from '../../src/adapters/level/open-log.ts';
+import { startEngine } from '../../src/engine/start.ts';
+import { exportLines } from '../../src/server/history-reader.ts';
+import { beginSession, sessions, type Session } from './sessions.ts';
+import type { Engine } from '../../src/engine/api.ts';
+import type {
+  Clock,
+  EffectResult,
+  Logger,
+  SnapshotDirectories,
+  SpaceGuard,
+} from '../../src/engine/ports.ts';
+import type { EffectFailure } from '../../src/machines/kernel/envelope.ts';
+
+const version = '0.1.0';
+const silent: Logger = { debug() {}, info() {}, warn() {}, error() {} };
+
+const failure: EffectFailure = {
+  step: 'unlinkat',
+  code: 'EBUSY',
+  message: 'Device or resource busy',
+  path: 'fs/etc',
+};
+
+type Operation = 'create' | 'usage' | 'remove';
+
+/** A node with a real log, and directories in memory that fail or hang when the session says so. */
+export class RecordedNode {
+  readonly #root: string;
+  readonly #session: Session;
+  readonly #directories = new Set<number>();
+  readonly #failing = new Set<Operation>();
+  readonly #held = new Set<Operation>();
+  #nowUs = 1_760_000_000_000_000;
+  #engine: Engine | undefined;
+
+  constructor(root: string, session: Session) {
+    this.#root = root;
+    this.#session = session;
+  }
+
+  get engine(): Engine {
+    if (this.#engine === undefined) throw new Error('the node is started');
+    return this.#engine;
+  }
+
+  /** The next operation of this kind fails. */
+  fail(operation: Operation): void {
+    this.#failing.add(operation);
+  }
+
+  /** Operations of this kind do not end before the next start. */
+  hold(operation: Operation): void {
+    this.#held.add(operation);
+  }
+
+  leaveOrphan(snapshotId: number): void {
+    this.#directories.add(snapshotId);
+  }
+
+  /** Resolves when the log holds an event of this type. */
+  async recorded(type: string): Promise<void> {
+    for (;;) {
+      for await (const events of this.engine.store.read()) {
+        if (events.some((event) => event.type === type)) return;
+      }
+      await new Promise((resolve) => setTimeout(resolve, 5));
+    }
+  }
+
+  async restart(how: 'stop' | 'crash'): Promise<void> {
+    if (how === 'stop') await this.engine.stop('SIGTERM', 5_000);
+    else await this.engine.store.close();
+    this.#held.clear();
+    await this.start();
+  }
+
+  async start(): Promise<void> {
+    const clock: Clock = {
+      nowUs: () => (this.#nowUs += 1_000),
+      after(delayMs, callback) {
+        const timer = setTimeout(callback, delayMs);
+        timer.unref();
+        return () => {
+          clearTimeout(timer);
+        };
+      },
+    };
+    const shared = { clock, logger: silent, crashPoint: () => undefined };
+    const log = await openLog({ ...shared, root: this.#root, reserveSizeBytes: 1 << 16 });
+    if (log.status !== 'open') throw new Error(`the log does not open: ${log.reason}`);
+    const spaceGuard: SpaceGuard = { isLow: false, refresh: async () => undefined };
+    this.#engine = await startEngine({
+      ...shared,
+      spaceGuard,
+      store: log.opened.store,
+      directories: this.#asDirectories(),
+      compileExpression: () => undefined,
+      indexOff: true,
+      configuration: {
+        runtimeType: this.#session.runtimeType,
+        asyncRemove: this.#session.asyncRemove,
+        commitSync: 'none',
+        checkpointEveryEventCount: 1_000,
+        retention: { maxAgeMs: 1e12, maxEventCount: 1e9 },
+      },
+      version,
+      bootId: '5a8f0f5c-1d43-4a37-9b0e-0d6f6c3f1b52',
+      pid: 4242,
+      onFailure: (error) => {
+        throw error;
+      },
+    });
+  }
+
+  #asDirectories(): SnapshotDirectories {
+    const { promise: never } = Promise.withResolvers<EffectResult<never>>();
+    const answer = <Value>(
+      operation: Operation,
+      work: () => Value,
+    ): Promise<EffectResult<Value>> => {
+      if (this.#held.has(operation)) return never;
+      if (this.#failing.delete(operation)) return Promise.resolve({ ok: false, failure });
+      return Promise.resolve({ ok: true, value: work() });
+    };
+    const directories = this.#directories;
+    return {
+      path: '/var/lib/varve/snapshots',
+      create: ({ snapshotId }) => answer('create', () => void directories.add(snapshotId)),
+      usage: (id) => answer('usage', () => ({ sizeBytes: 4096 * id, inodeCount: id + 1 })),
+      sync: async () => ({ ok: true, value: undefined }),
+      remove: (id) => answer('remove', () => void directories.delete(id)),
+      list: async () => ({ snapshotIds: [...directories], foreign: [] }),
+    };
+  }
+}
+
+async function record(
+  session: Session,
+): Promise<{ readonly history: string; readonly state: string }> {
+  const root = mkdtempSync(join(tmpdir(), 'varve-history-'));
+  try {
+    beginSession();
+    const node = new RecordedNode(root, session);
+    await node.start();
+    await session.run(node);
+    await node.engine.stop('SIGTERM', 5_000);
+    const live = node.engine.checkpoint();
+    // Once more, for reading alone: the stop is part of the history.
+    const log = await openLog({
+      ...{ root, logger: silent, crashPoint: () => undefined, reserveSizeBytes: 1 << 16 },
+      clock: { nowUs: () => 0, after: () => () => undefined },
+    });
+    if (log.status !== 'open') throw new Error(`the log does not open: ${log.reason}`);
+    let history = '';
+    const { store } = log.opened;
+    const request = { version, nowUs: 1_760_000_999_000_000, live };
+    for await (const lines of exportLines(store, request)) history += lines;
+    await store.close();
+    return { history, state: `${JSON.stringify(live, undefined, 2)}\n` };
+  } finally {
+    rmSync(root, { recursive: true, force: true });
+  }
+}
+
+if (process.argv[1] === fileURLToPath(import.meta.url)) {
+  const directory = process.argv[2];
+  if (directory === undefined) throw new Error('usage: record.ts DIRECTORY');
+  mkdirSync(directory, { recursive: true });
+  for (const session of sessions) {
+    const path = join(directory, session.name);
+    if (existsSync(`${path}.ndjson`)) {
+      console.log(`${path}.ndjson is kept as it is`);
+      continue;
+    }
+    const { history, state } = await record(session);
+    writeFileSync(`${path}.ndjson`, history);
+    writeFileSync(`${path}.state.json`, state);
+    console.log(`${path}.ndjson: ${history.split('\n').length - 1} lines`);
+  }
+}

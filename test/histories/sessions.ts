@@ -1,0 +1,138 @@
+// The scripted sessions whose histories are kept: together they hold every event type of snapshots in
+// every place that the machines allow, and what starts, crashes and compaction leave in a log.
+import assert from 'node:assert/strict';
+import type { Call, Engine } from '../../src/engine/api.ts';
+import type { Result } from '../../src/machines/kernel/rejection.ts';
+import type { RecordedNode } from './record.ts';
+
+export interface Session {
+  readonly name: string;
+  readonly runtimeType: 'containerd' | 'docker';
+  readonly asyncRemove: boolean;
+  readonly run: (node: RecordedNode) => Promise<void>;
+}
+
+let callCount = 0;
+
+function call(method: string): Call {
+  callCount += 1;
+  const requestId = `request-${String(callCount).padStart(4, '0')}`;
+  return { cause: { kind: 'rpc', method, requestId, namespace: 'default' }, deadlineMs: 60_000 };
+}
+
+async function accept<Value>(answer: Promise<Result<Value>>): Promise<Value> {
+  const result = await answer;
+  assert.ok(result.ok, result.ok ? '' : result.rejection.message);
+  return result.value;
+}
+
+async function refuse(answer: Promise<Result<unknown>>): Promise<void> {
+  assert.ok(!(await answer).ok, 'the session expects a refusal');
+}
+
+const chainId = (layer: number): string => `sha256:${String(layer).repeat(64)}`;
+
+interface Layer {
+  readonly layer: number;
+  /** At Prepare, at Commit; '' for none. */
+  readonly parents: readonly [string, string];
+}
+
+async function unpack(engine: Engine, { layer, parents }: Layer): Promise<string> {
+  const key = `default/${layer}/extract-${layer}00-a ${chainId(layer)}`;
+  const name = `default/${layer}0/${chainId(layer)}`;
+  const labels: Record<string, string> = { 'containerd.io/snapshot.ref': chainId(layer) };
+  if (layer > 1) labels['containerd.io/snapshot/parent-chain-id'] = chainId(layer - 1);
+  await accept(engine.prepare({ key, parent: parents[0], labels }, call('Prepare')));
+  await accept(engine.commit({ name, key, labels, parent: parents[1] }, call('Commit')));
+  return name;
+}
+
+async function containers(node: RecordedNode): Promise<void> {
+  const { engine } = node;
+  const first = await unpack(engine, { layer: 1, parents: ['', ''] });
+  const second = await unpack(engine, { layer: 2, parents: [first, ''] });
+  // A parallel unpack brings its parent at Commit.
+  const top = await unpack(engine, { layer: 3, parents: ['', second] });
+  for (const key of ['default/50/web', 'default/51/db']) {
+    await accept(engine.prepare({ key, parent: top, labels: {} }, call('Prepare')));
+  }
+  await accept(engine.view({ key: 'default/52/look', parent: top, labels: {} }, call('View')));
+  const gone = 'default/50/web';
+  const labels = JSON.parse('{"__proto__":"a label","containerd.io/snapshot/é":"x"}') as object;
+  const update = { name: gone, labels: { ...labels }, paths: [] };
+  await accept(engine.update(update, call('Update')));
+  await accept(
+    engine.update({ name: top, labels: { a: '1' }, paths: ['labels.a'] }, call('Update')),
+  );
+  await refuse(engine.remove(first, call('Remove')));
+  await accept(engine.remove('default/52/look', call('Remove')));
+  await accept(engine.remove(gone, call('Remove')));
+  await accept(engine.prepare({ key: gone, parent: top, labels: {} }, call('Prepare')));
+  await accept(engine.cleanup(call('Cleanup')));
+}
+
+async function docker(node: RecordedNode): Promise<void> {
+  const { engine } = node;
+  const hex = '5e0ca3b526d958e0'.repeat(4);
+  const top = await unpack(engine, { layer: 1, parents: ['', ''] });
+  const initKey = `moby/4/${hex}-init-key`;
+  const init = `moby/5/${hex}-init`;
+  await accept(engine.prepare({ key: initKey, parent: top, labels: {} }, call('Prepare')));
+  await accept(engine.commit({ key: initKey, name: init, labels: {}, parent: '' }, call('Commit')));
+  await accept(engine.prepare({ key: `moby/6/${hex}`, parent: init, labels: {} }, call('Prepare')));
+  const view = `moby/10/${hex}-init-parent-view-777133103-AQi_`;
+  await accept(engine.view({ key: view, parent: init, labels: {} }, call('View')));
+  // asyncRemove: the directories wait for Cleanup, one of them beyond the end of this history.
+  await accept(engine.remove(view, call('Remove')));
+  await accept(engine.cleanup(call('Cleanup')));
+  await accept(engine.remove(`moby/6/${hex}`, call('Remove')));
+}
+
+async function failures(node: RecordedNode): Promise<void> {
+  const labels = {};
+  node.fail('create');
+  await refuse(node.engine.prepare({ key: 'a', parent: '', labels }, call('Prepare')));
+  await accept(node.engine.prepare({ key: 'a', parent: '', labels }, call('Prepare')));
+  node.fail('usage');
+  await refuse(node.engine.commit({ key: 'a', name: 'l', labels, parent: '' }, call('Commit')));
+  await accept(node.engine.commit({ key: 'a', name: 'l', labels, parent: '' }, call('Commit')));
+  await accept(node.engine.prepare({ key: 'b', parent: 'l', labels }, call('Prepare')));
+  await accept(node.engine.prepare({ key: 'c', parent: 'l', labels }, call('Prepare')));
+  node.fail('remove');
+  await accept(node.engine.remove('b', call('Remove')));
+  await node.recorded('SnapshotRemoveFailed');
+  await accept(node.engine.cleanup(call('Cleanup')));
+  // The program dies in the middle of a deletion, with a directory that no event explains.
+  node.hold('remove');
+  await accept(node.engine.remove('c', call('Remove')));
+  node.leaveOrphan(900);
+  await node.restart('crash');
+  await node.recorded('OrphansRemoved');
+  await accept(node.engine.cleanup(call('Cleanup')));
+  await accept(node.engine.prepare({ key: 'd', parent: 'l', labels }, call('Prepare')));
+  await node.restart('stop');
+  await accept(node.engine.view({ key: 'e', parent: 'l', labels }, call('View')));
+}
+
+async function compacted(node: RecordedNode): Promise<void> {
+  await containers(node);
+  const { engine } = node;
+  const throughSeq = engine.store.lastSeq - 4;
+  const cause = { kind: 'operator', method: 'compact' } as const;
+  await accept(engine.compact(throughSeq, cause));
+  await accept(engine.prepare({ key: 'after', parent: '', labels: {} }, call('Prepare')));
+  await accept(engine.remove('default/51/db', call('Remove')));
+}
+
+export const sessions: readonly Session[] = [
+  { name: 'containers', runtimeType: 'containerd', asyncRemove: false, run: containers },
+  { name: 'docker', runtimeType: 'docker', asyncRemove: true, run: docker },
+  { name: 'failures', runtimeType: 'containerd', asyncRemove: false, run: failures },
+  { name: 'compacted', runtimeType: 'containerd', asyncRemove: false, run: compacted },
+];
+
+/** Request ids begin anew, so that a session is always recorded with the same ones. */
+export function beginSession(): void {
+  callCount = 0;
+}
