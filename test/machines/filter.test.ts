@@ -83,7 +83,7 @@ test('a lone surrogate in a filter is refused like invalid UTF-8', () => {
   refusal('\ud800');
 });
 
-test('a byte that is no UTF-8 is not the character of that number, and makes an expression invalid', () => {
+test('a byte that is no UTF-8 equals no character and makes an expression invalid', () => {
   const subject: FilterSubject = { name: 'ÿ', parent: '', kind: 'active', labels: {} };
   assert.equal(compiled('name=="\\xff"')(subject), false);
   assert.equal(compiled('name!="\\xff"')(subject), true);
@@ -121,7 +121,7 @@ test('an empty query and an empty string share the filter that looks at nothing'
   assert.equal(compiled('kind==view', ''), matchEverything);
 });
 
-test("the query of containerd's remote snapshots compiles no expression and finds one of 10,000", () => {
+test("containerd's query for a remote snapshot needs no expression and finds one of 10,000", () => {
   const parsed = parseFilters(
     ['labels."containerd.io/snapshot.ref"==sha256:77,parent=="default/76/sha256:76"'],
     () => assert.fail('nothing here is an expression'),

@@ -3,8 +3,8 @@
 //   node test/traces/compact.ts DIRECTORY
 //
 // A recording is a file for each command, or one file with all: a line for the command, then a line
-// for each call. Kept are the order, what overlapped, requests and answers; times, sizes, outputs and
-// the paths of the machine are not.
+// for each call. Kept are the order, what overlapped, requests and answers; times, sizes, outputs
+// and the paths of the machine are not.
 import { mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { completed } from './completion.ts';

@@ -1,6 +1,6 @@
-// Recordings may begin within a session or leave calls out. Where an unfiltered List shows snapshots
-// that no recorded call made, or misses some that none removed, the calls that explain it are put in
-// before that List, marked as inferred.
+// Recordings may begin within a session or leave calls out. Where an unfiltered List shows
+// snapshots that no recorded call made, or misses some that none removed, the calls that explain it
+// are put in before that List, marked as inferred.
 import type { TraceCall, TraceInfo, TraceStep } from './trace.ts';
 
 type Known = Map<string, TraceInfo>;

@@ -1,5 +1,5 @@
-// Where varve is meant to answer otherwise than the recorded snapshotter did. Each deviation says which
-// calls it is about and what is expected instead; everything else must be equal.
+// Where varve is meant to answer otherwise than the recorded snapshotter did. Each deviation says
+// which calls it is about and what is expected instead; everything else must be equal.
 import type { Trace, TraceCall, TraceReply } from './trace.ts';
 
 export interface Deviation {
@@ -20,9 +20,9 @@ export const deviations: readonly Deviation[] = [
   {
     name: 'layer taken from a remote snapshot',
     reason:
-      'the recorded snapshotter had every layer that a client names in snapshot.ref; varve has no ' +
-      'remote layers, so the client is given mounts to unpack it. The replay then commits the layer ' +
-      'in its place, so that every later call meets what it met when it was recorded.',
+      'the recorded snapshotter had every layer that a client names in snapshot.ref; varve has ' +
+      'no remote layers, so the client is given mounts to unpack it. The replay then commits the ' +
+      'layer in its place, so that every later call meets what it met when it was recorded.',
     applies: (session, call) =>
       session.includes('remote') &&
       call.reply.code === 'ALREADY_EXISTS' &&
@@ -32,8 +32,8 @@ export const deviations: readonly Deviation[] = [
   {
     name: 'staged layer',
     reason:
-      'the recorded snapshotter answered with read-only mounts, by which a client takes the layer ' +
-      'for complete; varve has no content for it and must give writable ones.',
+      'the recorded snapshotter answered with read-only mounts, by which a client takes the ' +
+      'layer for complete; varve has no content for it and must give writable ones.',
     applies: (session, call) =>
       session === 'ctr-2.4-remote-2' && call.method === 'Prepare' && has(call, referenceLabel),
     instead: () => 'ordinary',
@@ -41,8 +41,8 @@ export const deviations: readonly Deviation[] = [
   {
     name: 'parallel unpack on bind mounts',
     reason:
-      'the recorded snapshotter gave bind mounts to layers whose parent comes at Commit; a client ' +
-      'loses whiteouts on them, so varve gives an overlay mount with an upper directory only.',
+      'the recorded snapshotter gave bind mounts to layers whose parent comes at Commit; a ' +
+      'client loses whiteouts on them, so varve gives an overlay mount with an upper directory only.',
     applies: (session, call) =>
       session === 'ctr-2.4-rebase' &&
       call.method === 'Prepare' &&

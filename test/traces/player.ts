@@ -1,6 +1,6 @@
-// Plays one recorded call against a server and says what its answer has that the recorded one has not.
-// Beside the recorded answers it keeps its own account of which snapshot lies on which, and every mount
-// must agree with that too.
+// Plays one recorded call against a server and says what its answer has that the recorded one has
+// not. Beside the recorded answers it keeps its own account of which snapshot lies on which, and
+// every mount must agree with that too.
 import { status, type MethodDefinition } from '@grpc/grpc-js';
 import { snapshotsDefinition as methods } from '../../src/server/grpc/definitions.ts';
 import type { CallOptions, Reply } from '../server/client.ts';
@@ -25,6 +25,7 @@ export type Expected = TraceReply | 'ordinary';
 type Problems = readonly string[];
 
 const snapshotter = 'varve';
+const okCode: number = status.OK;
 const clockToleranceMs = 1_000;
 
 export class Player {
@@ -68,7 +69,7 @@ export class Player {
         return failure(await this.#ask(call, methods.cleanup, { snapshotter })) ?? [];
       case 'Usage': {
         const reply = await this.#ask(call, methods.usage, { snapshotter, key });
-        return failure(reply) ?? compareUsage(expected, Number(reply.value?.inodes ?? 0));
+        return failure(reply) ?? compareUsage(expected, reply.value?.inodes ?? 0);
       }
       case 'Stat': {
         const reply = await this.#ask(call, methods.stat, { snapshotter, key });
@@ -89,8 +90,8 @@ export class Player {
   }
 
   /**
-   * Does what the recorded snapshotter did of itself: has the layer of a call as a committed snapshot.
-   * Where it had that already, it left the call's key behind as an active one.
+   * Does what the recorded snapshotter did of itself: has the layer of a call as a committed
+   * snapshot. Where it had that already, it left the call's key behind as an active one.
    */
   async standIn(call: TraceCall, { name, labels }: TraceInfo): Promise<Problems> {
     if (this.#names.has(name)) return [];
@@ -137,7 +138,7 @@ export class Player {
 
   #commit({ request: { key = '', name = '', parent } }: TraceCall): Problems {
     const layers = this.#layers.get(key) ?? [];
-    // A parent that comes only now lies below; one that was there from the start lies there already.
+    // A parent that comes only now goes below; one from the start is there already.
     const below = (parent === undefined ? undefined : this.#layers.get(parent)) ?? [];
     const isNew = below.length > 0 && !layers.includes(below[0] ?? '');
     this.#layers.set(name, isNew ? [...layers, ...below] : layers);
@@ -207,7 +208,7 @@ export class Player {
 }
 
 function failure({ code, details }: Reply<unknown>): Problems | undefined {
-  return code === status.OK ? undefined : [`answered ${status[code]}: ${details}`];
+  return code === okCode ? undefined : [`answered ${status[code]}: ${details}`];
 }
 
 function compareUsage(expected: Expected, inodeCount: number): Problems {
@@ -217,5 +218,5 @@ function compareUsage(expected: Expected, inodeCount: number): Problems {
 }
 
 function timeMs(time: WireInfo['createdAt']): number {
-  return Number(time?.seconds ?? 0) * 1_000 + Number(time?.nanos ?? 0) / 1_000_000;
+  return Number(time?.seconds ?? 0) * 1_000 + (time?.nanos ?? 0) / 1_000_000;
 }

@@ -1,5 +1,6 @@
-// Replays a recorded session against a server: calls in their order of arrival, each begun only when
-// every call that had ended by then has ended here too. Answers are compared with the recorded ones.
+// Replays a recorded session against a server: calls in their order of arrival, each begun only
+// when every call that had ended by then has ended here too. Answers are compared with the recorded
+// ones.
 import { deviationOf } from './deviations.ts';
 import { Player, type Expected } from './player.ts';
 import type { Server } from './server.ts';

@@ -1,7 +1,7 @@
-// The form in which recorded sessions of real clients are kept, and how it is read. A session is one
-// run against one snapshotter: a header line, then a line for each step in order of arrival. Hexadecimal
-// digests are held once, in the header, and stand in the lines as {index}. Paths of snapshots stand
-// as `<id>/fs` and `<id>/work`, with the ids of the recorded snapshotter.
+// The form in which recorded sessions of real clients are kept, and how it is read. A session is
+// one run against one snapshotter: a header line, then a line for each step in order of arrival.
+// Hexadecimal digests are held once, in the header, and stand in the lines as {index}. Paths of
+// snapshots stand as `<id>/fs` and `<id>/work`, with the ids of the recorded snapshotter.
 import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 
@@ -37,7 +37,7 @@ export interface TraceRequest {
 /** What the recorded snapshotter answered; without `code` it was OK. */
 export interface TraceReply {
   readonly code?: 'ALREADY_EXISTS';
-  /** With ALREADY_EXISTS: the snapshot that the recorded snapshotter had, or made, for this layer. */
+  /** With ALREADY_EXISTS: the committed snapshot that the recorded snapshotter had instead. */
   readonly standsFor?: TraceInfo;
   /** Each as `type source option,option`. */
   readonly mounts?: readonly string[];

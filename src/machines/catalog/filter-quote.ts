@@ -42,7 +42,7 @@ const hexDigitCounts: ReadonlyMap<string, number> = new Map([
 const codePointMax = 0x10ffff;
 const replacement = '\ufffd';
 
-/** Whether containerd refuses the character wherever it stands: NUL, or what is no valid Unicode. */
+/** Whether containerd refuses the character wherever it stands: NUL, or no valid Unicode. */
 export const isIllegal = (character: string): boolean =>
   character === '\0' || character === replacement || !character.isWellFormed();
 

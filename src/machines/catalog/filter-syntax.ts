@@ -2,10 +2,11 @@
 //
 //   filter   := selector { "," selector }       selector := path [ operator value ]
 //   path     := field { "." field }             operator := "==" | "!=" | "~="
-//   field    := [A-Za-z0-9_]+ | "quoted"        value    := bare | "quoted"; with ~= /quoted/ |quoted|
+//   field    := [A-Za-z0-9_]+ | "quoted"        value    := bare | "quoted"
+//                                               with ~= also /quoted/ and |quoted|
 //
-// White space may stand before a field, an operator or a value, but not before "," or "." and not at
-// the end: containerd looks for those without skipping any.
+// White space may stand before a field, an operator or a value, but not before "," or "." and not
+// at the end: containerd looks for those without skipping any.
 import {
   failure,
   isIllegal,

@@ -1,7 +1,8 @@
-// containerd's list filters: which snapshots a List is about. The strings of a query are alternatives,
-// the selectors inside one string must all hold, and an empty string or no string matches everything.
-// A query is compiled once; matching allocates nothing, so a List over 10,000 snapshots stays cheap.
-// A query with any faulty string is refused whole, since half an answer would pass for a full one.
+// containerd's list filters: which snapshots a List is about. The strings of a query are
+// alternatives, the selectors inside one string must all hold, and an empty string or no string
+// matches everything. A query is compiled once; matching allocates nothing, so a List over 10,000
+// snapshots stays cheap. A query with any faulty string is refused whole, since half an answer
+// would pass for a full one.
 import { accepted, rejected, type Result } from '../kernel/rejection.ts';
 import type { SyntaxFailure } from './filter-quote.ts';
 import { parseFilter, type Selector } from './filter-syntax.ts';
@@ -17,7 +18,7 @@ export interface FilterSubject {
 
 export type SnapshotFilter = (snapshot: FilterSubject) => boolean;
 
-/** Compiles a regular expression (RE2) to a search anywhere in a text; undefined for an invalid one. */
+/** Compiles an RE2 expression to a search anywhere in a text; undefined for an invalid one. */
 export type CompileExpression = (source: string) => ((text: string) => boolean) | undefined;
 
 // Far above what clients send (one string with a chain id and a parent's name).
@@ -28,7 +29,7 @@ export const expressionLengthMax = 1_024;
 /** The filter of an empty query. */
 export const matchEverything: SnapshotFilter = () => true;
 
-/** Compiles a query to one predicate, or says which filter is wrong, where, and what was expected. */
+/** Compiles a query to one predicate, or says which filter is wrong, where and why. */
 export function parseFilters(
   filters: readonly string[],
   compileExpression: CompileExpression,
@@ -98,7 +99,7 @@ function compile(selector: Selector, compileExpression: CompileExpression): Snap
   }
 }
 
-/** Reads a field; undefined where it is absent. Elements after `kind`, `name` and `parent` are ignored. */
+/** Reads a field, undefined where absent; elements after kind, name and parent are ignored. */
 function fieldReader(path: readonly string[]): (snapshot: FilterSubject) => string | undefined {
   const [field, ...rest] = path;
   switch (field) {
@@ -120,7 +121,7 @@ function fieldReader(path: readonly string[]): (snapshot: FilterSubject) => stri
 const excerptLength = 60;
 
 function describe(where: string, text: string, { position, reason }: SyntaxFailure): string {
-  const character = [...text.slice(0, position)].length + 1;
+  const character = Array.from(text.slice(0, position)).length + 1;
   const start = Math.max(0, position - excerptLength);
   const before = `${start > 0 ? '…' : ''}${text.slice(start, position)}`;
   const rest = text.slice(position, position + excerptLength);
