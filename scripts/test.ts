@@ -54,7 +54,7 @@ interface Failure {
 async function runSteps(suite: Suite): Promise<{ counts: Counts; failures: Failure[] }> {
   const budgetSeconds = isLong ? suite.longBudgetSeconds : suite.budgetSeconds;
   const { firstTimeSeconds = 0 } = suite;
-  const endsAt = Date.now() + (2 * budgetSeconds + firstTimeSeconds) * 1000;
+  const endsAt = Date.now() + (4 * budgetSeconds + firstTimeSeconds) * 1000;
   const counted: Counts[] = [];
   const failures: Failure[] = [];
   for (const [index, step] of suite.steps.entries()) {

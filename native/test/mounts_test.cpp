@@ -107,26 +107,26 @@ TEST_F(OverlayTest, MountsWithinAPageOfOptions) {
 
 TEST_F(OverlayTest, MountsBeyondAPageOfOptions) {
   VARVE_NEEDS_ROOT();
-  mount(overlay(200, 60));
+  mount(overlay(50, 120));
   EXPECT_TRUE(exists("merged/from-0"));
-  EXPECT_TRUE(exists("merged/from-199"));
+  EXPECT_TRUE(exists("merged/from-49"));
   write_file("merged/new");
   EXPECT_TRUE(exists("upper/new"));
 }
 
 TEST_F(OverlayTest, AReadOnlyMountBeyondAPageIsReadOnly) {
   VARVE_NEEDS_ROOT();
-  MountRequest request = overlay(200, 60);
+  MountRequest request = overlay(50, 120);
   request.options.erase(request.options.begin(), request.options.begin() + 2);
   request.options.emplace_back("ro");
   mount(request);
-  EXPECT_TRUE(exists("merged/from-199"));
+  EXPECT_TRUE(exists("merged/from-49"));
   EXPECT_FALSE(std::ofstream(at("merged/new")).is_open());
 }
 
 TEST_F(OverlayTest, SaysWhyItCannotMount) {
   VARVE_NEEDS_ROOT();
-  MountRequest request = overlay(200, 60);
+  MountRequest request = overlay(50, 120);
   request.options.back() += ":" + at("absent");
   try {
     mount(request);

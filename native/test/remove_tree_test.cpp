@@ -162,7 +162,7 @@ TEST_F(RemoveTreeTest, DeletesNamesOfAnyBytes) {
 
 TEST_F(RemoveTreeTest, DeletesADirectoryLargerThanOneReading) {
   make_directory("tree");
-  constexpr int kCount = 5000;
+  constexpr int kCount = 2000;
   for (int index = 0; index < kCount; ++index) {
     write_file("tree/a-name-that-takes-some-room-" + std::to_string(index), "");
   }
@@ -170,7 +170,7 @@ TEST_F(RemoveTreeTest, DeletesADirectoryLargerThanOneReading) {
 }
 
 TEST_F(RemoveTreeTest, TwoRemovalsOfOneTreeBothSucceed) {
-  for (int directory = 0; directory < 50; ++directory) {
+  for (int directory = 0; directory < 20; ++directory) {
     for (int file = 0; file < 20; ++file) {
       const std::string name = "tree/" + std::to_string(directory) + "/x";
       make_directory(name);

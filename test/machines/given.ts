@@ -117,7 +117,7 @@ export function recordNext(projection: Projection, { snapshotId, event }: Step):
 /** Folds `steps` in order from nothing. */
 export function fold(...steps: readonly (Step | readonly Step[])[]): Projection {
   const projection = Projection.empty();
-  for (const each of steps.flat()) projection.apply(recordNext(projection, each as Step));
+  for (const each of steps.flat()) projection.apply(recordNext(projection, each));
   return projection;
 }
 

@@ -20,7 +20,7 @@ interface Scene {
   readonly disk: Disk;
   readonly engine: Engine;
   /** Runs a call to its end, whatever it needs. */
-  finish<Value>(promise: Promise<Value>): Promise<Value>;
+  readonly finish: <Value>(promise: Promise<Value>) => Promise<Value>;
 }
 
 async function scene(): Promise<Scene> {

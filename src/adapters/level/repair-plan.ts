@@ -118,7 +118,7 @@ export async function planRepair(
     isCut: !isWhole,
     horizon,
     savedThroughSeq,
-    heads: isFoldable ? heads : new Map(),
+    heads: isFoldable ? heads : (new Map() as StreamHeads),
     lost: [...(isFoldable ? before.lost : []), ...beyond],
     checkpoints: isFoldable ? records.map(seqOf) : [],
     newest,

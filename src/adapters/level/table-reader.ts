@@ -72,9 +72,8 @@ function* rawEntries(block: Buffer): Generator<RawEntry> {
       }
       key = Buffer.concat([key.subarray(0, shared), reader.bytes(unsharedLength)]);
       const value = reader.bytes(valueLength);
-      if (!reader.isPast) {
-        yield [key, value];
-      }
+      // eslint-disable-next-line @typescript-eslint/no-unnecessary-condition -- reading moves it
+      if (!reader.isPast) yield [key, value];
     }
   }
 }

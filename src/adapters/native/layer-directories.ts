@@ -52,10 +52,10 @@ export const makeLayerDirectoriesAsync = (
 /** Tries whether overlay upper directories work in the directory; leaves nothing behind. */
 export const probeOverlayUpper = (
   directory: string,
-): { readonly ok: true; readonly value: void } | OverlayProbeFailure => {
+): { readonly ok: true } | OverlayProbeFailure => {
   const failedSteps = [0];
   const result = callNative('probe_overlay_upper', [directory, failedSteps]);
-  if (result.ok) return { ok: true, value: undefined };
+  if (result.ok) return { ok: true };
   const bits = failedSteps[0] ?? 0;
   return { ...result, problems: problems.filter((_, index) => (bits & (1 << index)) !== 0) };
 };

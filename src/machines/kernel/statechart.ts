@@ -78,7 +78,7 @@ export function compileStatechart<Value extends object, Context, Event extends C
     initialValue: initialValue as Value,
     initialContext,
     regions: Object.fromEntries([...tables].map(([name, table]) => [name, [...table.keys()]])),
-    eventTypes: [...machine.events],
+    eventTypes: (machine.events as readonly string[]).slice(),
     can: (value, context, event) =>
       regions.some((region) => edgeFor(region, value, context, event) !== undefined),
     step(value, context, event) {
@@ -130,7 +130,7 @@ function compileRegion<Context, Event extends ChartEvent>(
       edges.set(
         eventType,
         transitions.map((transition) => ({
-          target: targetOf(transition.target as readonly AnyNode[] | undefined, region),
+          target: targetOf(transition.target, region),
           guard: named(implementations.guards, transition.guard, state.id),
           assigns: transition.actions.map((action) => {
             const assign = named(implementations.assigns, action, state.id);

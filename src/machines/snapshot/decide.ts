@@ -251,5 +251,5 @@ function candidate(state: SnapshotState, event: NewSnapshotEvent): SnapshotEvent
     schemaVersion: 1,
     timeUs: 0,
     cause: { kind: 'effect' },
-  } as SnapshotEvent;
+  };
 }

@@ -6,7 +6,6 @@ import { emptySnapshotContext, snapshotAssigns, snapshotGuards } from './evoluti
 import type { SnapshotContext, SnapshotStateValue } from './state.ts';
 import type { SnapshotEvent, SnapshotRole } from './events.ts';
 
-type Named<Source> = { readonly [Name in keyof Source]: Source[Name] };
 type Arguments = { readonly context: SnapshotContext; readonly event: SnapshotEvent };
 
 const asGuard =
@@ -19,7 +18,7 @@ const asAssign = (evolve: (context: SnapshotContext, event: SnapshotEvent) => Sn
     ({ context, event }: Arguments) => evolve(context, event),
   );
 
-const assigns: Named<typeof snapshotAssigns> = snapshotAssigns;
+const assigns = snapshotAssigns;
 
 const snapshotSetup = setup({
   types: {

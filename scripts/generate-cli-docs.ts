@@ -1,0 +1,208 @@
+// Writes docs/cli.md from the definition of the command and docs/configuration.md from the table of
+// keys. With `--print cli` or `--print configuration` the text goes to stdout instead, which is how a
+// test finds out whether the files are current.
+import { writeFileSync } from 'node:fs';
+import { fileURLToPath } from 'node:url';
+import type { Command } from 'commander';
+import { adminSocketName, defaultAddress, defaultConfigPath } from '../src/config/configuration.ts';
+import { configurationKeys } from '../src/config/keys.ts';
+import type { ConfigurationKey } from '../src/config/keys.ts';
+import { exitCodeMeanings, exitCodes } from '../src/cli/exit-codes.ts';
+import { varveProgram } from '../src/cli/program.ts';
+
+const checkout = fileURLToPath(new URL('..', import.meta.url));
+const cell = (text: string): string => text.replaceAll('|', '\\|').replaceAll('<', '&lt;');
+
+function usage(command: Command, path: string): string {
+  const names = command.registeredArguments.map((one) => `<${one.name()}>`);
+  const options = command.options.length > 0 ? ['[options]'] : [];
+  return [path, ...options, ...names].join(' ');
+}
+
+function commandSections(command: Command, path: string): readonly string[] {
+  if (command.commands.length > 0) {
+    return command.commands.flatMap((child) => commandSections(child, `${path} ${child.name()}`));
+  }
+  const lines = [`### ${path}`, '', `${sentence(command.description())}`, '', '```'];
+  lines.push(usage(command, path), '```', '');
+  const own = command.options.filter(({ long }) => !commonOptions.includes(long ?? ''));
+  const rows = [
+    ...command.registeredArguments.map((one) => [`<${one.name()}>`, one.description]),
+    ...own.map((one) => [one.flags, one.description]),
+  ];
+  if (rows.length === 0) return lines;
+  const isServe = path === 'varve serve';
+  const shown = isServe
+    ? command.options.map((one) => [one.flags, one.description])
+    : (rows as readonly string[][]);
+  return [...lines, ...table(['argument or option', 'meaning'], shown), ''];
+}
+
+const commonOptions = ['--json', '--address', '--admin-address'];
+
+const sentence = (text: string): string => `${text.charAt(0).toUpperCase()}${text.slice(1)}.`;
+
+function table(titles: readonly string[], rows: readonly (readonly string[])[]): string[] {
+  const line = (cells: readonly string[]): string => `| ${cells.join(' | ')} |`;
+  return [
+    line(titles),
+    `|${titles.map(() => '---').join('|')}|`,
+    ...rows.map(([name = '', ...rest]) => line([`\`${name}\``, ...rest.map(cell)])),
+  ];
+}
+
+function cliReference(): string {
+  const program = varveProgram();
+  const common = program.options.filter(({ long }) => commonOptions.includes(long ?? ''));
+  const codes = Object.entries(exitCodes).map(([name, code]) => [
+    String(code),
+    name,
+    exitCodeMeanings[name as keyof typeof exitCodes],
+  ]);
+  return [
+    '# Commands',
+    '',
+    'Generated from `src/cli` by `make docs`; do not edit.',
+    '',
+    'Every command but `serve`, `repair`, `config default`, `config check`, `version` and',
+    '`completion` asks the daemon, over its admin socket. `why`, `events`, `replay`, `diff` and',
+    '`verify` also work on an exported history, without a daemon, on any machine: `--file FILE`.',
+    '',
+    '## Options of every command',
+    '',
+    'They may also stand before the command. `serve` and `completion` have no `--json`; those that',
+    'need no daemon have no addresses. With `--json` the output is one document, or one document a',
+    'line for `events` and `export -`.',
+    '',
+    ...table(
+      ['option', 'meaning'],
+      common.map((one) => [one.flags, one.description]),
+    ),
+    '',
+    'Colour and shortened keys are for terminals only; `NO_COLOR` switches colour off. On anything',
+    'else every key is printed in full. Times are UTC. Control characters in names are printed as',
+    'escapes (`\\x1b`).',
+    '',
+    '## Exit codes',
+    '',
+    'A command that fails prints one line on stderr: what happened, to what, why, and what to do',
+    'next (`config check` and `serve` print one for each problem of a configuration).',
+    '',
+    ...table(['code', 'name', 'meaning'], codes),
+    '',
+    '## Commands',
+    '',
+    ...commandSections(program, 'varve'),
+    ...documents,
+  ]
+    .join('\n')
+    .replace(/\n+$/, '\n');
+}
+
+const documents = [
+  '## Documents',
+  '',
+  'Each JSON document begins with `format` and `version`. Fields are added, never renamed or',
+  'removed, while `version` stays.',
+  '',
+  '- **state** (`varve-state`: `ls`, `replay`): `position` (globalSeq of the last event folded',
+  '  in), `time` of that event, `node` (`version`, `bootId`, `started`, `isRunning`, `horizonSeq`,',
+  '  `idsReservedUpTo`, `revision`), `snapshots`: each with `id`, `key`, `kind` (`view`, `active`,',
+  '  `committed`; null: clients no longer see it), `role`, `lifecycle`, `backing`, `parent`,',
+  '  `parentId`, `labels`, `created`, `updated`, `usage` (`sizeBytes`, `inodeCount`; null before',
+  '  Commit), `operation` (what is going on, or null), `lastFailure`, `revision`, `lastSeq`.',
+  '- **tree** (`varve-tree`): the same snapshots, parents before children, each with its `depth`.',
+  '- **snapshot** (`varve-snapshot`: `show`): one snapshot of the state with `mounts` (null where',
+  '  there are none), `chain` (ancestors, the nearest first), `children`, `events` (positions).',
+  '- **why** (`varve-why`): `histories`, one for each snapshot that ever bore the key, with',
+  '  `sentences` (`globalSeq`, `revision`, `time`, `type`, `tone`, `text`, `requestId`), `now` and',
+  '  `isInFlight`.',
+  '- **diff** (`varve-diff`): `from`, `to`, `added`, `removed`, `changed` (`id`, `key`, `changes`:',
+  '  `field`, `from`, `to`), `node` (changes).',
+  '- **verify** (`varve-verify`): `equal`, `position`, `firstSeq`, `checkedEventCount`,',
+  '  `differences` (the first of `differenceCount`), `damage`.',
+  '- **status** (`varve-status`): `condition`, `problem`, `damage`, `log`, `snapshotCounts`,',
+  '  `space` and more.',
+  '- **configuration** (`varve-configuration`: `config dump`): `configuration`, `origins`.',
+  '- **repair** (`varve-repair`): `status`, `savedThroughSeq`, `lost`, `notes`, `keptIn`.',
+  '- **event** (`events`, one a line): described in [events.md](events.md).',
+  '',
+  '## Exported histories',
+  '',
+  '`varve export` writes lines of JSON, each with a `kind`: a `header` (`format`',
+  '`varve-history`, `version`, the positions covered), `retained` events that are older than the',
+  'checkpoint, of snapshots that live on, a `checkpoint` followed by a `snapshot` line for each of',
+  'its snapshots (left out when the events begin at 1), every later `event` with its hashes, and a',
+  '`trailer` with the count of events, a hash of the state that the node had, and a hash of all',
+  'bytes before it. A reader refuses a file that is cut or altered and names the line; one that',
+  'was cut can be replayed up to its last event with `--at`.',
+];
+
+function keyRows(owner: ConfigurationKey['owner']): readonly (readonly string[])[] {
+  return configurationKeys
+    .filter((key) => key.owner === owner)
+    .map(({ name, defaultValue, summary, sets }) => {
+      const isLater = sets === undefined && !summary.includes('without effect');
+      const note = isLater ? ' Only the default is accepted in this version.' : '';
+      return [name, `\`${JSON.stringify(defaultValue)}\``, summary + note];
+    });
+}
+
+function configurationReference(): string {
+  const titles = ['key', 'default', 'meaning'];
+  return [
+    '# Configuration',
+    '',
+    'Generated from `src/config` by `make docs`; do not edit.',
+    '',
+    '`varve serve` takes each value from a flag, else from the environment, else from the file,',
+    'else from the default. The file is the one that `--config` names, else',
+    `\`${defaultConfigPath}\` if it exists; it is JSON. \`varve config default\` prints one with every`,
+    'key, `varve config check FILE` names every problem of one, and `varve config dump` shows the',
+    'values that a daemon runs with and where each came from.',
+    '',
+    'All of it is checked once, at start, before anything is touched, and every problem is named at',
+    'once. An unknown key is refused with the nearest valid name; a wrong type is named with what',
+    'was got and what is wanted. Names match whatever their case; `null` leaves the default.',
+    '',
+    '| flag | environment | key |',
+    '|---|---|---|',
+    '| `--root` | | `root` |',
+    '| `--address` | `VARVE_ADDRESS` | `address` |',
+    '| `--admin-address` | `VARVE_ADMIN_ADDRESS` | `adminAddress` |',
+    '| `--log-level` | | `logLevel` |',
+    '',
+    'Paths in the file are absolute; on the command line they may be relative to where one stands.',
+    `The Snapshots socket is \`${defaultAddress}\` unless it is named, the admin socket`,
+    `\`${adminSocketName}\` beside it.`,
+    '',
+    '## Keys of config.json as overlaybd-snapshotter knows them',
+    '',
+    'An existing `/etc/overlaybd-snapshotter/config.json` works as it is as long as the keys whose',
+    'function comes with a later release are at their defaults; another value is refused by name.',
+    'Unlike there, a level name or `runtimeType` that does not exist is refused, not replaced.',
+    '',
+    ...table(titles, keyRows('upstream')),
+    '',
+    '## Keys of varve',
+    '',
+    ...table(titles, keyRows('varve')),
+    '',
+    'A key with a dot is a member of an object: `{"retention": {"maxAgeMs": 604800000}}`.',
+  ]
+    .join('\n')
+    .concat('\n');
+}
+
+const texts: Readonly<Record<string, () => string>> = {
+  cli: cliReference,
+  configuration: configurationReference,
+};
+const printed = process.argv[process.argv.indexOf('--print') + 1];
+if (process.argv.includes('--print')) {
+  process.stdout.write(texts[printed ?? '']?.() ?? '');
+} else {
+  for (const [name, text] of Object.entries(texts)) {
+    writeFileSync(`${checkout}docs/${name}.md`, text());
+  }
+}

@@ -1,0 +1,243 @@
+// The typed wrappers around libvarve_sys, called through koffi.
+import assert from 'node:assert/strict';
+import { spawnSync } from 'node:child_process';
+import {
+  lstatSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs';
+import { join } from 'node:path';
+import { test } from 'node:test';
+
+import { errnoName } from '../../src/adapters/native/errno.ts';
+import {
+  fileStatus,
+  preallocate,
+  syncPath,
+  syncPathAsync,
+} from '../../src/adapters/native/files.ts';
+import {
+  makeLayerDirectories,
+  makeLayerDirectoriesAsync,
+  probeOverlayUpper,
+} from '../../src/adapters/native/layer-directories.ts';
+import { lockFile } from '../../src/adapters/native/lock.ts';
+import { freeLoopNumber, loopStatus } from '../../src/adapters/native/loop.ts';
+import { mount, mountFlag, mountWithOptions, unmount } from '../../src/adapters/native/mounts.ts';
+import { notifyServiceManager } from '../../src/adapters/native/notify.ts';
+import { closeDescriptor, openProcess } from '../../src/adapters/native/processes.ts';
+import { getProject, getProjectUsage } from '../../src/adapters/native/quota.ts';
+import { isRoot, runProgram, scratchDirectory } from './scratch.ts';
+
+const modeOf = (path: string): number => lstatSync(path).mode & 0o7777;
+
+test('a status agrees with what Node reads', (t) => {
+  const path = join(scratchDirectory(t), 'file');
+  writeFileSync(path, 'x'.repeat(5000));
+  const expected = lstatSync(path, { bigint: true });
+  const found = fileStatus(path);
+  assert.ok(found.ok);
+  assert.equal(found.value.device, Number(expected.dev));
+  assert.equal(found.value.inode, expected.ino);
+  assert.equal(found.value.sizeBytes, 5000);
+  assert.equal(found.value.blockCount, Number(expected.blocks));
+  assert.equal(found.value.mode, Number(expected.mode));
+  assert.equal(found.value.mtimeNs, expected.mtimeNs);
+  assert.equal(found.value.isMountRoot, false);
+  assert.ok(found.value.mountId > 0);
+});
+
+test('a status is of the link and not of what it names', (t) => {
+  const directory = scratchDirectory(t);
+  symlinkSync('/', join(directory, 'link'));
+  const found = fileStatus(join(directory, 'link'));
+  assert.ok(found.ok);
+  assert.equal(found.value.mode & 0o170000, 0o120000);
+});
+
+test('a failed call is a value with the name of its errno', () => {
+  assert.deepEqual(fileStatus('/absent/file'), {
+    ok: false,
+    errno: 2,
+    code: 'ENOENT',
+    step: 'statx',
+    message: 'no such file or directory',
+  });
+});
+
+test('a string with a NUL is refused instead of cut', () => {
+  const result = fileStatus('/\0absent');
+  assert.ok(!result.ok);
+  assert.equal(result.code, 'EINVAL');
+});
+
+test('errno names cover what Node and the kernel call by different tables', () => {
+  assert.equal(errnoName(16), 'EBUSY');
+  assert.equal(errnoName(11), 'EAGAIN');
+  assert.equal(errnoName(116), 'ESTALE');
+  assert.equal(errnoName(99999), 'E99999');
+});
+
+test('layer directories have exact modes whatever the umask', (t) => {
+  const directory = scratchDirectory(t);
+  const before = process.umask(0o077);
+  try {
+    const request = { snapshotsPath: directory, snapshotId: 42, withWork: true };
+    assert.ok(makeLayerDirectories(request).ok);
+  } finally {
+    process.umask(before);
+  }
+  assert.equal(modeOf(join(directory, '42')), 0o700);
+  assert.equal(modeOf(join(directory, '42/fs')), 0o755);
+  assert.equal(modeOf(join(directory, '42/work')), 0o711);
+});
+
+test('layer directories made asynchronously are the same, with owner and without work', async (t) => {
+  const directory = scratchDirectory(t);
+  const owner = isRoot ? { uid: 1234, gid: 5678 } : undefined;
+  const request = { snapshotsPath: directory, snapshotId: 7, withWork: false, owner };
+  assert.ok((await makeLayerDirectoriesAsync(request)).ok);
+  assert.deepEqual(readdirSync(join(directory, '7')), ['fs']);
+  const status = lstatSync(join(directory, '7/fs'));
+  if (isRoot) assert.deepEqual([status.uid, status.gid], [1234, 5678]);
+  const again = await makeLayerDirectoriesAsync(request);
+  assert.ok(!again.ok);
+  assert.equal(again.code, 'EEXIST');
+});
+
+test(
+  'the overlay probe accepts an ordinary directory and leaves nothing',
+  { skip: !isRoot },
+  (t) => {
+    const directory = scratchDirectory(t);
+    assert.deepEqual(probeOverlayUpper(directory), { ok: true, value: undefined });
+    assert.deepEqual(readdirSync(directory), []);
+  },
+);
+
+test('the overlay probe names every step that fails', { skip: !isRoot }, (t) => {
+  const directory = scratchDirectory(t);
+  for (const name of ['lower', 'upper', 'work', 'merged']) mkdirSync(join(directory, name));
+  const target = join(directory, 'merged');
+  const layers = ['lowerdir=', 'upperdir=', 'workdir='];
+  const options = ['lower', 'upper', 'work'].map((name, at) => layers[at] + join(directory, name));
+  const mounted = mountWithOptions({ type: 'overlay', target, options });
+  assert.ok(mounted.ok, JSON.stringify(mounted));
+  const probed = probeOverlayUpper(target);
+  assert.ok(!probed.ok);
+  assert.ok(probed.problems.includes('on-overlay'));
+  assert.ok(unmount(target, 0).ok);
+  const absent = probeOverlayUpper(join(directory, 'absent'));
+  assert.ok(!absent.ok);
+  assert.deepEqual([absent.code, absent.problems], ['ENOENT', ['scratch-directory']]);
+});
+
+test('a bind mount is a mount root until it is unmounted', { skip: !isRoot }, (t) => {
+  const directory = scratchDirectory(t);
+  const request = { source: directory, target: directory, type: '', flags: mountFlag.bind };
+  mkdirSync(join(directory, 'target'));
+  const target = join(directory, 'target');
+  assert.ok(mount({ ...request, target, data: '' }).ok);
+  const mounted = fileStatus(target);
+  assert.ok(mounted.ok && mounted.value.isMountRoot);
+  assert.ok(unmount(target, 0).ok);
+  const after = fileStatus(target);
+  assert.ok(after.ok && !after.value.isMountRoot);
+});
+
+test('the kernel explains a mount that it refuses', { skip: !isRoot }, (t) => {
+  const target = scratchDirectory(t);
+  const refused = mountWithOptions({ type: 'overlay', target, options: ['nonsense=1'] });
+  assert.ok(!refused.ok && 'message' in refused);
+  assert.match(refused.message, /nonsense/);
+});
+
+test('the lock is held once, tells its holder, and is free after release', (t) => {
+  const path = join(scratchDirectory(t), 'lock');
+  const first = lockFile(path);
+  assert.ok(first.ok);
+  const second = lockFile(path);
+  assert.ok(!second.ok && 'holderPid' in second);
+  assert.equal(second.code, 'EAGAIN');
+  assert.equal(second.holderPid, process.pid);
+  first.value.release();
+  first.value.release();
+  const third = lockFile(path);
+  assert.ok(third.ok);
+  third.value.release();
+});
+
+test('a child process does not inherit the lock', (t) => {
+  const path = join(scratchDirectory(t), 'lock');
+  const lock = lockFile(path);
+  assert.ok(lock.ok);
+  const { stdout } = spawnSync('ls', ['-l', '/proc/self/fd'], { encoding: 'utf8' });
+  assert.ok(!stdout.includes(path), stdout);
+  lock.value.release();
+});
+
+test('files are preallocated and made durable', async (t) => {
+  const path = join(scratchDirectory(t), 'reserve');
+  assert.ok(preallocate(path, 1 << 20).ok);
+  assert.ok(lstatSync(path).blocks * 512 >= 1 << 20);
+  assert.equal(modeOf(path), 0o600);
+  assert.ok(syncPath(path).ok);
+  assert.ok((await syncPathAsync(path)).ok);
+});
+
+test('without a service manager a notification is no failure', () => {
+  assert.deepEqual(notifyServiceManager('READY=1', ''), { ok: true, value: false });
+  const absent = notifyServiceManager('READY=1', '/absent/socket');
+  assert.ok(!absent.ok);
+  assert.equal(absent.code, 'ENOENT');
+});
+
+test('a process descriptor is opened for the living only', () => {
+  const own = openProcess(process.pid);
+  assert.ok(own.ok);
+  assert.ok(closeDescriptor(own.value).ok);
+  const { pid } = spawnSync('true');
+  const gone = openProcess(pid);
+  assert.ok(!gone.ok);
+  assert.equal(gone.code, 'ESRCH');
+});
+
+test('a loop device tells its backing file', { skip: !isRoot }, (t) => {
+  const path = join(scratchDirectory(t), 'image');
+  assert.ok(preallocate(path, 1 << 20).ok);
+  let device: string;
+  try {
+    device = runProgram('losetup', ['--find', '--show', path]);
+  } catch {
+    t.skip('no loop device can be attached here');
+    return;
+  }
+  t.after(() => runProgram('losetup', ['--detach', device]));
+  const status = loopStatus(device);
+  assert.ok(status.ok);
+  assert.equal(status.value.backingInode, lstatSync(path, { bigint: true }).ino);
+  assert.equal(status.value.fileName, path.slice(0, 63));
+  assert.equal(device, `/dev/loop${status.value.number}`);
+  const free = freeLoopNumber();
+  assert.ok(free.ok && free.value !== status.value.number);
+});
+
+test('quota queries on a file system without quota answer a value', (t) => {
+  const directory = scratchDirectory(t);
+  const usage = getProjectUsage(directory, 1);
+  assert.ok(usage.ok || ['ESRCH', 'ENOTSUP', 'EOPNOTSUPP', 'ENOSYS', 'EPERM'].includes(usage.code));
+  const project = getProject(directory);
+  assert.ok(project.ok ? project.value === 0 : project.code !== '');
+});
+
+test('every function that the header declares is called by its wrapper', () => {
+  const read = (path: string): string => readFileSync(new URL(path, import.meta.url), 'utf8');
+  const header = read('../../native/syscalls/varve_sys.h');
+  const declared = [...header.matchAll(/VARVE_SYS_API int varve_sys_(\w+)\(/g)].map((m) => m[1]);
+  const library = read('../../src/adapters/native/library.ts');
+  assert.ok(declared.length > 20);
+  for (const name of declared) assert.match(library, new RegExp(`^  ${name}:`, 'm'), name);
+});
