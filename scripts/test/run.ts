@@ -3,6 +3,7 @@
 import { spawn } from 'node:child_process';
 import { closeSync, mkdirSync, openSync, readFileSync } from 'node:fs';
 import { dirname } from 'node:path';
+import { setTimeout as delay } from 'node:timers/promises';
 
 export interface Command {
   readonly argv: readonly string[];
@@ -26,6 +27,21 @@ function signalGroup(pid: number, signal: NodeJS.Signals): void {
     process.kill(-pid, signal);
   } catch {
     // The group has ended meanwhile.
+  }
+}
+
+async function endGroup(pid: number): Promise<void> {
+  const endsAt = Date.now() + graceMs;
+  while (isGroupAlive(pid) && Date.now() < endsAt) await delay(50);
+  signalGroup(pid, 'SIGKILL');
+}
+
+function isGroupAlive(pid: number): boolean {
+  try {
+    process.kill(-pid, 0);
+    return true;
+  } catch {
+    return false;
   }
 }
 
@@ -72,8 +88,8 @@ export async function run(command: Command): Promise<CommandResult> {
   for (const timer of timers) clearTimeout(timer);
   if (pid !== undefined) {
     running.delete(pid);
-    // What a command that was cut short had started is not waited for by anyone.
-    if (deadline.passed || isEnding) signalGroup(pid, 'SIGKILL');
+    // What a command that was cut short had started gets the same time to end.
+    if (deadline.passed || isEnding) await endGroup(pid);
   }
   const output = readFileSync(command.logPath, 'utf8');
   return deadline.passed
