@@ -42,7 +42,7 @@ export const deviations: readonly Deviation[] = [
     name: 'parallel unpack on bind mounts',
     reason:
       'the recorded snapshotter gave bind mounts to layers whose parent comes at Commit; a ' +
-      'client loses whiteouts on them, so varve gives an overlay mount with an upper directory only.',
+      'client loses whiteouts on them, so varve gives overlay mounts with only an upper directory.',
     applies: (session, call) =>
       session === 'ctr-2.4-rebase' &&
       call.method === 'Prepare' &&
