@@ -1,6 +1,6 @@
-// Writes docs/cli.md from the definition of the command and docs/configuration.md from the table of
-// keys. With `--print cli` or `--print configuration` the text goes to stdout instead, which is how a
-// test finds out whether the files are current.
+// Writes docs/cli.md from the definition of the command and docs/configuration.md from the table
+// of keys. With `--print cli` or `--print configuration` the text goes to stdout instead, which is
+// how a test finds out whether the files are current.
 import { writeFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import type { Command } from 'commander';
@@ -23,7 +23,7 @@ function commandSections(command: Command, path: string): readonly string[] {
   if (command.commands.length > 0) {
     return command.commands.flatMap((child) => commandSections(child, `${path} ${child.name()}`));
   }
-  const lines = [`### ${path}`, '', `${sentence(command.description())}`, '', '```'];
+  const lines = [`### ${path}`, '', sentence(command.description()), '', '```'];
   lines.push(usage(command, path), '```', '');
   const own = command.options.filter(({ long }) => !commonOptions.includes(long ?? ''));
   const rows = [
@@ -157,9 +157,10 @@ function configurationReference(): string {
     '',
     '`varve serve` takes each value from a flag, else from the environment, else from the file,',
     'else from the default. The file is the one that `--config` names, else',
-    `\`${defaultConfigPath}\` if it exists; it is JSON. \`varve config default\` prints one with every`,
-    'key, `varve config check FILE` names every problem of one, and `varve config dump` shows the',
-    'values that a daemon runs with and where each came from.',
+    `\`${defaultConfigPath}\` if it exists; it is JSON.`,
+    '`varve config default` prints one with every key, `varve config check FILE` names every',
+    'problem of one, and `varve config dump` shows the values that a daemon runs with and where',
+    'each came from.',
     '',
     'All of it is checked once, at start, before anything is touched, and every problem is named at',
     'once. An unknown key is refused with the nearest valid name; a wrong type is named with what',

@@ -186,7 +186,7 @@ test('verify finds the live state equal to its history', async () => {
   assert.match(await asked('verify'), /^Equal: \d+ events folded, from 1 to \d+\.$/m);
 });
 
-test('an exported history is read without the daemon: replay, diff, verify, why, events', async () => {
+test('an exported history is read without the daemon, by every command that can', async () => {
   const file = path.join(place.path, 'history.ndjson');
   assert.match(await asked('export', file), /history\.ndjson: /);
   assert.equal(statSync(file).mode & 0o777, 0o600);
@@ -265,7 +265,7 @@ test('export into a directory that is not there says so and leaves nothing', asy
   assert.equal(existsSync(path.dirname(file)), false);
 });
 
-test('the admin socket may be named itself, by flag, by environment, or before the command', async () => {
+test('the daemon may be named by flag, by environment, or before the command', async () => {
   const admin = path.join(path.dirname(daemon.address), 'admin.sock');
   assert.equal((await varve(['ls', '--admin-address', admin])).code, 0);
   assert.equal((await varve(['ls'], { env: { VARVE_ADMIN_ADDRESS: admin } })).code, 0);

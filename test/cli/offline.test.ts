@@ -66,7 +66,8 @@ test('a daemon that is not there ends with 3 and says how to name or start it', 
 
 test('a socket that a dead daemon left behind ends with 3', async () => {
   const socket = inPlace('dead.sock');
-  const script = `require('node:net').createServer().listen(${JSON.stringify(socket)},()=>process.kill(process.pid,'SIGKILL'))`;
+  const die = "() => process.kill(process.pid, 'SIGKILL')";
+  const script = `require('node:net').createServer().listen(${JSON.stringify(socket)}, ${die})`;
   assert.throws(() => execFileSync(process.execPath, ['-e', script], { stdio: 'ignore' }));
   await fails(3, /the varve daemon at .*dead\.sock is not running/, [
     'tree',
@@ -181,7 +182,8 @@ test('bash completes commands, subcommands and options', () => {
   const script = completionScript(varveProgram(), 'bash');
   const complete = (...words: readonly string[]): readonly string[] => {
     const line = words.map((word) => `'${word}'`).join(' ');
-    const input = `${script}\nCOMP_WORDS=(${line}); COMP_CWORD=${words.length - 1}; _varve; echo "\${COMPREPLY[@]}"`;
+    const state = `COMP_WORDS=(${line}); COMP_CWORD=${words.length - 1}`;
+    const input = `${script}\n${state}; _varve; echo "\${COMPREPLY[@]}"`;
     return execFileSync('bash', [], { input, encoding: 'utf8' }).trim().split(' ');
   };
   assert.deepEqual(complete('varve', 'ev'), ['events']);

@@ -1,5 +1,5 @@
-// A damaged log as its operator meets it: the daemon stays up and says what to run, repair says what it
-// saved, and the daemon serves again.
+// A damaged log as its operator meets it: the daemon stays up and says what to run, repair says
+// what it saved, and the daemon serves again.
 import assert from 'node:assert/strict';
 import { readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import path from 'node:path';

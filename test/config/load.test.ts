@@ -72,7 +72,7 @@ test('upstream’s shipped file is accepted as it is', () => {
   assert.equal(configuration.adminAddress, '/run/overlaybd-snapshotter/admin.sock');
 });
 
-test('names match whatever their case, null leaves the default, blanks around paths are cut', () => {
+test('names match in any case, null leaves the default, blanks around paths are cut', () => {
   const { configuration } = accepted({ ROOT: ' /data/ ', AsyncRemove: true, tenant: null });
   assert.equal(configuration.root, '/data');
   assert.equal(configuration.asyncRemove, true);
