@@ -113,7 +113,7 @@ test(
   { skip: !isRoot },
   (t) => {
     const directory = scratchDirectory(t);
-    assert.deepEqual(probeOverlayUpper(directory), { ok: true, value: undefined });
+    assert.ok(probeOverlayUpper(directory).ok);
     assert.deepEqual(readdirSync(directory), []);
   },
 );
@@ -122,8 +122,8 @@ test('the overlay probe names every step that fails', { skip: !isRoot }, (t) => 
   const directory = scratchDirectory(t);
   for (const name of ['lower', 'upper', 'work', 'merged']) mkdirSync(join(directory, name));
   const target = join(directory, 'merged');
-  const layers = ['lowerdir=', 'upperdir=', 'workdir='];
-  const options = ['lower', 'upper', 'work'].map((name, at) => layers[at] + join(directory, name));
+  const layers = { lowerdir: 'lower', upperdir: 'upper', workdir: 'work' };
+  const options = Object.entries(layers).map(([key, name]) => `${key}=${join(directory, name)}`);
   const mounted = mountWithOptions({ type: 'overlay', target, options });
   assert.ok(mounted.ok, JSON.stringify(mounted));
   const probed = probeOverlayUpper(target);
@@ -233,10 +233,12 @@ test('quota queries on a file system without quota answer a value', (t) => {
   assert.ok(project.ok ? project.value === 0 : project.code !== '');
 });
 
-test('every function that the header declares is called by its wrapper', () => {
+test('every function that the header declares has its parameters in the library', () => {
   const read = (path: string): string => readFileSync(new URL(path, import.meta.url), 'utf8');
   const header = read('../../native/syscalls/varve_sys.h');
-  const declared = [...header.matchAll(/VARVE_SYS_API int varve_sys_(\w+)\(/g)].map((m) => m[1]);
+  const declared = [...header.matchAll(/VARVE_SYS_API int varve_sys_(\w+)\(/g)].map(
+    (found) => found[1] ?? '',
+  );
   const library = read('../../src/adapters/native/library.ts');
   assert.ok(declared.length > 20);
   for (const name of declared) assert.match(library, new RegExp(`^  ${name}:`, 'm'), name);
