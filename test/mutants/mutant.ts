@@ -1,5 +1,5 @@
-// A sabotage of the sources, and how it is put into a copy of them. A suite that a sabotage survives
-// does not test what the sabotaged line is for.
+// A sabotage of the sources, and how it is put into a copy of them. A suite that a sabotage
+// survives does not test what the sabotaged line is for.
 import assert from 'node:assert/strict';
 import { readFileSync, writeFileSync } from 'node:fs';
 

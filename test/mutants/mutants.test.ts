@@ -1,5 +1,6 @@
-// The tests of machines and properties are tested: each sabotage of the sources must fail one of them.
-// The short form takes a few; VARVE_LONG=1 takes all, with every transition of the machines removed.
+// The tests of machines and properties are tested: each sabotage of the sources must fail one of
+// them. The short form takes a few; VARVE_LONG=1 takes all, with every transition of the machines
+// removed.
 import assert from 'node:assert/strict';
 import { after, test } from 'node:test';
 import { engineMutants } from './engine-mutants.ts';

@@ -50,7 +50,8 @@ export class Sandbox {
     rmSync(this.#root, { recursive: true, force: true });
   }
 
-  // Machines first: most sabotages of them are caught there, at once. They know nothing of the engine.
+  // Machines first: most sabotages of them are caught there, at once. They know nothing of the
+  // engine.
   async #test(mutant: Mutant | undefined): Promise<Verdict> {
     if (mutant?.file.startsWith('src/engine/') !== true) {
       const verdict = await this.#run('test/machines/*.test.ts');

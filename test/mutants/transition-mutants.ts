@@ -1,4 +1,5 @@
-// Mutants that are derived from the machines' source: every transition removed, every guard removed.
+// Mutants that are derived from the machines' source: every transition removed, every guard
+// removed.
 import { readFileSync } from 'node:fs';
 import type { Mutant } from './mutant.ts';
 

@@ -1,6 +1,6 @@
-// The outside world of the engine under the test's control: nothing ends before the test says so, and
-// a crash leaves what was under way done, half done or not begun. `Disk` outlives a crash, a `Life`
-// does not. What an effect must be justified by is checked at the moment it begins.
+// The outside world of the engine under the test's control: nothing ends before the test says so,
+// and a crash leaves what was under way done, half done or not begun. `Disk` outlives a crash, a
+// `Life` does not. What an effect must be justified by is checked at the moment it begins.
 import assert from 'node:assert/strict';
 import { LogFailure } from '../../src/engine/ports.ts';
 import { eventHash, firstPreviousHash } from '../../src/history/event-hash.ts';

@@ -1,6 +1,6 @@
-// The real engine on the controlled world: calls run concurrently, their effects end in any order or
-// fail, the log fails, the program crashes and starts again. After every step the durable log obeys
-// the independent model, and every reply is one that the durable log bears out.
+// The real engine on the controlled world: calls run concurrently, their effects end in any order
+// or fail, the log fails, the program crashes and starts again. After every step the durable log
+// obeys the independent model, and every reply is one that the durable log bears out.
 import assert from 'node:assert/strict';
 import { setImmediate as turn } from 'node:timers/promises';
 import { startEngine } from '../../src/engine/start.ts';

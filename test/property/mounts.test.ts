@@ -1,6 +1,6 @@
-// No unpack is ever answered with a read-only mount: containerd would take the layer for complete and
-// empty. Nor with one that is not an overlay when the unpack brings its parent later: that would lose
-// whiteouts. And a view is never writable.
+// No unpack is ever answered with a read-only mount: containerd would take the layer for complete
+// and empty. Nor with one that is not an overlay when the unpack brings its parent later: that
+// would lose whiteouts. And a view is never writable.
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';

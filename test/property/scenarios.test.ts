@@ -162,6 +162,29 @@ test('when the log fails, no call in flight is accepted', async () => {
   for (const { answer } of answers) assert.notEqual(answer, 'ok');
 });
 
+test('a deletion that failed is recorded, and tried again when its delay has passed', async () => {
+  const { life, disk, engine, finish } = await scene();
+  await finish(engine.prepare(request('k'), call));
+  await finish(engine.remove('k', call));
+  await settle();
+  life.end('remove', false);
+  for (
+    let round = 0;
+    round < 6 && !life.pending.some(({ name }) => name === 'remove');
+    round += 1
+  ) {
+    await settle();
+    life.fireTimers();
+    await settle();
+    if (life.pending.some(({ name }) => name === 'append')) life.end('append');
+    await settle();
+  }
+  assert.equal(disk.events.at(-1)?.type, 'SnapshotRemoveFailed');
+  life.end('remove');
+  await settle();
+  assert.deepEqual([...disk.directories.keys()], []);
+});
+
 /** Ends everything but operations of one name until the call is answered; answers its code. */
 async function finishWithout(
   life: Life,
