@@ -1,7 +1,8 @@
 // `make bench`: varve beside containerd's own overlayfs snapshotter over gRPC, in one run: the same
-// client, kind of socket and disk, the contestants in turn. Prints tables in Markdown; the figures in
-// docs/performance.md are its output. Every cycle run ends with Cleanup inside the measured time.
-// Usage: node bench/run.ts [--rounds N] [--seconds T] [--only cycles,reads,start] [--out FILE]
+// client, kind of socket and disk, the contestants in turn. Prints tables in Markdown; the figures
+// in docs/performance.md are its output. Every cycle run ends with Cleanup inside the measured
+// time. Usage: node bench/run.ts [--rounds N] [--seconds T] [--only cycles,reads,start] [--out
+// FILE]
 import { execFile } from 'node:child_process';
 import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { cpus, release, tmpdir, totalmem } from 'node:os';

@@ -142,7 +142,9 @@ async function importImage(
   return image;
 }
 
-/** The key under which varve knows the container's snapshot: containerd puts its own words before. */
+/**
+ * The key under which varve knows the container's snapshot: containerd puts its own words before.
+ */
 async function keyOfContainer({ address }: Snapshotter): Promise<string> {
   const printed = await runCommand([varve, '--address', address, 'ls', '--json']);
   const key = new RegExp(`"([^"]*/${containerName})"`).exec(printed)?.[1];
@@ -187,9 +189,9 @@ async function demonstrate(scratch: Scratch): Promise<void> {
 }
 
 /**
- * The services' own guard ends this process at once when it is interrupted; here everything is to be
- * taken down in order instead. (It is installed with the first service, so it has to be taken away
- * as soon as it appears.)
+ * The services' own guard ends this process at once when it is interrupted; here everything is to
+ * be taken down in order instead. (It is installed with the first service, so it has to be taken
+ * away as soon as it appears.)
  */
 function keepSignals(): void {
   const isOurs = new Set<unknown>();

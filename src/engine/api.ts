@@ -1,5 +1,5 @@
-// The engine as the services see it: commands and queries of the Snapshots service, and the history.
-// A refusal is a value (Result); only a broken invariant or a failed log throws.
+// The engine as the services see it: commands and queries of the Snapshots service, and the
+// history. A refusal is a value (Result); only a broken invariant or a failed log throws.
 import type { Observable } from 'rxjs';
 import type { Cause } from '../machines/kernel/envelope.ts';
 import type { Result } from '../machines/kernel/rejection.ts';
@@ -75,7 +75,9 @@ export interface Engine {
   storeCheckpoint(): Promise<number>;
   /** Drops history through `throughSeq`, never past unresolved work. */
   compact(throughSeq: number, cause: Cause): Promise<Result<CompactionResult>>;
-  /** Stops accepting, waits for running effects up to `deadlineMs`, records the end, closes the log. */
+  /**
+   * Stops accepting, waits for running effects up to `deadlineMs`, records the end, closes the log.
+   */
   stop(reason: string, deadlineMs: number): Promise<void>;
 }
 

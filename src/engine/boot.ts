@@ -1,12 +1,14 @@
 // Start-up: newest checkpoint + tail → state, then the directories found → what must be done. Only
-// local files are read; nothing is carried out here but the deletion of directories that are provably
-// ours and unused.
+// local files are read; nothing is carried out here but the deletion of directories that are
+// provably ours and unused.
 import { Projection } from '../machines/projection.ts';
 import { isInFlight } from '../machines/snapshot/evolve.ts';
 import { kindOf } from '../machines/snapshot/state.ts';
 import type { EventStore, Logger, SnapshotDirectories } from './ports.ts';
 
-/** Folds the stored history through `throughSeq` (default: all), from the newest fitting checkpoint. */
+/**
+ * Folds the stored history through `throughSeq` (default: all), from the newest fitting checkpoint.
+ */
 export async function foldLog(store: EventStore, throughSeq = store.lastSeq): Promise<Projection> {
   const checkpoint = await store.readCheckpoint(throughSeq);
   const projection =

@@ -217,8 +217,8 @@ export class Commands implements SnapshotFacts {
   }
 
   /**
-   * Calls `work` with the snapshot under a key once no effect of it is in flight, in the very turn that
-   * looked it up: with an await in between, two commands could be decided on the same state.
+   * Calls `work` with the snapshot under a key once no effect of it is in flight, in the very turn
+   * that looked it up: with an await in between, two commands could be decided on the same state.
    */
   async #onceIdle<Value>(
     key: string,

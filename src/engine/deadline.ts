@@ -1,5 +1,5 @@
-// The service's own deadline for a call. When it passes, the caller is told; the effect goes on, its
-// outcome is recorded, and a retry joins it.
+// The service's own deadline for a call. When it passes, the caller is told; the effect goes on,
+// its outcome is recorded, and a retry joins it.
 import { rejected, type Result } from '../machines/kernel/rejection.ts';
 import type { Clock } from './ports.ts';
 

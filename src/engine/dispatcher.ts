@@ -1,6 +1,7 @@
-// Carries out what the world owes each snapshot: intents, derived from state, become effects once the
-// events that justify them are durable; their outcomes are recorded with the operation's id. The same
-// path serves a request, a retry and the recovery after a crash. At most one effect runs per snapshot.
+// Carries out what the world owes each snapshot: intents, derived from state, become effects once
+// the events that justify them are durable; their outcomes are recorded with the operation's id.
+// The same path serves a request, a retry and the recovery after a crash. At most one effect runs
+// per snapshot.
 import type { Cause, EffectFailure } from '../machines/kernel/envelope.ts';
 import type { Projection } from '../machines/projection.ts';
 import { decideOutcome, type Outcome } from '../machines/snapshot/decide.ts';
@@ -63,12 +64,15 @@ export class Dispatcher {
   /** Looks at a snapshot whose newest events are durable, and starts what it owes. */
   consider(snapshotId: number): void {
     const state = this.#options.projection.snapshot(snapshotId);
-    // Memory may already be ahead, by an event that is not durable yet: its own batch comes back here.
+    // Memory may already be ahead, by an event that is not durable yet: its own batch comes back
+    // here.
     if (state === undefined || state.lastSeq > this.#sequencer.durableSeq) return;
     for (const intent of intentsOf(state)) this.#schedule(intent);
   }
 
-  /** Looks at a snapshot whose newest events are not durable yet, and starts what changes nothing. */
+  /**
+   * Looks at a snapshot whose newest events are not durable yet, and starts what changes nothing.
+   */
   anticipate(snapshotId: number): void {
     const state = this.#options.projection.snapshot(snapshotId);
     for (const intent of state === undefined ? [] : intentsOf(state)) {
@@ -87,7 +91,8 @@ export class Dispatcher {
   }
 
   /**
-   * Resolves when an attempt of this snapshot has a durable outcome: the next one to end, or that of
+   * Resolves when an attempt of this snapshot has a durable outcome: the next one to end, or that
+   * of
    * `operationId`. Whoever reports an outcome must name it: the end of an earlier attempt may still
    * be on its way to the disk when the next one begins.
    */

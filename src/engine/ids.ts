@@ -1,5 +1,6 @@
 // Hands out snapshot ids. An id is never handed out twice, not even across a crash: blocks are
-// reserved durably before their first id leaves, and a start begins above every block and directory.
+// reserved durably before their first id leaves, and a start begins above every block and
+// directory.
 import type { Cause } from '../machines/kernel/envelope.ts';
 import { idBlockSize } from './limits.ts';
 import type { Sequencer } from './sequencer.ts';

@@ -3,7 +3,10 @@
 /** Ids are reserved durably in blocks, so that a Prepare needs no event of its own for its id. */
 export const idBlockSize = 1_000;
 
-/** Events in one synced batch: bounds the memory of a flush and the time that a caller waits behind it. */
+/**
+ * Events in one synced batch: bounds the memory of a flush and the time that a caller waits behind
+ * it.
+ */
 export const batchEventCountMax = 2_000;
 
 /** Calls that may wait for one snapshot's effect in flight; more are refused. */

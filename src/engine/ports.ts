@@ -1,4 +1,5 @@
-// What the engine needs of the outside world. Adapters implement these; the engine knows nothing else.
+// What the engine needs of the outside world. Adapters implement these; the engine knows nothing
+// else.
 import type { EffectFailure, RecordedEvent, StoredEvent } from '../machines/kernel/envelope.ts';
 import type { Checkpoint } from '../machines/checkpoint.ts';
 
@@ -8,7 +9,9 @@ export interface SeqRange {
   readonly toSeq: number;
 }
 
-/** Damage found in the log: which part, what is wrong, which streams are touched (as far as known). */
+/**
+ * Damage found in the log: which part, what is wrong, which streams are touched (as far as known).
+ */
 export interface Damage extends SeqRange {
   readonly reason: string;
   readonly streams: readonly string[];
@@ -24,8 +27,8 @@ export interface ReadOptions {
 }
 
 /**
- * The durable log. One writer. Every value is checked on every read: a read meets damage by throwing
- * LogDamaged, never by returning a wrong or shortened history.
+ * The durable log. One writer. Every value is checked on every read: a read meets damage by
+ * throwing LogDamaged, never by returning a wrong or shortened history.
  */
 export interface EventStore {
   /** The last durable position; 0 for an empty log. */
@@ -39,12 +42,16 @@ export interface EventStore {
   append(events: readonly RecordedEvent[]): Promise<void>;
   /** Yields events in order in arrays of at most a few hundred. Throws LogDamaged or OutOfRange. */
   read(options?: ReadOptions): AsyncIterable<readonly StoredEvent[]>;
-  /** Stores a checkpoint and drops older ones but the one at the horizon; also exports it beside the log. */
+  /**
+   * Stores a checkpoint and drops older ones but the one at the horizon; also exports it beside the
+   * log.
+   */
   writeCheckpoint(checkpoint: Checkpoint): Promise<void>;
   /** The newest valid checkpoint at or below `atSeq`. */
   readCheckpoint(atSeq?: number): Promise<Checkpoint | undefined>;
   /**
-   * Deletes events at or below `checkpoint.globalSeq`, keeping those of `liveStreams`, after storing
+   * Deletes events at or below `checkpoint.globalSeq`, keeping those of `liveStreams`, after
+   * storing
    * `checkpoint` as the state at the horizon. Returns how many were deleted.
    */
   compact(checkpoint: Checkpoint, liveStreams: ReadonlySet<string>): Promise<number>;
@@ -53,7 +60,10 @@ export interface EventStore {
   close(): Promise<void>;
 }
 
-/** What opening the log found. With damage at or after the newest checkpoint the store must not be written. */
+/**
+ * What opening the log found. With damage at or after the newest checkpoint the store must not be
+ * written.
+ */
 export interface OpenedLog {
   readonly store: EventStore;
   readonly damage: readonly Damage[];
@@ -142,7 +152,7 @@ export interface Logger {
 }
 
 /**
- * Marks a boundary where a crash is possible (`append:before`, `effect:remove:after`, …). The real one
- * does nothing; tests give one that records the passage or kills the process there.
+ * Marks a boundary where a crash is possible (`append:before`, `effect:remove:after`, …). The real
+ * one does nothing; tests give one that records the passage or kills the process there.
  */
 export type CrashPoint = (name: string) => void;

@@ -1,7 +1,8 @@
-// The one synchronous section and the group commit. `record` numbers events and folds them into memory
-// at once; the flush loop makes whatever has gathered durable in one synced batch. Memory may run ahead
-// of the disk, the outside world may not: nothing leaves before `durableAt` its position.
-// A failed append is final: what reached the disk is in doubt, so nothing is accepted any more.
+// The one synchronous section and the group commit. `record` numbers events and folds them into
+// memory at once; the flush loop makes whatever has gathered durable in one synced batch. Memory
+// may run ahead of the disk, the outside world may not: nothing leaves before `durableAt` its
+// position. A failed append is final: what reached the disk is in doubt, so nothing is accepted any
+// more.
 import { BehaviorSubject, type Observable } from 'rxjs';
 import { invariant } from '../machines/kernel/invariant.ts';
 import { eventVersions } from '../machines/event-types.ts';
@@ -71,7 +72,10 @@ export class Sequencer {
     return seq;
   }
 
-  /** The same for events that nobody waits for: they share a later batch, or get one of their own soon. */
+  /**
+   * The same for events that nobody waits for: they share a later batch, or get one of their own
+   * soon.
+   */
   recordSnapshotLazily(snapshotId: number, events: readonly NewEvent[], cause: Cause): number {
     const revision = this.#options.projection.snapshot(snapshotId)?.revision ?? 0;
     const seq = this.#record(snapshotStream(snapshotId), revision, events, cause);
@@ -110,7 +114,9 @@ export class Sequencer {
     return projection.globalSeq;
   }
 
-  /** Resolves once everything up to `seq` is durable; rejects with LogFailure if it never will be. */
+  /**
+   * Resolves once everything up to `seq` is durable; rejects with LogFailure if it never will be.
+   */
   durableAt(seq: number): Promise<void> {
     if (seq <= this.#durable.value) return Promise.resolve();
     if (this.#failure !== undefined) return Promise.reject(this.#failure);
@@ -120,7 +126,8 @@ export class Sequencer {
     });
   }
 
-  // From setImmediate, so that the first batch is not a batch of one when many callers arrive at once.
+  // From setImmediate, so that the first batch is not a batch of one when many callers arrive at
+  // once.
   #scheduleFlush(): void {
     if (this.#isFlushing) return;
     this.#isFlushing = true;

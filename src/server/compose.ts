@@ -21,7 +21,9 @@ import { openLogger, type PinoLogger } from '../adapters/system/logger.ts';
 import type { Configuration } from '../config/configuration.ts';
 import { StartRefused, type ProcessLogger, type ServerPorts } from './ports.ts';
 
-/** Present where the kernel knows the option; then mounts must switch it off, as containerd does. */
+/**
+ * Present where the kernel knows the option; then mounts must switch it off, as containerd does.
+ */
 const overlayIndexParameter = '/sys/module/overlay/parameters/index';
 
 /** Requests that may wait for a helper: CRI asks for the usage of every container at once. */

@@ -1,4 +1,5 @@
-// The demo as a user sees it: it succeeds, and it leaves nothing behind, even when it is interrupted.
+// The demo as a user sees it: it succeeds, and it leaves nothing behind, even when it is
+// interrupted.
 import assert from 'node:assert/strict';
 import { spawn, type ChildProcess } from 'node:child_process';
 import { mkdtempSync, readFileSync, readdirSync, rmSync } from 'node:fs';

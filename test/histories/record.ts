@@ -1,6 +1,7 @@
-// Records the sessions through the real engine and the real log into <directory>/<session>.ndjson (as
-// `varve export` writes it) with the live state at the end beside it: once for every release. Existing
-// files are never touched: a history is kept for ever.
+// Records the sessions through the real engine and the real log into <directory>/<session>.ndjson
+// (as
+// `varve export` writes it) with the live state at the end beside it: once for every release.
+// Existing files are never touched: a history is kept for ever.
 //
 //   node test/histories/record.ts test/histories/v0.1
 import { existsSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';

@@ -1,5 +1,5 @@
-// Every history that a release recorded must be read, checked and folded by this version, to the very
-// state that the node had when it was recorded. Histories are never recorded again.
+// Every history that a release recorded must be read, checked and folded by this version, to the
+// very state that the node had when it was recorded. Histories are never recorded again.
 import assert from 'node:assert/strict';
 import { readdirSync, readFileSync } from 'node:fs';
 import { test } from 'node:test';

@@ -1,5 +1,5 @@
-// The scripted sessions whose histories are kept: together they hold every event type of snapshots in
-// every place that the machines allow, and what starts, crashes and compaction leave in a log.
+// The scripted sessions whose histories are kept: together they hold every event type of snapshots
+// in every place that the machines allow, and what starts, crashes and compaction leave in a log.
 import assert from 'node:assert/strict';
 import type { Call, Engine } from '../../src/engine/api.ts';
 import type { Result } from '../../src/machines/kernel/rejection.ts';

@@ -1,5 +1,5 @@
-// Closure: every state in flight owes exactly one effect whose both outcomes are legal there, and no
-// other state owes any. The one exception is named below.
+// Closure: every state in flight owes exactly one effect whose both outcomes are legal there, and
+// no other state owes any. The one exception is named below.
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { decideOutcome, type Outcome } from '../../src/machines/snapshot/decide.ts';

@@ -1,6 +1,6 @@
-// given / when / then for the snapshot decisions: events are folded into a projection, a decision is
-// asked, and what it answers is compared. An accepted event is also folded, so that no decision can
-// answer one that the machine refuses.
+// given / when / then for the snapshot decisions: events are folded into a projection, a decision
+// is asked, and what it answers is compared. An accepted event is also folded, so that no decision
+// can answer one that the machine refuses.
 import assert from 'node:assert/strict';
 import { eventVersions } from '../../src/machines/event-types.ts';
 import { Projection } from '../../src/machines/projection.ts';

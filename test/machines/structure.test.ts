@@ -1,4 +1,5 @@
-// The machines keep to the closed subset of xstate, every edge is walked, and the diagrams are fresh.
+// The machines keep to the closed subset of xstate, every edge is walked, and the diagrams are
+// fresh.
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { test } from 'node:test';

@@ -18,7 +18,9 @@ export interface Walk {
   readonly state: SnapshotState;
 }
 
-/** Folds a walk; an outcome belongs to the operation in flight. Throws where an event is illegal. */
+/**
+ * Folds a walk; an outcome belongs to the operation in flight. Throws where an event is illegal.
+ */
 export function foldWalk(role: SnapshotRole, types: readonly SnapshotEventType[]): SnapshotState {
   return types.reduce((state, type, index) => {
     const operationId = state.context.operation?.operationId ?? 0;

@@ -1,5 +1,5 @@
-// What a crash, a failed write and a torn end leave behind. A crash is a copy of the files at that moment:
-// the copy is what a restarted process finds.
+// What a crash, a failed write and a torn end leave behind. A crash is a copy of the files at that
+// moment: the copy is what a restarted process finds.
 import assert from 'node:assert/strict';
 import {
   appendFileSync,

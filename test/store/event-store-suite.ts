@@ -1,5 +1,5 @@
-// The suite that every event store passes. `open` gives an empty store; `reopen`, where it exists, closes
-// and opens it again.
+// The suite that every event store passes. `open` gives an empty store; `reopen`, where it exists,
+// closes and opens it again.
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { OutOfRange, type EventStore } from '../../src/engine/ports.ts';

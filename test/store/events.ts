@@ -1,4 +1,5 @@
-// Events, checkpoints and ports for the store's tests: small, made from a counter, never from a clock.
+// Events, checkpoints and ports for the store's tests: small, made from a counter, never from a
+// clock.
 import type { RecordedEvent, StoredEvent } from '../../src/machines/kernel/envelope.ts';
 import { checkpointVersion, type Checkpoint } from '../../src/machines/checkpoint.ts';
 import { initialNodeState } from '../../src/machines/node/state.ts';

@@ -1,5 +1,5 @@
-// A log with a bit of everything, and copies of its files after a clean end, after a crash, and with all
-// of it merged into tables. What was appended is known, so every answer can be compared.
+// A log with a bit of everything, and copies of its files after a clean end, after a crash, and
+// with all of it merged into tables. What was appended is known, so every answer can be compared.
 import { cpSync, readdirSync, readFileSync } from 'node:fs';
 import { join, relative } from 'node:path';
 import type { StoredEvent } from '../../src/machines/kernel/envelope.ts';
@@ -94,7 +94,10 @@ function storeFiles(root: string): string[] {
 
 const strideBytes = 32;
 
-/** Every record boundary of files that have records, every stride of the others; a flip in every stride. */
+/**
+ * Every record boundary of files that have records, every stride of the others; a flip in every
+ * stride.
+ */
 export function allCases(fixture: Fixture): Case[] {
   const cases: Case[] = [];
   for (const ending of endings) {

@@ -1,5 +1,5 @@
-// A disk that is full, on a small file system of its own: nothing acknowledged is lost, the reserve is
-// given up, a restart works, and the reserve comes back when there is room.
+// A disk that is full, on a small file system of its own: nothing acknowledged is lost, the reserve
+// is given up, a restart works, and the reserve comes back when there is room.
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
 import {
@@ -137,7 +137,8 @@ test('a start on a full disk gives the reserve up first', async () => {
       await again.opened.store.append(numbers.batch(['snapshot-1']));
       await again.opened.store.close();
     }
-    // Now that room is used up as well: nothing is wrong with the log, and the refusal says what is.
+    // Now that room is used up as well: nothing is wrong with the log, and the refusal says what
+    // is.
     fill(filler);
     const refused = await tryOpen(root);
     assert.ok(refused.status === 'refused', JSON.stringify(refused));

@@ -1,9 +1,9 @@
 // A bounded number of worker processes for system calls that can block.
 //
 // Invariants: a request is answered exactly once and never throws for conditions of the world. At
-// its deadline the worker is killed and the answer waits until it is known to be dead; one that does
-// not die is abandoned, and only then can the effect still happen after the answer. Abandoned workers
-// are bounded: at the limit nothing new is started in place of those that are stuck.
+// its deadline the worker is killed and the answer waits until it is known to be dead; one that
+// does not die is abandoned, and only then can the effect still happen after the answer. Abandoned
+// workers are bounded: at the limit nothing new is started in place of those that are stuck.
 import { constants } from 'node:os';
 
 import {

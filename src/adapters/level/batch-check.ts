@@ -1,5 +1,5 @@
-// Follows the chain of batch records beside a walk over the events: proves that the events of each batch
-// are those that were appended together, and that no batch is left out or put in.
+// Follows the chain of batch records beside a walk over the events: proves that the events of each
+// batch are those that were appended together, and that no batch is left out or put in.
 import type { SeqRange } from '../../engine/ports.ts';
 import type { Database, DatabaseSnapshot } from './database.ts';
 import { fetchBytes } from './database.ts';
@@ -39,7 +39,8 @@ async function* records(
       }
     }
   } catch {
-    // LevelDB found a block unreadable: the records that are missing are named by the gap they leave.
+    // LevelDB found a block unreadable: the records that are missing are named by the gap they
+    // leave.
   } finally {
     await iterator.close();
   }
@@ -70,7 +71,9 @@ export class BatchCheck {
     this.#hashes = [];
   }
 
-  /** Takes the next piece of the walk; returns what is wrong with the records of the batches in it. */
+  /**
+   * Takes the next piece of the walk; returns what is wrong with the records of the batches in it.
+   */
   async check(piece: Piece): Promise<BatchDamage[]> {
     const found: BatchDamage[] = [];
     if (!this.#isStarted) {

@@ -1,6 +1,7 @@
-// How a checkpoint is stored: a head (position, node state, number and hash of the chunks) and chunks of
-// snapshots. Each snapshot carries its stream's last hash, so that the tail's chains can be verified and
-// continued even where older history is damaged. The same payloads are the lines of the export file.
+// How a checkpoint is stored: a head (position, node state, number and hash of the chunks) and
+// chunks of snapshots. Each snapshot carries its stream's last hash, so that the tail's chains can
+// be verified and continued even where older history is damaged. The same payloads are the lines of
+// the export file.
 import type { Checkpoint } from '../../machines/checkpoint.ts';
 import type { NodeState } from '../../machines/node/state.ts';
 import type { SnapshotState } from '../../machines/snapshot/state.ts';

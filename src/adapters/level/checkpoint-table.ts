@@ -1,5 +1,6 @@
-// Checkpoints in the database. Chunks are written first and the head last, synced: a head whose chunks
-// are not all there, unaltered, does not count, so a crash in between leaves the older checkpoint.
+// Checkpoints in the database. Chunks are written first and the head last, synced: a head whose
+// chunks are not all there, unaltered, does not count, so a crash in between leaves the older
+// checkpoint.
 import type { CheckpointHead, CheckpointRecord } from './checkpoint-record.ts';
 import { assemble, chunkPayloads, extendHash, headOf } from './checkpoint-record.ts';
 import type { Database, Operation } from './database.ts';

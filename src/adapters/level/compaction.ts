@@ -1,6 +1,7 @@
-// Compaction: the checkpoint at the horizon first, then the horizon, then the deletions in small batches,
-// then the mark that they are done. A crash in between leaves a log that reads the same, with some events
-// more; the next compaction deletes them. Only events at or below the horizon are ever touched.
+// Compaction: the checkpoint at the horizon first, then the horizon, then the deletions in small
+// batches, then the mark that they are done. A crash in between leaves a log that reads the same,
+// with some events more; the next compaction deletes them. Only events at or below the horizon are
+// ever touched.
 import type { CrashPoint } from '../../engine/ports.ts';
 import type { CheckpointRecord } from './checkpoint-record.ts';
 import {

@@ -1,4 +1,5 @@
-// CRC-32C (Castagnoli), with which LevelDB seals its records and blocks, and LevelDB's masking of it.
+// CRC-32C (Castagnoli), with which LevelDB seals its records and blocks, and LevelDB's masking of
+// it.
 
 const table = new Uint32Array(256);
 for (let byte = 0; byte < 256; byte += 1) {
@@ -22,7 +23,10 @@ export function crc32c(bytes: Uint8Array, start: number, end: number): number {
   return (crc ^ 0xffffffff) >>> 0;
 }
 
-/** The checksum as LevelDB stores it: rotated and offset, so that a checksum of checksums stays sound. */
+/**
+ * The checksum as LevelDB stores it: rotated and offset, so that a checksum of checksums stays
+ * sound.
+ */
 export function maskCrc32c(crc: number): number {
   return (((crc >>> 15) | (crc << 17)) + 0xa282ead8) >>> 0;
 }

@@ -9,7 +9,9 @@ export type Operation =
   | { readonly type: 'put'; readonly key: string; readonly value: string }
   | { readonly type: 'del'; readonly key: string };
 
-/** Bytes that one iterator step may fetch: fewer crossings into native code than the default 16 KiB. */
+/**
+ * Bytes that one iterator step may fetch: fewer crossings into native code than the default 16 KiB.
+ */
 export const fetchBytes = 1024 * 1024;
 
 export async function openDatabase(path: string): Promise<Database> {

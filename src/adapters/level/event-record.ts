@@ -1,6 +1,7 @@
-// How an event and a batch stand in the log. An event's payload is the previous hash of its stream, its
-// own hash, and its canonical JSON; the hash covers the first and the last. A batch's hash covers the
-// previous batch's and those of its events. Hashes are SHA-256 cut to 128 bits, in hex. Stored.
+// How an event and a batch stand in the log. An event's payload is the previous hash of its stream,
+// its own hash, and its canonical JSON; the hash covers the first and the last. A batch's hash
+// covers the previous batch's and those of its events. Hashes are SHA-256 cut to 128 bits, in hex.
+// Stored.
 import { hash } from 'node:crypto';
 import type { RecordedEvent, StoredEvent } from '../../machines/kernel/envelope.ts';
 import { batchKey, eventKey } from './keys.ts';
@@ -15,7 +16,9 @@ export function digest(text: string): string {
   return hash('sha256', text).slice(0, hashLength);
 }
 
-/** The one serialization over which an event's hash is taken: the envelope's fields in this order. */
+/**
+ * The one serialization over which an event's hash is taken: the envelope's fields in this order.
+ */
 export function canonicalJson(event: RecordedEvent): string {
   return JSON.stringify({
     globalSeq: event.globalSeq,

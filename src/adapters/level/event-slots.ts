@@ -1,6 +1,6 @@
-// Reading stretches of the log in order, checked. A walk yields pieces: events that hold, and damage for
-// what does not. It never skips silently and never ends early: what LevelDB does not return or cannot
-// read is damage at exactly those positions.
+// Reading stretches of the log in order, checked. A walk yields pieces: events that hold, and
+// damage for what does not. It never skips silently and never ends early: what LevelDB does not
+// return or cannot read is damage at exactly those positions.
 import type { StoredEvent } from '../../machines/kernel/envelope.ts';
 import type { SeqRange } from '../../engine/ports.ts';
 import type { StreamHeads } from './checkpoint-record.ts';
@@ -83,7 +83,10 @@ class ChainCheck {
     this.#damageSeen = true;
   }
 
-  /** Whether the event continues its stream; what was lost in damage already met is not held against it. */
+  /**
+   * Whether the event continues its stream; what was lost in damage already met is not held against
+   * it.
+   */
   accepts(event: StoredEvent): boolean {
     const head = this.#heads.get(event.stream);
     const { revision, globalSeq, hash } = event;

@@ -1,6 +1,6 @@
-// The event store over LevelDB. One writer, one append at a time (the caller groups). What it serves is
-// what was appended: every value's checksum, every event's hash, position and chain are checked on every
-// read, and what does not hold is thrown as LogDamaged with its range.
+// The event store over LevelDB. One writer, one append at a time (the caller groups). What it
+// serves is what was appended: every value's checksum, every event's hash, position and chain are
+// checked on every read, and what does not hold is thrown as LogDamaged with its range.
 import type { RecordedEvent, StoredEvent } from '../../machines/kernel/envelope.ts';
 import type { Checkpoint } from '../../machines/checkpoint.ts';
 import type {
@@ -167,7 +167,8 @@ export class LevelEventStore implements EventStore {
     return { operations, heads, lastSeq: seq, hash: record.hash };
   }
 
-  // Only streams that neither the checkpoint nor the tail knows are looked up: none in ordinary work.
+  // Only streams that neither the checkpoint nor the tail knows are looked up: none in ordinary
+  // work.
   async #findHead(event: RecordedEvent): Promise<StreamHead | undefined> {
     return event.revision === 1
       ? undefined
@@ -237,7 +238,8 @@ export class LevelEventStore implements EventStore {
     this.#forgetHeads(record);
   }
 
-  // Heads of streams that ended before the checkpoint are not needed again; keeping them would grow for ever.
+  // Heads of streams that ended before the checkpoint are not needed again; keeping them would grow
+  // for ever.
   #forgetHeads(record: CheckpointRecord): void {
     for (const [stream, head] of this.#heads) {
       if (head.lastSeq <= record.checkpoint.globalSeq && !record.heads.has(stream)) {
@@ -248,7 +250,8 @@ export class LevelEventStore implements EventStore {
 
   async #withHeads(checkpoint: Checkpoint): Promise<CheckpointRecord> {
     const heads: StreamHeads = new Map();
-    // A compaction that is done again finds older events gone: the stored checkpoints still know them.
+    // A compaction that is done again finds older events gone: the stored checkpoints still know
+    // them.
     const stored = await loadCheckpoint(this.#parts.database, checkpoint.globalSeq);
     const known = [this.#heads, stored?.heads, this.#horizon.record?.heads];
     const add = async (stream: string, revision: number): Promise<void> => {

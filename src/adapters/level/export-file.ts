@@ -1,6 +1,6 @@
-// The export: the newest checkpoint as a file of its own beside the database, replaced atomically, so that
-// there is a state to begin from when the database is lost. One line each, with a checksum: a head that
-// says what this is, then the chunks.
+// The export: the newest checkpoint as a file of its own beside the database, replaced atomically,
+// so that there is a state to begin from when the database is lost. One line each, with a checksum:
+// a head that says what this is, then the chunks.
 import { open, readFile, rename } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import type { CheckpointHead, CheckpointRecord } from './checkpoint-record.ts';

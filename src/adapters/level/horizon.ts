@@ -1,6 +1,7 @@
-// The horizon: history at or below it was compacted away, but for streams that live on. It names the
-// streams that its checkpoint knows and whose events were dropped all the same, with the last revision
-// dropped, so that a stream whose beginning is missing can be told from one that was compacted.
+// The horizon: history at or below it was compacted away, but for streams that live on. It names
+// the streams that its checkpoint knows and whose events were dropped all the same, with the last
+// revision dropped, so that a stream whose beginning is missing can be told from one that was
+// compacted.
 import type { CheckpointRecord } from './checkpoint-record.ts';
 import { loadCheckpoint } from './checkpoint-table.ts';
 import type { Database } from './database.ts';
@@ -64,7 +65,8 @@ export function mayBegin(
   if (first.revision === dropped + 1) {
     return true;
   }
-  // Deletion goes on upwards from the beginning; a crash leaves the rest of a stream that was to go.
+  // Deletion goes on upwards from the beginning; a crash leaves the rest of a stream that was to
+  // go.
   const isToGo = dropped > 0 || horizon.record?.heads.has(first.stream) === false;
   return !horizon.isDone && isToGo && first.globalSeq <= horizon.horizonSeq;
 }

@@ -1,7 +1,8 @@
-// The quarantine keeps what LevelDB's opening may destroy. Opening replays and deletes the write-ahead
-// log, drops records that do not check out without a word, and removes tables that a shortened manifest
-// no longer names. So before every opening all its files are hard-linked into quarantine/<stamp>/; the
-// folder goes when that opening is proven complete, and is marked and kept when it is not.
+// The quarantine keeps what LevelDB's opening may destroy. Opening replays and deletes the
+// write-ahead log, drops records that do not check out without a word, and removes tables that a
+// shortened manifest no longer names. So before every opening all its files are hard-linked into
+// quarantine/<stamp>/; the folder goes when that opening is proven complete, and is marked and kept
+// when it is not.
 import { link, mkdir, readdir, rm, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 
@@ -40,7 +41,9 @@ async function namesIn(path: string): Promise<string[]> {
   }
 }
 
-/** Links the database's files; returns the new folder, or undefined when there is nothing to keep. */
+/**
+ * Links the database's files; returns the new folder, or undefined when there is nothing to keep.
+ */
 export async function linkIntoQuarantine(
   paths: { readonly log: string; readonly quarantine: string },
   timeUs: number,
@@ -56,7 +59,8 @@ export async function linkIntoQuarantine(
       try {
         await link(join(paths.log, name), join(folder, name));
       } catch (error) {
-        // A file that its owner deleted meanwhile: another process holds the log, as opening will find.
+        // A file that its owner deleted meanwhile: another process holds the log, as opening will
+        // find.
         if ((error as NodeJS.ErrnoException).code !== 'ENOENT') {
           throw error;
         }
@@ -83,8 +87,8 @@ export async function listQuarantine(quarantinePath: string): Promise<Quarantine
 }
 
 /**
- * Whether an opening took tables away. It should not: with a lost CURRENT or MANIFEST LevelDB begins a
- * new database and deletes the tables that it does not know.
+ * Whether an opening took tables away. It should not: with a lost CURRENT or MANIFEST LevelDB
+ * begins a new database and deletes the tables that it does not know.
  */
 export async function haveTablesVanished(
   logPath: string,

@@ -1,5 +1,6 @@
 // Makes a log of what was salvaged, as the plan says: drops what lies beyond its end and before its
-// beginning, writes index and batch records anew from the events, and appends the event that says so.
+// beginning, writes index and batch records anew from the events, and appends the event that says
+// so.
 import type { RecordedEvent } from '../../machines/kernel/envelope.ts';
 import type { NodeEvent } from '../../machines/node/events.ts';
 import { dropCheckpoints, turn } from './checkpoint-table.ts';
@@ -65,7 +66,10 @@ async function wholeStreams(database: Database, plan: RepairPlan): Promise<Set<s
   return whole;
 }
 
-/** Writes index and batch records for all events; returns the hash with which the chain of batches ends. */
+/**
+ * Writes index and batch records for all events; returns the hash with which the chain of batches
+ * ends.
+ */
 async function rewriteTables(database: Database, baseSeq: number): Promise<string> {
   await deleteKeys(database, { gt: 's!', lt: 's"' });
   await deleteKeys(database, { gt: 'b!', lt: 'b"' });
@@ -116,7 +120,10 @@ async function rewriteTables(database: Database, baseSeq: number): Promise<strin
 
 export interface RepairEnd {
   readonly timeUs: number;
-  /** The highest id of a directory: where history was lost, none up to it may be deleted as an orphan. */
+  /**
+   * The highest id of a directory: where history was lost, none up to it may be deleted as an
+   * orphan.
+   */
   readonly directoryIdMax: number;
 }
 

@@ -1,5 +1,5 @@
-// What a repair tells its operator: what was wrong, what was saved from where, what is lost, and what the
-// next start will do about it.
+// What a repair tells its operator: what was wrong, what was saved from where, what is lost, and
+// what the next start will do about it.
 import type { Damage, SeqRange } from '../../engine/ports.ts';
 import type { RepairPlan } from './repair-plan.ts';
 import type { SalvagedFile } from './salvage.ts';

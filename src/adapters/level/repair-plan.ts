@@ -1,7 +1,7 @@
-// Decides what a repaired log consists of, from a database that holds everything salvaged: from which
-// checkpoint it begins, where it ends, and what is lost. Beyond the first gap after the newest checkpoint
-// nothing can be kept, since no state can be folded across a gap; before it, the log begins at the
-// oldest checkpoint from which everything is there.
+// Decides what a repaired log consists of, from a database that holds everything salvaged: from
+// which checkpoint it begins, where it ends, and what is lost. Beyond the first gap after the
+// newest checkpoint nothing can be kept, since no state can be folded across a gap; before it, the
+// log begins at the oldest checkpoint from which everything is there.
 import type { SeqRange } from '../../engine/ports.ts';
 import type { CheckpointRecord, StreamHeads } from './checkpoint-record.ts';
 import { checkpointSeqs, loadCheckpoint, storeCheckpoint } from './checkpoint-table.ts';

@@ -1,5 +1,5 @@
-// The slow pass over everything stored: events, their chains, batch records, the index. It works through
-// the log in steps and rests between them, so that it never gets in the way.
+// The slow pass over everything stored: events, their chains, batch records, the index. It works
+// through the log in steps and rests between them, so that it never gets in the way.
 import { setTimeout as rest } from 'node:timers/promises';
 import type { StoredEvent } from '../../machines/kernel/envelope.ts';
 import type { Damage, SeqRange } from '../../engine/ports.ts';
@@ -48,7 +48,9 @@ export async function checkIndex(
   );
 }
 
-/** Checks what compaction kept at or below the horizon: each stream from its beginning up to there. */
+/**
+ * Checks what compaction kept at or below the horizon: each stream from its beginning up to there.
+ */
 async function* checkKept(
   database: Database,
   horizon: Horizon,

@@ -1,6 +1,6 @@
-// A sealed value is what stands in the database: eight hex digits of checksum, then the payload. The
-// checksum covers the key too, so a value that turns up under another key (a flipped bit in a table's
-// keys does that) is refused like an altered one.
+// A sealed value is what stands in the database: eight hex digits of checksum, then the payload.
+// The checksum covers the key too, so a value that turns up under another key (a flipped bit in a
+// table's keys does that) is refused like an altered one.
 import { crc32 } from 'node:zlib';
 
 function checksum(key: string, payload: string): string {

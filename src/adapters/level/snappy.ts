@@ -1,5 +1,5 @@
-// Snappy's block format, decompression only: LevelDB's tables are compressed with it. For salvage: a
-// damaged block is decoded as far as it goes, since every value in it has a checksum of its own.
+// Snappy's block format, decompression only: LevelDB's tables are compressed with it. For salvage:
+// a damaged block is decoded as far as it goes, since every value in it has a checksum of its own.
 
 /** The decompressed bytes; of a damaged block those before the first impossible instruction. */
 export function decompressSnappy(input: Buffer): Buffer {

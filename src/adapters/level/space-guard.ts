@@ -1,7 +1,7 @@
-// The reserve: a preallocated file that is given up when the disk is full. LevelDB can neither write nor
-// open without space, so without it a full disk would also stop Remove and compaction, which free space.
-// Space is low from the moment the reserve is given up until it is back: what it made room for must not
-// be spent on new snapshots.
+// The reserve: a preallocated file that is given up when the disk is full. LevelDB can neither
+// write nor open without space, so without it a full disk would also stop Remove and compaction,
+// which free space. Space is low from the moment the reserve is given up until it is back: what it
+// made room for must not be spent on new snapshots.
 import { randomFillSync } from 'node:crypto';
 import { statSync, unlinkSync } from 'node:fs';
 import { open, rename, statfs as statFileSystem, unlink } from 'node:fs/promises';
@@ -114,8 +114,8 @@ export class ReserveFile implements SpaceGuard {
     }
   }
 
-  // Written, not truncated to size: a sparse file would reserve nothing. Random bytes, because a file
-  // system that compresses would not store zeros.
+  // Written, not truncated to size: a sparse file would reserve nothing. Random bytes, because a
+  // file system that compresses would not store zeros.
   async #allocate(): Promise<void> {
     const temporary = this.#path + '.new';
     const block = randomFillSync(Buffer.alloc(Math.min(blockBytes, this.#sizeBytes)));

@@ -1,6 +1,6 @@
-// What salvage finds in LevelDB's files: puts of keys and values. Only values whose own checksum holds are
-// taken, so it does not matter how damaged the surroundings are. Deletions are passed over: what was
-// deleted on purpose lies below the horizon and is known by that.
+// What salvage finds in LevelDB's files: puts of keys and values. Only values whose own checksum
+// holds are taken, so it does not matter how damaged the surroundings are. Deletions are passed
+// over: what was deleted on purpose lies below the horizon and is known by that.
 import { parseKey } from './keys.ts';
 import { unseal } from './sealed-value.ts';
 

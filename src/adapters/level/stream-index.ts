@@ -1,6 +1,7 @@
-// Reading one stream by its index. The index is only a way to find events: whenever it does not prove the
-// stream whole (begins where it may, no revision left out, ends where the stream ends), the log itself is
-// searched, and what cannot be found there either is damage. A history is never served shortened.
+// Reading one stream by its index. The index is only a way to find events: whenever it does not
+// prove the stream whole (begins where it may, no revision left out, ends where the stream ends),
+// the log itself is searched, and what cannot be found there either is damage. A history is never
+// served shortened.
 import type { StoredEvent } from '../../machines/kernel/envelope.ts';
 import type { SeqRange } from '../../engine/ports.ts';
 import { LogDamaged } from '../../engine/ports.ts';
@@ -103,7 +104,9 @@ class StreamCheck {
     );
   }
 
-  /** Whether the last event is the stream's end; undefined when only the rest of the log can tell. */
+  /**
+   * Whether the last event is the stream's end; undefined when only the rest of the log can tell.
+   */
   isAtEnd(): boolean | undefined {
     const { head, horizon, stream } = this.#request;
     if (head === undefined) {
@@ -124,7 +127,10 @@ function walkAll(database: Database, request: StreamRead, range: SeqRange): Piec
   return walk(database, { ...range, snapshot: request.snapshot, heads, headsAreComplete: false });
 }
 
-/** Whether one of the damaged positions may be the stream's; those below the horizon are absent by right. */
+/**
+ * Whether one of the damaged positions may be the stream's; those below the horizon are absent by
+ * right.
+ */
 async function mayHold(
   database: Database,
   request: StreamRead,
@@ -142,8 +148,8 @@ async function mayHold(
 }
 
 /**
- * Searches the log for the stream from `fromSeq` on. Damage met on the way counts only when the stream
- * is not whole without it: it may well have hit others alone.
+ * Searches the log for the stream from `fromSeq` on. Damage met on the way counts only when the
+ * stream is not whole without it: it may well have hit others alone.
  */
 async function searchLog(
   database: Database,

@@ -1,7 +1,8 @@
-// The tip: the last durable position and its batch's hash, in one small file outside the database. It is
-// written after each batch's sync and before anyone is told, and is itself not synced: after a crash of
-// the process it is exact, after a power cut it may be old. So it is a lower bound: a log that ends
-// below it has lost acknowledged events. An unreadable tip proves nothing and is written anew.
+// The tip: the last durable position and its batch's hash, in one small file outside the database.
+// It is written after each batch's sync and before anyone is told, and is itself not synced: after
+// a crash of the process it is exact, after a power cut it may be old. So it is a lower bound: a
+// log that ends below it has lost acknowledged events. An unreadable tip proves nothing and is
+// written anew.
 import { closeSync, fstatSync, openSync, readSync, writeSync } from 'node:fs';
 import { digits } from './keys.ts';
 import { seal, unseal } from './sealed-value.ts';

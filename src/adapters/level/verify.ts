@@ -1,7 +1,7 @@
-// What an opening proves. From the newest checkpoint that holds to the end: every position present, every
-// checksum and hash right, every chain unbroken, every batch whole, every index entry in place, and the
-// end not below the tip. When there is reason for doubt, everything before the checkpoint too: damage
-// there does not stop the service, but the evidence for repair is then kept.
+// What an opening proves. From the newest checkpoint that holds to the end: every position present,
+// every checksum and hash right, every chain unbroken, every batch whole, every index entry in
+// place, and the end not below the tip. When there is reason for doubt, everything before the
+// checkpoint too: damage there does not stop the service, but the evidence for repair is then kept.
 import type { Damage, Logger, SeqRange } from '../../engine/ports.ts';
 import type { CheckpointRecord, StreamHeads } from './checkpoint-record.ts';
 import { BatchCheck } from './batch-check.ts';
@@ -37,7 +37,10 @@ export interface Verified {
 
 type Found = SeqRange & { readonly reason: string };
 
-/** The last position with a value that holds: a key that a flipped bit made must not stretch the log. */
+/**
+ * The last position with a value that holds: a key that a flipped bit made must not stretch the
+ * log.
+ */
 export async function lastSeqOf(database: Database, prefix: 'e' | 'b'): Promise<number> {
   const iterator = database.iterator({ gt: prefix + '!', lt: prefix + '"', reverse: true });
   try {

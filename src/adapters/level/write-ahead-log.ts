@@ -1,6 +1,7 @@
-// Our own reader of LevelDB's log format (the .log files; a MANIFEST has the same framing): blocks of
-// 32 KiB, in them records of masked CRC-32C, length, type (full, first, middle, last) and content. Unlike
-// LevelDB's it says when it had to pass something over, and it deletes nothing.
+// Our own reader of LevelDB's log format (the .log files; a MANIFEST has the same framing): blocks
+// of
+// 32 KiB, in them records of masked CRC-32C, length, type (full, first, middle, last) and content.
+// Unlike LevelDB's it says when it had to pass something over, and it deletes nothing.
 import { readdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { crc32c, maskCrc32c } from './crc32c.ts';
@@ -13,7 +14,9 @@ export interface LogRecords {
   readonly records: readonly Buffer[];
   /** Byte offsets at which physical records begin: where a file may be cut between records. */
   readonly boundaries: readonly number[];
-  /** False when anything was passed over: a bad checksum, a fragment without its rest, a torn end. */
+  /**
+   * False when anything was passed over: a bad checksum, a fragment without its rest, a torn end.
+   */
   readonly isIntact: boolean;
 }
 

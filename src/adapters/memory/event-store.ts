@@ -1,5 +1,5 @@
-// The event store in memory: the reference for what the durable one must do, and a fast stand-in for tests.
-// It has no disk, so it knows no damage.
+// The event store in memory: the reference for what the durable one must do, and a fast stand-in
+// for tests. It has no disk, so it knows no damage.
 import { hash } from 'node:crypto';
 import type { RecordedEvent, StoredEvent } from '../../machines/kernel/envelope.ts';
 import type { Checkpoint } from '../../machines/checkpoint.ts';

@@ -1,6 +1,6 @@
-// Where the native results lie: in the folder that VARVE_NATIVE_DIR names, else beside the bundle or
-// in the build folder of the checkout that holds it. Nothing is loaded here, so finding the worker
-// program costs no library.
+// Where the native results lie: in the folder that VARVE_NATIVE_DIR names, else beside the bundle
+// or in the build folder of the checkout that holds it. Nothing is loaded here, so finding the
+// worker program costs no library.
 import { existsSync } from 'node:fs';
 import { dirname, join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';

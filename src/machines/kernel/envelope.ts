@@ -31,7 +31,10 @@ export interface RecordedEvent<Type extends string = string, Data = unknown> ext
   readonly cause: Cause;
 }
 
-/** An event as it stands in the log: `hash` covers the event and `previousHash` (its stream's chain). */
+/**
+ * An event as it stands in the log: `hash` covers the event and `previousHash` (its stream's
+ * chain).
+ */
 export interface StoredEvent extends RecordedEvent {
   readonly previousHash: string;
   readonly hash: string;

@@ -1,5 +1,5 @@
-// The wrapper around xstate's machines: the one authority on which event is legal in which state.
-// A machine is compiled to a table at load, from its own resolved definition, because folding a long
+// The wrapper around xstate's machines: the one authority on which event is legal in which state. A
+// machine is compiled to a table at load, from its own resolved definition, because folding a long
 // history through xstate's transition() is 50 to 200 times slower; a test proves table and machine
 // equal on every (state, event). Only a closed subset of xstate is allowed here: regions, named
 // guards, named assigns, tags, final states. Anything else is refused at load.

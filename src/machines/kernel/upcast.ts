@@ -11,7 +11,10 @@ interface Versioned {
   readonly data: unknown;
 }
 
-/** Brings an event to the newest version; throws for a type or version that this program is too old for. */
+/**
+ * Brings an event to the newest version; throws for a type or version that this program is too old
+ * for.
+ */
 export function upcast<Event extends Versioned>(
   event: Event,
   newest: Readonly<Record<string, number>>,

@@ -13,7 +13,9 @@ export interface NodeEventData {
   readonly NodeStopped: { readonly reason: string };
   /** Ids up to `upTo` may have been handed out; a later start begins above it. */
   readonly IdsReserved: { readonly upTo: number };
-  /** Directories found without a record, of ids that were handed out before a crash, were deleted. */
+  /**
+   * Directories found without a record, of ids that were handed out before a crash, were deleted.
+   */
   readonly OrphansRemoved: { readonly snapshotIds: readonly number[] };
   /** History up to `horizonSeq` was dropped, but for streams that live on. */
   readonly LogCompacted: { readonly horizonSeq: number; readonly removedEventCount: number };

@@ -9,7 +9,9 @@ export interface NodeState {
   readonly startedAtUs: number;
   /** Whether the newest server has not yet recorded its end. */
   readonly isRunning: boolean;
-  /** Directories without a record up to this id are kept: history that could explain them is lost. */
+  /**
+   * Directories without a record up to this id are kept: history that could explain them is lost.
+   */
   readonly orphansKeptUpTo: number;
   /** Events at or below this position may have been compacted away. */
   readonly horizonSeq: number;

@@ -38,7 +38,9 @@ export interface SnapshotEventData {
     readonly parent: string;
     readonly parentId: number | null;
   };
-  /** The snapshot is committed under its name: measured, and from now on unchanged but for labels. */
+  /**
+   * The snapshot is committed under its name: measured, and from now on unchanged but for labels.
+   */
   readonly SnapshotCommitted: {
     readonly operationId: number;
     readonly sizeBytes: number;

@@ -1,5 +1,5 @@
-// What the world still owes a snapshot, from its state alone: the same answer on the normal path and
-// after a crash. Every in-flight state has exactly one intent, every other state none.
+// What the world still owes a snapshot, from its state alone: the same answer on the normal path
+// and after a crash. Every in-flight state has exactly one intent, every other state none.
 import type { SnapshotState } from './state.ts';
 
 /** An effect to carry out; its outcome comes back with the operation's id. */
@@ -9,8 +9,9 @@ export interface Intent {
   readonly operationId: number;
   readonly attemptCount: number;
   /**
-   * Whether the effect changes nothing that an event would have to explain (sealing a directory only
-   * measures and syncs it). Such an effect may begin before its event is durable; its reply may not.
+   * Whether the effect changes nothing that an event would have to explain (sealing a directory
+   * only measures and syncs it). Such an effect may begin before its event is durable; its reply
+   * may not.
    */
   readonly changesNothing: boolean;
 }

@@ -1,4 +1,5 @@
-// The folded state of one snapshot: plain JSON, so that checkpoints, comparison and replay are exact.
+// The folded state of one snapshot: plain JSON, so that checkpoints, comparison and replay are
+// exact.
 import type { EffectFailure } from '../kernel/envelope.ts';
 import type { Labels, SnapshotBacking, SnapshotRole } from './events.ts';
 
@@ -19,7 +20,9 @@ export interface SnapshotStateValue {
   readonly backing: 'unassigned' | SnapshotBacking;
 }
 
-/** The operation in flight. `operationId` is the revision of the event that started this attempt. */
+/**
+ * The operation in flight. `operationId` is the revision of the event that started this attempt.
+ */
 export interface Operation {
   readonly operationId: number;
   readonly attemptCount: number;

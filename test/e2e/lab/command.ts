@@ -15,7 +15,9 @@ export interface CommandResult {
 
 const defaultLimitMs = 60_000;
 
-/** Runs a command whatever its exit status; fails only if it cannot be started or takes too long. */
+/**
+ * Runs a command whatever its exit status; fails only if it cannot be started or takes too long.
+ */
 export function tryCommand(
   argv: readonly string[],
   options: CommandOptions = {},
