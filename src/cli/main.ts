@@ -2,21 +2,10 @@
 // into one line on stderr and an exit code.
 import { CommanderError } from 'commander';
 import { CliFailure, exitCodes } from './exit-codes.ts';
-import { interrupt } from './interruption.ts';
+import { watchProcess } from './process-events.ts';
 import { usageFailure, varveProgram } from './program.ts';
 
-// A reader that has seen enough (`| head`) is no failure.
-for (const stream of [process.stdout, process.stderr]) {
-  stream.on('error', (error: NodeJS.ErrnoException) => {
-    if (error.code === 'EPIPE') process.exit(exitCodes.success);
-    throw error;
-  });
-}
-
-const isServe = process.argv[2] === 'serve';
-// The service ends in its own way.
-if (!isServe) process.once('SIGINT', () => interrupt(exitCodes.interrupted));
-
+watchProcess();
 try {
   await varveProgram().parseAsync(process.argv);
 } catch (error) {

@@ -7,7 +7,7 @@ import path from 'node:path';
 import { createInterface } from 'node:readline';
 import { after, before, test } from 'node:test';
 import { snapshotsDefinition } from '../../src/server/grpc/definitions.ts';
-import { Daemon, scratch, startVarve, varve } from './varve.ts';
+import { Daemon, program, scratch, startVarve, varve } from './varve.ts';
 import type { Ended } from './varve.ts';
 
 const place = scratch();
@@ -154,9 +154,8 @@ test('events --follow shows what comes, and ends with 130 on Ctrl-C without a wo
 test('a reader that has seen enough is no failure', async () => {
   const command =
     '"$NODE" "$MAIN" events --json --address "$A" | head -n 1; echo "${PIPESTATUS[0]}"';
-  const main = path.resolve(import.meta.dirname, '../../src/cli/main.ts');
   const child = spawn('bash', ['-c', command], {
-    env: { ...process.env, NODE: process.execPath, MAIN: main, A: daemon.address },
+    env: { ...process.env, NODE: process.execPath, MAIN: program, A: daemon.address },
     stdio: ['ignore', 'pipe', 'pipe'],
   });
   const output: Buffer[] = [];
@@ -277,4 +276,19 @@ test('repair refuses while the daemon runs', async () => {
   const { code, stderr } = await varve(['repair', '--root', daemon.root]);
   assert.equal(code, 1);
   assert.match(stderr, /stop the other varve serve/);
+});
+
+test('the daemon goes on when nobody reads its output, and ends in order on Ctrl-C', async (t) => {
+  const other = scratch();
+  t.after(() => other.remove());
+  const deaf = await Daemon.start(other.path, ['--log-level', 'trace']);
+  t.after(() => deaf.stop('SIGKILL'));
+  deaf.stopReading();
+  for (const key of ['a', 'b', 'c']) {
+    const { code } = await deaf.snapshots.call(snapshotsDefinition.prepare, { key });
+    assert.equal(code, 0);
+  }
+  const events = await varve(['events', '--address', deaf.address, '--type', 'SnapshotPrepared']);
+  assert.equal(events.stdout.trimEnd().split('\n').length, 3);
+  assert.equal(await deaf.stop('SIGINT'), 0);
 });

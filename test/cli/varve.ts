@@ -2,17 +2,30 @@
 import { spawn } from 'node:child_process';
 import type { ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdtempSync, rmSync } from 'node:fs';
+import { mkdtempSync, readdirSync, rmSync, statSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
 import { TestClient } from '../server/client.ts';
 
-// The bundle starts faster than the sources; the test runner may name it.
-const program =
-  process.env['VARVE_TEST_PROGRAM'] ??
-  fileURLToPath(new URL('../../src/cli/main.ts', import.meta.url));
+const checkout = fileURLToPath(new URL('../..', import.meta.url));
+
+/** The bundle, which starts faster, if it is not older than any source; else the sources. */
+function currentProgram(): string {
+  const bundle = path.join(checkout, 'dist', 'varve.mjs');
+  const builtMs = statSync(bundle, { throwIfNoEntry: false })?.mtimeMs ?? 0;
+  const isNewer = (file: string): boolean => statSync(file).mtimeMs > builtMs;
+  const isStale = ['src', 'build/proto'].some((folder) =>
+    readdirSync(path.join(checkout, folder), { recursive: true, encoding: 'utf8' }).some((name) =>
+      isNewer(path.join(checkout, folder, name)),
+    ),
+  );
+  return isStale ? path.join(checkout, 'src', 'cli', 'main.ts') : bundle;
+}
+
+/** The command that the tests run. */
+export const program = currentProgram();
 
 /** No command of a test takes longer. */
 const commandDeadlineMs = 60_000;
@@ -85,6 +98,12 @@ export class Daemon {
     child.stdout?.resume();
     await begun(child);
     return new Daemon(child, root, address);
+  }
+
+  /** Closes the reading ends of its output, as a terminal or a log collector that goes away. */
+  stopReading(): void {
+    this.#child.stdout?.destroy();
+    this.#child.stderr?.destroy();
   }
 
   /** Ends it in order; answers its exit code. */

@@ -27,7 +27,8 @@ test('a layer’s history says who asked, what was done, and how it stands', () 
 
 test('a failure is told with its step, errno, path and message', () => {
   assert.deepEqual(told('snapshot-3').slice(1), [
-    'Remove (request r-remove, namespace default) asked to remove it; deleting its directory began.',
+    'Remove (request r-remove, namespace default) asked to remove it; ' +
+      'deleting its directory began.',
     'Deleting its directory failed: unlinkat answered EBUSY at "/x/1/fs" (resource busy). ' +
       'It is tried again.',
     'Its directory was deleted: nothing of it is left on disk.',

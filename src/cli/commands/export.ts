@@ -8,7 +8,7 @@ import { withAdminClient } from '../admin-client.ts';
 import type { CommandContext } from '../command-context.ts';
 import { CliFailure, exitCodes } from '../exit-codes.ts';
 import { humanSize } from '../../history/text.ts';
-import { onInterrupt } from '../interruption.ts';
+import { onInterrupt } from '../process-events.ts';
 
 type Write = (content: Uint8Array) => Promise<void>;
 

@@ -3,6 +3,7 @@ import { loadConfiguration } from '../../config/load.ts';
 import type { ConfigurationFlags } from '../../config/load.ts';
 import type { CommandContext } from '../command-context.ts';
 import { CliFailure, exitCodes } from '../exit-codes.ts';
+import { leaveProcess } from '../process-events.ts';
 
 export async function run(
   { environment }: CommandContext,
@@ -15,6 +16,7 @@ export async function run(
     environment,
   });
   if (!loaded.ok) throw new CliFailure(exitCodes.configuration, loaded.problems.join('\n'));
+  leaveProcess();
   const { serve } = await import('../../server/serve.ts');
   // Whatever hangs in the kernel must not keep the process once the service has ended.
   process.exit(await serve(loaded.configuration, loaded.origins));
