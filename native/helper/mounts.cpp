@@ -12,6 +12,7 @@
 #include "helper/failure.h"
 #include "helper/mount_options.h"
 #include "helper/operations.h"
+#include "helper/relative_lowers.h"
 #include "syscalls/varve_sys.h"
 
 namespace varve {
@@ -65,9 +66,9 @@ std::optional<std::string> common_directory(const std::string& lowers) {
   return common.size() > 1 ? std::optional(common) : std::nullopt;
 }
 
-// Kernels without lowerdir+ still take several hundred lower directories if they are named relative
-// to the working directory. This program serves one request at a time, so it may change its own.
-int mount_relative(const MountRequest& request, const MountOptions& options) {
+}  // namespace
+
+int mount_with_relative_lowers(const MountRequest& request, const MountOptions& options) {
   MountOptions shortened = options;
   std::optional<std::string> common;
   for (std::string& option : shortened.data) {
@@ -90,6 +91,8 @@ int mount_relative(const MountRequest& request, const MountOptions& options) {
   return result;
 }
 
+namespace {
+
 void mount_long(const MountRequest& request, const MountOptions& options) {
   const std::string list = options_one_by_one(request, options);
   std::array<char, 512> message = {};
@@ -99,9 +102,9 @@ void mount_long(const MountRequest& request, const MountOptions& options) {
   if (result >= 0) return;
   const bool may_lack_support = result == -EINVAL || result == -ENOSYS || result == -E2BIG;
   if (may_lack_support && request.type == "overlay") {
-    const int relative = mount_relative(request, options);
+    const int relative = mount_with_relative_lowers(request, options);
     if (relative >= 0) return;
-    if (message[0] == '\0') require(relative, "mount", request.target);
+    if (relative != -E2BIG) require(relative, "mount", request.target);
   }
   require(result, "fsconfig", request.target, message.data());
 }

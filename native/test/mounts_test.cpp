@@ -7,6 +7,7 @@
 #include "helper/mount_options.h"
 #include "helper/mount_points.h"
 #include "helper/operations.h"
+#include "helper/relative_lowers.h"
 #include "syscalls/varve_sys.h"
 #include "test/temporary_directory.h"
 
@@ -122,6 +123,22 @@ TEST_F(OverlayTest, AReadOnlyMountBeyondAPageIsReadOnly) {
   mount(request);
   EXPECT_TRUE(exists("merged/from-49"));
   EXPECT_FALSE(std::ofstream(at("merged/new")).is_open());
+}
+
+TEST_F(OverlayTest, MountsLowersByRelativeNamesWhereTheKernelTakesOnlyAPage) {
+  VARVE_NEEDS_ROOT();
+  const MountRequest request = overlay(100, 20);
+  const MountOptions options = parse_mount_options(request.options);
+  ASSERT_GT(options.joined_data().size(), 4095U);
+  ASSERT_EQ(mount_with_relative_lowers(request, options), 0);
+  EXPECT_TRUE(exists("merged/from-0"));
+  EXPECT_TRUE(exists("merged/from-99"));
+}
+
+TEST_F(OverlayTest, SaysWhenEvenRelativeNamesDoNotFit) {
+  VARVE_NEEDS_ROOT();
+  const MountRequest request = overlay(50, 120);
+  EXPECT_EQ(mount_with_relative_lowers(request, parse_mount_options(request.options)), -E2BIG);
 }
 
 TEST_F(OverlayTest, SaysWhyItCannotMount) {
