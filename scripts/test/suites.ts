@@ -88,6 +88,7 @@ const areas: readonly {
 }[] = [
   { name: 'machines', budget: [20, 60], folders: ['kernel', 'unit', 'machines', 'catalog'] },
   { name: 'property', budget: [30, 600], folders: ['property'] },
+  { name: 'mutants', budget: [60, 600], folders: ['mutants'] },
   { name: 'configuration', budget: [10, 20], folders: ['config'] },
   { name: 'history', budget: [20, 60], folders: ['history'] },
   { name: 'engine', budget: [30, 300], folders: ['engine'] },

@@ -14,8 +14,15 @@ const isLong = process.env['VARVE_LONG'] === '1';
 const chosen = isLong ? all : all.filter((mutant) => mutant.isShort === true);
 
 const sandboxes = [new Sandbox(), new Sandbox()];
-after(() => {
-  for (const sandbox of sandboxes) sandbox.dispose();
+const copies = [...sandboxes];
+const dispose = (): void => {
+  for (const sandbox of copies) sandbox.dispose();
+};
+after(dispose);
+// A run that takes too long is ended from outside.
+process.once('SIGTERM', () => {
+  dispose();
+  process.exit(143);
 });
 
 async function judged<Value>(work: (sandbox: Sandbox) => Promise<Value>): Promise<Value> {
