@@ -49,7 +49,7 @@ export class Output {
 
   /** The text in a style, on a terminal. */
   styled(style: Style, text: string): string {
-    return this.#isColoured ? `\u001b[${styleCodes[style]}m${text}\u001b[0m` : text;
+    return this.#isColoured && text !== '' ? `\u001b[${styleCodes[style]}m${text}\u001b[0m` : text;
   }
 
   /** Writes bytes or text as they are. */

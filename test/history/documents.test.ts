@@ -177,5 +177,6 @@ test('times, sizes and hostile names are written for people', () => {
   assert.equal(humanSize(1023), '1023 B');
   assert.equal(humanSize(1536), '1.5 KiB');
   assert.equal(humanSize(5 * 2 ** 30), '5.0 GiB');
+  assert.equal(printable('\u009b31m\u007f'), '\\x9b31m\\x7f');
   assert.equal(printable('a\u001b[31mb\u202ec\n'), 'a\\x1b[31mb\\u{202e}c\\x0a');
 });
