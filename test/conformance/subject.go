@@ -32,8 +32,13 @@ type subject struct {
 	armed   string
 }
 
-// dyingTime is how long after a broken connection the process may take to be gone.
-const dyingTime = 3 * time.Second
+const (
+	// dyingTime is how long after a broken connection the process may take to be gone.
+	dyingTime = 3 * time.Second
+	// settleTime is how long work in flight may take to be completed after a start.
+	settleTime  = 5 * time.Second
+	settlePause = 20 * time.Millisecond
+)
 
 // wanted decides whether the server is killed at this call: at every one, or at some of the
 // first and ever fewer of the later ones, and in every case at one at least.
@@ -42,7 +47,7 @@ func (s *subject) wanted() bool {
 	if s.settings.long {
 		return true
 	}
-	chance := min(0.6, 4/float64(3+s.calls))
+	chance := min(0.5, 2/float64(2+s.calls))
 	want := s.random.Float64() < chance || s.calls == 2 && s.sampled == 0
 	if want {
 		s.sampled++
@@ -156,18 +161,54 @@ func (s *subject) changeKilled(ctx context.Context, c change) error {
 	if err := s.restart(ctx); err != nil {
 		return fmt.Errorf("after dying at %s in %s: %w", point, c.method(), err)
 	}
-	after, err := take(ctx, s.server.snapshotter(), c.names())
-	if err != nil {
+	if err := s.resolve(ctx, c, before); err != nil {
 		return fmt.Errorf("after dying at %s in %s: %w", point, c.method(), err)
 	}
-	effect, err := c.tookEffect(before, after)
+	return nil
+}
+
+// resolve finds out by looking whether a call took effect whose answer was lost, and issues it
+// again if not. A server may complete what was in flight after it began to serve, so the look
+// that decides is repeated when the call that is issued again fails: its error alone never
+// counts as success.
+func (s *subject) resolve(ctx context.Context, c change, before picture) error {
+	sn := s.server.snapshotter()
+	effect, after, err := s.settle(ctx, c, before)
 	if err != nil {
-		return fmt.Errorf("after dying at %s, %s is half done: %w", point, c.method(), err)
+		return err
 	}
 	if effect {
-		return c.adopt(ctx, s.server.snapshotter(), after)
+		return c.adopt(ctx, sn, after)
 	}
-	return c.issue(ctx, s.server.snapshotter())
+	refused := c.issue(ctx, sn)
+	if refused == nil || connectionLost(refused) {
+		return refused
+	}
+	effect, after, err = s.settle(ctx, c, before)
+	if err == nil && effect {
+		return c.adopt(ctx, sn, after)
+	}
+	return refused
+}
+
+// settle looks until it sees either the state before the call or the one after it. Between two
+// Stats of one look, work in flight may be completed; what stays neither is half done.
+func (s *subject) settle(ctx context.Context, c change, before picture) (bool, picture, error) {
+	end := time.Now().Add(settleTime)
+	for {
+		after, err := take(ctx, s.server.snapshotter(), c.names())
+		if err != nil {
+			return false, nil, err
+		}
+		effect, err := c.tookEffect(before, after)
+		if err == nil {
+			return effect, after, nil
+		}
+		if time.Now().After(end) {
+			return false, nil, fmt.Errorf("half done: %w", err)
+		}
+		time.Sleep(settlePause)
+	}
 }
 
 // arm restarts the server so that it kills itself at one of the points that this kind of
