@@ -100,7 +100,7 @@ export async function servedNode(
     snapshots.close();
     admin.close();
     await server.stop('test ended');
-    await rm(scratch, { recursive: true, force: true });
+    await rm(scratch, { recursive: true, force: true, maxRetries: 20, retryDelay: 100 });
   });
   const node = { server, store, configuration, snapshots, admin, lines, fatal, space };
   await server.start();
@@ -139,7 +139,7 @@ const plainOperations: Parameters<typeof snapshotDirectories>[1] = {
   },
   diskUsage: async () => ({ ok: true, value: { sizeBytes: 4096, inodeCount: 1 } }),
   removeTree: async (directory) => {
-    await rm(directory, { recursive: true, force: true });
+    await rm(directory, { recursive: true, force: true, maxRetries: 20, retryDelay: 100 });
     return done;
   },
   sync: async () => done,

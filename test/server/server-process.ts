@@ -19,7 +19,7 @@ export interface LogLine {
 /** A scratch directory that the end of the test deletes. */
 export async function scratchDirectory(t: TestContext): Promise<string> {
   const scratch = await mkdtemp(path.join(tmpdir(), 'varve-process-'));
-  t.after(() => rm(scratch, { recursive: true, force: true }));
+  t.after(() => rm(scratch, { recursive: true, force: true, maxRetries: 20, retryDelay: 100 }));
   return scratch;
 }
 

@@ -8,6 +8,8 @@ export interface LogPaths {
   readonly tip: string;
   readonly export: string;
   readonly quarantine: string;
+  /** Present while the log is open: found at an opening, the last process did not end in order. */
+  readonly running: string;
   /** Present after a write failed over a damaged block: the next opening verifies everything. */
   readonly doubt: string;
 }
@@ -19,6 +21,7 @@ export function logPaths(root: string): LogPaths {
     tip: join(root, 'log.tip'),
     export: join(root, 'log.export'),
     quarantine: join(root, 'quarantine'),
+    running: join(root, 'log.running'),
     doubt: join(root, 'log.doubt'),
   };
 }

@@ -1,19 +1,16 @@
-// Opening the log. The order is the point: link the files into quarantine, open LevelDB (which may destroy
-// evidence), find the newest checkpoint that holds, verify everything after it against checksums, chains
-// and tip, and only then let the quarantine go. Damage found there leaves a store that can be read but
+// Opening the log. The order is the point: link the files into quarantine, open LevelDB (which may
+// destroy
+// evidence), find the newest checkpoint that holds, verify everything after it against checksums,
+// chains
+// and tip, and only then let the quarantine go. Damage found there leaves a store that can be read
+// but
 // not written, and the evidence kept for `varve repair`.
 import { mkdir, rm, stat, writeFile } from 'node:fs/promises';
 import { writeFileSync } from 'node:fs';
-import type {
-  Clock,
-  CrashPoint,
-  Damage,
-  Logger,
-  OpenedLog,
-  SpaceGuard,
-} from '../../engine/ports.ts';
+import type { Clock, CrashPoint, Damage, Logger } from '../../engine/ports.ts';
 import type { Database } from './database.ts';
-import { failureCode, failureMessage, openDatabase, writeBatch } from './database.ts';
+import { failureCode, failureMessage, writeBatch } from './database.ts';
+import { openOrExplain, refuseAborting, type OpenLogResult } from './opening.ts';
 import { LevelEventStore } from './event-store.ts';
 import { formatKey, formatVersion } from './keys.ts';
 import { logPaths, type LogPaths } from './log-paths.ts';
@@ -46,94 +43,11 @@ export interface OpenLogOptions {
   readonly purpose?: 'serve' | 'repair';
 }
 
-export type OpenLogResult =
-  | {
-      readonly status: 'open';
-      readonly opened: OpenedLog;
-      readonly spaceGuard: SpaceGuard;
-      /** Damage before the checkpoint, as far as there was reason to look for it. */
-      readonly historyDamage: readonly Damage[];
-    }
-  /** LevelDB cannot open what is there: nothing can be read before `varve repair`. */
-  | {
-      readonly status: 'damaged';
-      readonly damage: readonly Damage[];
-      readonly reason: string;
-      readonly next: string;
-    }
-  /** Nothing is wrong with the log, but it cannot be opened now or by this version. */
-  | { readonly status: 'refused'; readonly reason: string; readonly next: string };
-
-const repairNext = 'stop varve serve and run varve repair';
-
 async function exists(path: string): Promise<boolean> {
   return await stat(path).then(
     () => true,
     () => false,
   );
-}
-
-/** Opens LevelDB, or says why not; what was linked stays unless another process simply holds the log. */
-async function openOrExplain(
-  paths: LogPaths,
-  folder: string | undefined,
-): Promise<{ readonly database: Database } | Exclude<OpenLogResult, { status: 'open' }>> {
-  try {
-    return { database: await openDatabase(paths.log) };
-  } catch (error) {
-    const code = failureCode(error);
-    const message = failureMessage(error);
-    if (code === 'LEVEL_LOCKED') {
-      if (folder !== undefined) {
-        await removeFolder(folder);
-      }
-      return {
-        status: 'refused',
-        reason: `another process uses the log in ${paths.log}`,
-        next: 'stop the other varve serve (or varve repair) on this root, or choose another root',
-      };
-    }
-    // A file that is missing or does not parse is damage; any other I/O error is the disk's condition now.
-    if (code === 'LEVEL_CORRUPTION' || !(await isDiskAtFault(paths))) {
-      const damage = [{ fromSeq: 1, toSeq: tipSeq(paths), reason: message, streams: [] }];
-      if (folder !== undefined) {
-        await keepAsEvidence(folder, await listQuarantine(paths.quarantine), damage);
-      }
-      return { status: 'damaged', damage, reason: message, next: repairNext };
-    }
-    return {
-      status: 'refused',
-      reason: `the log in ${paths.log} cannot be opened: ${message}`,
-      next: 'free space on its file system or look at the disk, then start varve serve again',
-    };
-  }
-}
-
-/** More than LevelDB needs to open: a write-ahead log becomes a table of up to its buffer's size. */
-const probeBytes = 8 * 1024 * 1024;
-
-/** Whether nothing can be written beside the log either. */
-async function isDiskAtFault(paths: LogPaths): Promise<boolean> {
-  const probe = paths.log + '.probe';
-  try {
-    await writeFile(probe, Buffer.alloc(probeBytes), { flush: true });
-    return false;
-  } catch {
-    // The very thing asked for.
-    return true;
-  } finally {
-    await rm(probe, { force: true });
-  }
-}
-
-function tipSeq(paths: LogPaths): number {
-  const tip = new TipFile(paths.tip);
-  try {
-    const stored = tip.read();
-    return stored === undefined || stored === 'damaged' ? 1 : Math.max(stored.lastSeq, 1);
-  } finally {
-    tip.close();
-  }
 }
 
 /** The newer version that wrote the log, if one did. Writes our own version into a new log. */
@@ -169,7 +83,10 @@ async function settleQuarantine(
   }
 }
 
-/** What keeps LevelDB from writing: the damage, wherever it is, since its next merge would stop again. */
+/**
+ * What keeps LevelDB from writing: the damage, wherever it is, since its next merge would stop
+ * again.
+ */
 function blockedBy(verified: Verified): readonly Damage[] {
   const found = [...verified.damage, ...verified.historyDamage];
   const reason =
@@ -183,7 +100,8 @@ function marksDamage(paths: LogPaths, logger: Logger, reserve: ReserveFile) {
     reserve.release();
     logger.error({ err: error, cause: failureMessage(error) }, 'the log cannot be written');
     // LevelDB stops writing when it meets a damaged block. Without this mark each restart would run
-    // until it meets that block again; with it the next opening verifies everything and stays up, read-only.
+    // until it meets that block again; with it the next opening verifies everything and stays up,
+    // read-only.
     if (failureCode(error) === 'LEVEL_CORRUPTION') {
       try {
         writeFileSync(paths.doubt, failureMessage(error) + '\n', { mode: 0o600 });
@@ -193,6 +111,8 @@ function marksDamage(paths: LogPaths, logger: Logger, reserve: ReserveFile) {
     }
   };
 }
+
+export type { OpenLogResult } from './opening.ts';
 
 export async function openLog(options: OpenLogOptions): Promise<OpenLogResult> {
   const { root, clock, logger, crashPoint, purpose = 'serve' } = options;
@@ -204,6 +124,11 @@ export async function openLog(options: OpenLogOptions): Promise<OpenLogResult> {
   try {
     await reserve.beforeOpen();
     folder = await linkIntoQuarantine(paths, clock.nowUs());
+    if (await exists(paths.running)) {
+      const refused = await refuseAborting(paths, folder);
+      if (refused !== undefined) return refused;
+    }
+    await writeFile(paths.running, '', { mode: 0o600 });
   } catch (error) {
     return {
       status: 'refused',
@@ -244,7 +169,10 @@ export async function openLog(options: OpenLogOptions): Promise<OpenLogResult> {
     tip.write({ lastSeq: verified.start.lastSeq, batchHash: verified.start.batchHash });
   }
   const onFailure = marksDamage(paths, logger, reserve);
-  const onClose = (): Promise<void> => reserve.close();
+  const onClose = async (): Promise<void> => {
+    await rm(paths.running, { force: true });
+    await reserve.close();
+  };
   const parts = { database, tip, exportPath: paths.export, logger, crashPoint, onFailure, onClose };
   const store = new LevelEventStore(parts, { ...verified.start, damage });
   // In the background: the first preallocation must not hold up the start.

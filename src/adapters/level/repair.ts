@@ -1,7 +1,11 @@
-// Repair of a damaged log, with the daemon down: salvages what holds from the log's files, the quarantine's
-// copies and the export, builds a new log of it beside the old one, and then puts it in the old one's
-// place. Nothing is deleted: the old files stay in quarantine/. A crash at any point leaves either the
-// old state, or a log that is missing, which the next opening calls damaged and the next repair mends.
+// Repair of a damaged log, with the daemon down: salvages what holds from the log's files, the
+// quarantine's
+// copies and the export, builds a new log of it beside the old one, and then puts it in the old
+// one's
+// place. Nothing is deleted: the old files stay in quarantine/. A crash at any point leaves either
+// the
+// old state, or a log that is missing, which the next opening calls damaged and the next repair
+// mends.
 import { mkdir, readdir, rename, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Clock, Damage, EventStore, Logger, SeqRange } from '../../engine/ports.ts';
@@ -57,7 +61,8 @@ type Examined =
   | { readonly status: 'damaged'; readonly damage: readonly Damage[] }
   | Exclude<RepairResult, { status: 'repaired' }>;
 
-// Opening first has three ends: it proves that no other process holds the log, it puts all files into
+// Opening first has three ends: it proves that no other process holds the log, it puts all files
+// into
 // quarantine, and it finds out whether there is anything to repair.
 async function examine(options: RepairOptions, nowUs: () => number): Promise<Examined> {
   const opening = await openLog({
@@ -146,6 +151,7 @@ async function exchange(paths: LogPaths, keptIn: string, plan: RepairPlan): Prom
     await writeFile(join(path, repairedMark), '{}\n', { mode: 0o600 });
   }
   await rm(paths.doubt, { force: true });
+  await rm(paths.running, { force: true });
 }
 
 async function moveFiles(from: string, to: string): Promise<void> {

@@ -1,5 +1,7 @@
-// Salvage: everything that still holds, from every file there is: the log's own and the quarantine's
-// copies. Files are read by our own readers, never opened by LevelDB, so nothing is changed by looking.
+// Salvage: everything that still holds, from every file there is: the log's own and the
+// quarantine's
+// copies. Files are read by our own readers, never opened by LevelDB, so nothing is changed by
+// looking.
 import { readdir, readFile, stat } from 'node:fs/promises';
 import { basename, join } from 'node:path';
 import type { Database, Operation } from './database.ts';
@@ -42,7 +44,7 @@ async function sourceFiles(folders: readonly string[]): Promise<SourceFile[]> {
   return files.sort((a, b) => a.number - b.number);
 }
 
-function* entriesOf(path: string, file: Buffer): Generator<StoredEntry> {
+export function* entriesOf(path: string, file: Buffer): Generator<StoredEntry> {
   if (path.endsWith('.log')) {
     for (const record of readLogRecords(file).records) {
       yield* batchEntries(record);

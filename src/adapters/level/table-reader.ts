@@ -1,5 +1,7 @@
-// Our own reader of LevelDB's tables (.ldb), for salvage. It reads what the index names and, where index
-// or footer are damaged, finds blocks by trying: a block ends where type and checksum match what went
+// Our own reader of LevelDB's tables (.ldb), for salvage. It reads what the index names and, where
+// index
+// or footer are damaged, finds blocks by trying: a block ends where type and checksum match what
+// went
 // before. Entries of a damaged block are tried as well; their own checksums decide.
 import { crc32c, maskCrc32c, stepCrc32c } from './crc32c.ts';
 import { decompressSnappy } from './snappy.ts';
@@ -10,7 +12,10 @@ const trailerBytes = 5;
 const internalSuffixBytes = 8;
 const magic = [0x57, 0xfb, 0x80, 0x8b, 0x24, 0x75, 0x47, 0xdb];
 const compressions = { none: 0, snappy: 1 } as const;
-/** How far the search for a block's end goes from a place where one is known to begin, and elsewhere. */
+/**
+ * How far the search for a block's end goes from a place where one is known to begin, and
+ * elsewhere.
+ */
 const searchBytes = { atBlock: 4 * 1024 * 1024, elsewhere: 16 * 1024 };
 
 interface Handle {
@@ -139,6 +144,87 @@ function* handlesBySearch(file: Buffer): Generator<Handle> {
   if (lostFrom !== undefined) {
     yield { offset: lostFrom, length: file.length - lostFrom };
   }
+}
+
+/** The keys as LevelDB goes through them; ends, as it does, where an entry does not decode. */
+function* keysInOrder(block: Buffer): Generator<Buffer> {
+  const restartCount = block.length >= 4 ? block.readUInt32LE(block.length - 4) : 0;
+  const end = block.length - 4 - 4 * restartCount;
+  const reader = new ByteReader(block);
+  let key: Buffer = Buffer.alloc(0);
+  while (reader.position < end) {
+    const shared = reader.number();
+    const unsharedLength = reader.number();
+    const valueLength = reader.number();
+    const unshared = reader.bytes(unsharedLength);
+    reader.bytes(valueLength);
+    if (shared > key.length || reader.isPast) {
+      return;
+    }
+    key = Buffer.concat([key.subarray(0, shared), unshared]);
+    yield key;
+  }
+}
+
+/** LevelDB's order: by key, and the newer entry of one key first. */
+function isAfter(key: Buffer, previous: Buffer): boolean {
+  const at = key.length - internalSuffixBytes;
+  const previousAt = previous.length - internalSuffixBytes;
+  const order = Buffer.compare(key.subarray(0, at), previous.subarray(0, previousAt));
+  return (
+    order > 0 || (order === 0 && key.readBigUInt64LE(at) < previous.readBigUInt64LE(previousAt))
+  );
+}
+
+function areOrdered(blocks: Iterable<Buffer>): boolean {
+  let previous: Buffer | undefined;
+  for (const block of blocks) {
+    for (const key of keysInOrder(block)) {
+      const isLong = key.length >= internalSuffixBytes;
+      if (!isLong || (previous !== undefined && !isAfter(key, previous))) {
+        return false;
+      }
+      previous = key;
+    }
+  }
+  return true;
+}
+
+function* blocksAsStored(file: Buffer, handles: Iterable<Handle>): Generator<Buffer> {
+  for (const handle of handles) {
+    const { offset, length } = handle;
+    if (offset + length + trailerBytes <= file.length) {
+      const raw = file.subarray(offset, offset + length);
+      yield file[offset + length] === compressions.snappy ? decompressSnappy(raw) : raw;
+    }
+  }
+}
+
+/**
+ * Whether LevelDB would end the process over this table. It checks no block's checksum when it
+ * merges
+ * tables, and asserts that keys are long enough and in order: a flipped bit in a key is an abort.
+ */
+export function wouldAbort(file: Buffer): boolean {
+  const footer = file.subarray(Math.max(file.length - footerBytes, 0));
+  if (footer.length < footerBytes || magic.some((byte, index) => footer[40 + index] !== byte)) {
+    return false;
+  }
+  const reader = new ByteReader(footer);
+  readHandle(reader);
+  const index = readHandle(reader);
+  const [indexBlock] = blocksAsStored(file, [index]);
+  if (indexBlock === undefined) {
+    return false;
+  }
+  const handles: Handle[] = [];
+  for (const [, value] of rawEntries(indexBlock)) {
+    handles.push(readHandle(new ByteReader(value)));
+  }
+  if (isSound(file, index) && handles.every((handle) => isSound(file, handle))) {
+    return false;
+  }
+  return !areOrdered([indexBlock]) || !areOrdered(blocksAsStored(file, handles));
 }
 
 /** All sound entries of a table. */

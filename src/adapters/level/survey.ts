@@ -1,0 +1,76 @@
+// What the log's files hold, found without opening them with LevelDB: used when it cannot or must
+// not.
+import { readdir, readFile, stat } from 'node:fs/promises';
+import { join } from 'node:path';
+import type { Damage } from '../../engine/ports.ts';
+import { turn } from './checkpoint-table.ts';
+import type { StoredHorizon } from './horizon.ts';
+import { horizonKey, parseKey } from './keys.ts';
+import { entriesOf } from './salvage.ts';
+import { unsealJson } from './sealed-value.ts';
+import { wouldAbort } from './table-reader.ts';
+
+async function filesIn(folder: string, pattern: RegExp): Promise<string[]> {
+  const names = await readdir(folder).catch(() => []);
+  return names.filter((name) => pattern.test(name)).map((name) => join(folder, name));
+}
+
+/** Tables over which LevelDB would end the process. */
+export async function abortingTables(logPath: string): Promise<string[]> {
+  const found: string[] = [];
+  for (const path of await filesIn(logPath, /\.(ldb|sst)$/)) {
+    if (wouldAbort(await readFile(path))) {
+      found.push(path);
+    }
+    await turn();
+  }
+  return found;
+}
+
+/**
+ * Names the positions that no file holds any more; without a gap, the whole log with the reason
+ * given.
+ */
+export async function missingRanges(
+  logPath: string,
+  known: { readonly tipSeq: number; readonly reason: string },
+): Promise<Damage[]> {
+  const present = new Set<number>();
+  let lastSeq = known.tipSeq;
+  let horizonSeq = 0;
+  for (const path of await filesIn(logPath, /\.(log|ldb|sst)$/)) {
+    for (const { key, value } of entriesOf(path, await readFile(path))) {
+      const parsed = parseKey(key);
+      if (parsed?.kind === 'event') {
+        present.add(parsed.seq);
+        lastSeq = Math.max(lastSeq, parsed.seq);
+      } else if (key === horizonKey) {
+        const stored = unsealJson(key, value) as StoredHorizon | undefined;
+        horizonSeq = Math.max(horizonSeq, stored?.horizonSeq ?? 0);
+      }
+    }
+    await turn();
+  }
+  const damage: Damage[] = [];
+  for (let seq = horizonSeq + 1; seq <= lastSeq; seq += 1) {
+    if (present.has(seq)) {
+      continue;
+    }
+    const fromSeq = seq;
+    while (seq < lastSeq && !present.has(seq + 1)) {
+      seq += 1;
+    }
+    damage.push({ fromSeq, toSeq: seq, reason: known.reason, streams: [] });
+  }
+  const reason = `${known.reason}; no event is known to be lost`;
+  return damage.length > 0
+    ? damage
+    : [{ fromSeq: horizonSeq + 1, toSeq: Math.max(lastSeq, 1), reason, streams: [] }];
+}
+
+/** Whether a process holds LevelDB's lock, as the kernel lists it. */
+export async function isLocked(logPath: string): Promise<boolean> {
+  const lock = await stat(join(logPath, 'LOCK')).catch(() => undefined);
+  const locks = await readFile('/proc/locks', 'utf8').catch(() => '');
+  return lock !== undefined && new RegExp(`:${lock.ino} `).test(locks);
+}
