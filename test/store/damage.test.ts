@@ -68,6 +68,7 @@ class Worker {
 
   /** Undefined when the process was ended. */
   async check(root: string): Promise<Answer | undefined> {
+    if (this.#child?.connected !== true) this.#child = undefined;
     this.#child ??= fork(join(import.meta.dirname, 'damage-worker.ts'), [fixturePath()], {
       stdio: ['ignore', 'ignore', 'ignore', 'ipc'],
     });
