@@ -10,7 +10,7 @@ import { writeFileSync } from 'node:fs';
 import type { Clock, CrashPoint, Damage, Logger } from '../../engine/ports.ts';
 import type { Database } from './database.ts';
 import { failureCode, failureMessage, writeBatch } from './database.ts';
-import { openOrExplain, refuseAborting, type OpenLogResult } from './opening.ts';
+import { openOrExplain, refuseAborting, type NotOpened, type OpenLogResult } from './opening.ts';
 import { LevelEventStore } from './event-store.ts';
 import { formatKey, formatVersion } from './keys.ts';
 import { logPaths, type LogPaths } from './log-paths.ts';
@@ -114,21 +114,21 @@ function marksDamage(paths: LogPaths, logger: Logger, reserve: ReserveFile) {
 
 export type { OpenLogResult } from './opening.ts';
 
-export async function openLog(options: OpenLogOptions): Promise<OpenLogResult> {
-  const { root, clock, logger, crashPoint, purpose = 'serve' } = options;
-  const paths = logPaths(root);
-  await mkdir(root, { recursive: true, mode: 0o700 });
-  const { reserveSizeBytes: sizeBytes, statfs } = options;
-  const reserve = new ReserveFile({ root, logger, sizeBytes, statfs });
-  let folder: string | undefined;
+/** What must happen before LevelDB sees the files; says why not when it cannot. */
+async function beforeOpening(
+  paths: LogPaths,
+  reserve: ReserveFile,
+  timeUs: number,
+): Promise<{ readonly folder: string | undefined } | NotOpened> {
   try {
     await reserve.beforeOpen();
-    folder = await linkIntoQuarantine(paths, clock.nowUs());
+    const folder = await linkIntoQuarantine(paths, timeUs);
     if (await exists(paths.running)) {
       const refused = await refuseAborting(paths, folder);
       if (refused !== undefined) return refused;
     }
     await writeFile(paths.running, '', { mode: 0o600 });
+    return { folder };
   } catch (error) {
     return {
       status: 'refused',
@@ -136,6 +136,24 @@ export async function openLog(options: OpenLogOptions): Promise<OpenLogResult> {
       next: 'free space on its file system or look at the disk, then start varve serve again',
     };
   }
+}
+
+/** Whether all of history must be verified, not only what follows the checkpoint. */
+async function isInDoubt(paths: LogPaths, folders: readonly QuarantineFolder[]): Promise<boolean> {
+  const unproven = folders.filter(({ isDamaged }) => !isDamaged).map(({ path }) => path);
+  return (await haveTablesVanished(paths.log, unproven)) || !(await areLogsIntact(unproven));
+}
+
+/** Opens the log below `root`; the store may be written only when no damage was found. */
+export async function openLog(options: OpenLogOptions): Promise<OpenLogResult> {
+  const { root, clock, logger, crashPoint, purpose = 'serve' } = options;
+  const paths = logPaths(root);
+  await mkdir(root, { recursive: true, mode: 0o700 });
+  const { reserveSizeBytes: sizeBytes, statfs } = options;
+  const reserve = new ReserveFile({ root, logger, sizeBytes, statfs });
+  const before = await beforeOpening(paths, reserve, clock.nowUs());
+  if ('status' in before) return before;
+  const { folder } = before;
   crashPoint('open:linked');
   const opening = await openOrExplain(paths, folder);
   if ('status' in opening) return opening;
@@ -152,14 +170,9 @@ export async function openLog(options: OpenLogOptions): Promise<OpenLogResult> {
   }
   const tip = new TipFile(paths.tip);
   const folders = await listQuarantine(paths.quarantine);
-  const unproven = folders.filter(({ isDamaged }) => !isDamaged).map(({ path }) => path);
   const isBlocked = await exists(paths.doubt);
-  const isInDoubt =
-    isBlocked ||
-    purpose === 'repair' ||
-    (await haveTablesVanished(paths.log, unproven)) ||
-    !(await areLogsIntact(unproven));
-  const verified = await verifyLog(database, { paths, tip, logger, isInDoubt });
+  const isSuspect = isBlocked || purpose === 'repair' || (await isInDoubt(paths, folders));
+  const verified = await verifyLog(database, { paths, tip, logger, isInDoubt: isSuspect });
   await settleQuarantine(folders, verified, folder);
   crashPoint('open:verified');
   const damage = isBlocked ? blockedBy(verified) : verified.damage;

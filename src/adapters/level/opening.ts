@@ -65,6 +65,9 @@ export async function refuseAborting(
     return undefined;
   }
   if (await isLocked(paths.log)) {
+    if (folder !== undefined) {
+      await removeFolder(folder);
+    }
     return inUse(paths);
   }
   const names = tables.map((path) => basename(path)).join(', ');
