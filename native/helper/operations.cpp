@@ -1,4 +1,5 @@
-// From a request line to a reply line: the one place that knows the protocol.
+// From a request line to a reply line: the one place that knows the protocol. A request may be a
+// batch of others, which are carried out in order, each with a reply of its own.
 #include "helper/operations.h"
 
 #include <cerrno>
@@ -53,7 +54,13 @@ json sleep_for(const json& request) {
   return json::object();
 }
 
-json carry_out(const json& request, bool allow_test_operations, const Tick& tick) {
+struct Operations {
+  bool allow_test_operations;
+  const Tick& tick;
+};
+
+json carry_out(const json& request, const Operations& operations) {
+  const Tick& tick = operations.tick;
   const std::string operation = text_field(request, "operation");
   if (operation == "disk-usage") {
     const DiskUsage usage = disk_usage(path_field(request, "path"), tick);
@@ -80,13 +87,12 @@ json carry_out(const json& request, bool allow_test_operations, const Tick& tick
   if (operation == "unmount") {
     return {{"unmounted", unmount(path_field(request, "target"), list_field(request, "flags"))}};
   }
-  if (operation == "sleep" && allow_test_operations) return sleep_for(request);
+  if (operation == "sleep" && operations.allow_test_operations) return sleep_for(request);
   refuse("unknown operation " + operation);
 }
 
-json failed(const json& id, const Failure& failure) {
-  json reply = {{"id", id},
-                {"ok", false},
+json failed(const Failure& failure) {
+  json reply = {{"ok", false},
                 {"errno", failure.error},
                 {"code", error_name(failure.error)},
                 {"step", failure.step},
@@ -95,29 +101,54 @@ json failed(const json& id, const Failure& failure) {
   return reply;
 }
 
-json reply_to(const std::string& line, bool allow_test_operations, const Tick& tick) {
-  json id = nullptr;
+// What `work` returns as a success, or what it throws as a failure.
+template <typename Work>
+json replied(const Work& work) {
   try {
-    const json request = json::parse(line, nullptr, false);
-    if (!request.is_object()) refuse("the request is not a JSON object");
-    if (const auto found = request.find("id"); found != request.end()) {
-      if (!found->is_number_unsigned()) refuse("id must be a number");
-      id = *found;
-    }
-    return {{"id", id}, {"ok", true}, {"value", carry_out(request, allow_test_operations, tick)}};
+    return {{"ok", true}, {"value", work()}};
   } catch (const Failure& failure) {
-    return failed(id, failure);
+    return failed(failure);
   } catch (const std::bad_alloc&) {
-    return failed(id, Failure(ENOMEM, "memory", ""));
+    return failed(Failure(ENOMEM, "memory", ""));
   } catch (const std::exception& problem) {
-    return failed(id, Failure(EIO, "internal", "", problem.what()));
+    return failed(Failure(EIO, "internal", "", problem.what()));
   }
+}
+
+const json& checked_object(const json& request) {
+  if (!request.is_object()) refuse("the request is not a JSON object");
+  return request;
+}
+
+json carry_out_all(const json& batch, const Operations& operations) {
+  const auto found = batch.find("requests");
+  if (found == batch.end() || !found->is_array()) refuse("requests must be a list");
+  json replies = json::array();
+  for (const json& request : *found) {
+    replies.push_back(replied([&] { return carry_out(checked_object(request), operations); }));
+  }
+  return {{"replies", std::move(replies)}};
+}
+
+json id_of(const json& request) {
+  const auto found = request.is_object() ? request.find("id") : request.end();
+  return found != request.end() && found->is_number_unsigned() ? *found : json(nullptr);
+}
+
+json checked_value(const json& request, const Operations& operations) {
+  checked_object(request);
+  if (request.contains("id") && !request["id"].is_number_unsigned()) refuse("id must be a number");
+  const bool is_batch = text_field(request, "operation") == "batch";
+  return is_batch ? carry_out_all(request, operations) : carry_out(request, operations);
 }
 
 }  // namespace
 
 std::string answer(const std::string& line, bool allow_test_operations, const Tick& tick) {
-  return reply_to(line, allow_test_operations, tick).dump();
+  const json request = json::parse(line, nullptr, false);
+  json reply = replied([&] { return checked_value(request, {allow_test_operations, tick}); });
+  reply["id"] = id_of(request);
+  return reply.dump();
 }
 
 }  // namespace varve

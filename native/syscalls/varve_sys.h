@@ -25,7 +25,7 @@ extern "C" {
 
 #define VARVE_SYS_API __attribute__((visibility("default")))
 
-#define VARVE_SYS_ABI_VERSION 1
+#define VARVE_SYS_ABI_VERSION 2
 
 // Returns VARVE_SYS_ABI_VERSION of the loaded library.
 VARVE_SYS_API int varve_sys_abi_version(void);
@@ -64,15 +64,21 @@ VARVE_SYS_API int varve_sys_preallocate(const char* path, uint64_t size_bytes);
 
 #define VARVE_SYS_LAYER_WITH_WORK 1u
 
-// Owner argument that means "leave as created".
-#define VARVE_SYS_OWNER_UNCHANGED UINT32_MAX
+typedef struct varve_sys_layer {
+  uint64_t id;         // names the directory, in decimal; not 0
+  uint64_t parent_id;  // whose fs gives the owner; 0 means none: owned by this process
+  uint32_t flags;      // VARVE_SYS_LAYER_WITH_WORK
+  int32_t result;      // set by the call: 0 or a negative errno
+} varve_sys_layer;
 
 // Makes <snapshots_dir>/<id> (0700), <id>/fs (0755) and, with VARVE_SYS_LAYER_WITH_WORK, <id>/work
-// (0711); modes are exact whatever the umask. `fs` is given to uid and gid unless both are
-// VARVE_SYS_OWNER_UNCHANGED. EEXIST if <id> exists; EINVAL unless `id` is 1 to 20 decimal digits.
-// On failure nothing of what this call made is left.
-VARVE_SYS_API int varve_sys_make_layer_dirs(const char* snapshots_dir, const char* id,
-                                            uint32_t flags, uint32_t uid, uint32_t gid);
+// (0711) for each of `count` layers; modes are exact whatever the umask. `fs` is given to the owner
+// of <parent_id>/fs. Many layers share one call because the call costs more than the directories.
+// Each layer's `result` is its own: EEXIST if <id> exists, EINVAL for id 0 or unknown flags, the
+// errno of the parent's fs if that cannot be read. What a failed layer made is gone again. The
+// call's own result is negative, and no layer is touched, if <snapshots_dir> cannot be opened.
+VARVE_SYS_API int varve_sys_make_layers(const char* snapshots_dir, varve_sys_layer* layers,
+                                        uint32_t count);
 
 #define VARVE_SYS_PROBE_ON_OVERLAY 1u     // the directory lies on an overlay file system
 #define VARVE_SYS_PROBE_SCRATCH 2u        // a scratch directory cannot be made in it

@@ -25,6 +25,7 @@ TEST_F(AnswerTest, MalformedRequestsGetAnErrorReply) {
       R"({"id":1,"operation":"disk-usage","path":"relative"})",
       R"({"id":1,"operation":"disk-usage","path":"/a\u0000b"})",
       R"({"id":1,"operation":"remove-tree","path":"/a"})",
+      R"({"id":1,"operation":"batch"})", R"({"id":1,"operation":"batch","requests":{}})",
       R"({"id":1,"operation":"mount","type":"bind","source":"/a","target":"/b","options":"ro"})",
       R"({"id":1,"operation":"mount","type":"bind","source":"/a","target":"/b","options":[1]})",
       R"({"id":1,"operation":"unmount","target":"/b","flags":["unknown"]})",
@@ -70,6 +71,26 @@ TEST_F(AnswerTest, OperationsReturnTheirValues) {
   EXPECT_EQ(ask_about("syncfs")["ok"], true);
   EXPECT_EQ(ask_about("remove-tree")["value"]["removedCount"], 2);
   EXPECT_EQ(ask_about("remove-tree")["value"]["removedCount"], 0);
+}
+
+TEST_F(AnswerTest, ABatchAnswersEachOfItsRequestsInOrder) {
+  make_directory("tree/a");
+  const auto remove = [&](const char* name) -> json {
+    return {{"operation", "remove-tree"}, {"path", at(name)}, {"parent", path()}};
+  };
+  const json batch = {{"id", 5},
+                      {"operation", "batch"},
+                      {"requests",
+                       {remove("tree"), remove("../outside"), 7, {{"operation", "batch"}},
+                        {{"operation", "disk-usage"}, {"path", path()}}}}};
+  const json reply = ask(batch.dump());
+  EXPECT_EQ(reply["id"], 5);
+  ASSERT_EQ(reply["ok"], true);
+  const json& replies = reply["value"]["replies"];
+  ASSERT_EQ(replies.size(), 5U);
+  EXPECT_EQ(replies[0]["value"]["removedCount"], 2);
+  for (const int refused : {1, 2, 3}) EXPECT_EQ(replies[refused]["code"], "EINVAL") << refused;
+  EXPECT_EQ(replies[4]["value"]["inodeCount"], 1);
 }
 
 TEST(Printable, EscapesOnlyWhatIsNotUtf8) {

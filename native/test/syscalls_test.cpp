@@ -9,6 +9,8 @@
 #include <cstddef>
 #include <cstring>
 #include <fstream>
+#include <string>
+#include <vector>
 
 #include "syscalls/unique_fd.h"
 #include "syscalls/varve_sys.h"
@@ -81,51 +83,65 @@ TEST_F(SyscallsTest, AFailedPreallocationLeavesNothing) {
   EXPECT_FALSE(exists("small/new"));
 }
 
-TEST_F(SyscallsTest, LayerDirectoriesHaveExactModes) {
+// The results of one call for `layers` below `directory`.
+std::vector<int> make_layers(const std::string& directory, std::vector<varve_sys_layer> layers) {
+  const auto count = static_cast<uint32_t>(layers.size());
+  EXPECT_EQ(varve_sys_make_layers(directory.c_str(), layers.data(), count), 0);
+  std::vector<int> results;
+  for (const varve_sys_layer& layer : layers) results.push_back(layer.result);
+  return results;
+}
+
+varve_sys_layer layer(uint64_t id, uint64_t parent_id = 0,
+                      uint32_t flags = VARVE_SYS_LAYER_WITH_WORK) {
+  return {.id = id, .parent_id = parent_id, .flags = flags, .result = 99};
+}
+
+TEST_F(SyscallsTest, LayersHaveExactModes) {
   const mode_t umask_before = ::umask(0077);
-  const int result = varve_sys_make_layer_dirs(path().c_str(), "42", VARVE_SYS_LAYER_WITH_WORK,
-                                               VARVE_SYS_OWNER_UNCHANGED,
-                                               VARVE_SYS_OWNER_UNCHANGED);
+  const std::vector<int> results = make_layers(path(), {layer(42), layer(43, 42, 0)});
   ::umask(umask_before);
-  ASSERT_EQ(result, 0);
+  EXPECT_EQ(results, (std::vector<int>{0, 0}));
   EXPECT_EQ(status_of(at("42")).st_mode & 07777, 0700U);
   EXPECT_EQ(status_of(at("42/fs")).st_mode & 07777, 0755U);
   EXPECT_EQ(status_of(at("42/work")).st_mode & 07777, 0711U);
+  EXPECT_EQ(status_of(at("43/fs")).st_mode & 07777, 0755U);
+  EXPECT_FALSE(exists("43/work"));
 }
 
-TEST_F(SyscallsTest, LayerDirectoriesGetTheirOwner) {
+TEST_F(SyscallsTest, LayersGetTheOwnerOfTheirParent) {
   VARVE_NEEDS_ROOT();
-  ASSERT_EQ(varve_sys_make_layer_dirs(path().c_str(), "1", 0, 1234, 5678), 0);
-  EXPECT_EQ(status_of(at("1/fs")).st_uid, 1234U);
-  EXPECT_EQ(status_of(at("1/fs")).st_gid, 5678U);
-  EXPECT_EQ(status_of(at("1/fs")).st_mode & 07777, 0755U);
-  EXPECT_EQ(status_of(at("1")).st_uid, 0U);
-  EXPECT_FALSE(exists("1/work"));
+  EXPECT_EQ(make_layers(path(), {layer(1)}), std::vector<int>{0});
+  ASSERT_EQ(::chown(at("1/fs").c_str(), 1234, 5678), 0);
+  EXPECT_EQ(make_layers(path(), {layer(2, 1)}), std::vector<int>{0});
+  EXPECT_EQ(status_of(at("2/fs")).st_uid, 1234U);
+  EXPECT_EQ(status_of(at("2/fs")).st_gid, 5678U);
+  EXPECT_EQ(status_of(at("2/fs")).st_mode & 07777, 0755U);
+  EXPECT_EQ(status_of(at("2")).st_uid, 0U);
+  EXPECT_EQ(status_of(at("2/work")).st_uid, 0U);
 }
 
-TEST_F(SyscallsTest, LayerDirectoriesRefuseWhatIsThereAndWhatIsNoId) {
+TEST_F(SyscallsTest, ALayerThatFailsDoesNotConcernItsNeighbours) {
   make_directory("7");
   write_file("7/kept");
-  const auto make = [&](const char* id) {
-    return varve_sys_make_layer_dirs(path().c_str(), id, 0, VARVE_SYS_OWNER_UNCHANGED,
-                                     VARVE_SYS_OWNER_UNCHANGED);
-  };
-  EXPECT_EQ(make("7"), -EEXIST);
+  const std::vector<int> results =
+      make_layers(path(), {layer(7), layer(8), layer(0), layer(9, 0, 6), layer(10, 404),
+                           layer(UINT64_MAX)});
+  EXPECT_EQ(results, (std::vector<int>{-EEXIST, 0, -EINVAL, -EINVAL, -ENOENT, 0}));
   EXPECT_TRUE(exists("7/kept"));
-  for (const char* id : {"", "..", "1/2", "a", "-1", " 1", "123456789012345678901"}) {
-    EXPECT_EQ(make(id), -EINVAL) << id;
-  }
-  EXPECT_EQ(varve_sys_make_layer_dirs(at("absent").c_str(), "1", 0, 0, 0), -ENOENT);
+  EXPECT_TRUE(exists("8/work"));
+  EXPECT_FALSE(exists("9"));
+  EXPECT_FALSE(exists("10"));
+  EXPECT_TRUE(exists("18446744073709551615/fs"));
+  EXPECT_EQ(varve_sys_make_layers(at("absent").c_str(), nullptr, 0), -ENOENT);
 }
 
-TEST_F(SyscallsTest, LayerDirectoriesLeaveNothingOnFailure) {
+TEST_F(SyscallsTest, AFailedLayerLeavesNothing) {
   VARVE_NEEDS_ROOT();
   make_directory("small");
   // Room for the root and two more inodes, so that the third directory cannot be made.
   ASSERT_EQ(::mount("small", at("small").c_str(), "tmpfs", 0, "nr_inodes=3"), 0);
-  EXPECT_EQ(varve_sys_make_layer_dirs(at("small").c_str(), "1", VARVE_SYS_LAYER_WITH_WORK,
-                                      VARVE_SYS_OWNER_UNCHANGED, VARVE_SYS_OWNER_UNCHANGED),
-            -ENOSPC);
+  EXPECT_EQ(make_layers(at("small"), {layer(1)}), std::vector<int>{-ENOSPC});
   EXPECT_FALSE(exists("small/1"));
 }
 

@@ -15,8 +15,8 @@ export const waiterCountMax = 64;
 /** Commits whose usage is measured at a time. */
 export const sealConcurrencyMax = 8;
 
-/** Directories deleted at a time: half of the helper processes, so that commits are not delayed. */
-export const deleteConcurrencyMax = 2;
+/** Deletions handed to the directories at a time, which carry out many in one call. */
+export const deleteConcurrencyMax = 64;
 
 /** Delay before the second attempt of a failed deletion; it doubles up to the limit below. */
 export const retryDelayMs = 200;

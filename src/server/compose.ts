@@ -58,7 +58,8 @@ async function composePorts(
       logger.error({ ...worker }, 'a helper is stuck in the kernel and was left behind');
     },
   });
-  const operations = directoryOperations(pool, configuration.effectDeadlineMs);
+  const deadlineMs = configuration.effectDeadlineMs;
+  const operations = directoryOperations(pool, { snapshotsPath, deadlineMs });
   return {
     ...{ logger, clock, crashPoint, newRequestId, compileExpression, version, root },
     directories: snapshotDirectories(snapshotsPath, operations),

@@ -1,47 +1,13 @@
-// Workers that the kernel does not let go. A frozen file system holds whoever changes it in an
-// uninterruptible sleep, where even a kill waits until it is thawed.
+// Workers that the kernel does not let go.
 import assert from 'node:assert/strict';
-import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
-import { test, type TestContext } from 'node:test';
+import { test } from 'node:test';
 
-import { isRoot, isRunning, runProgram, scratchDirectory, testPool, until } from './scratch.ts';
+import { frozenFileSystem } from './frozen-file-system.ts';
+import { isRoot, isRunning, testPool, until } from './scratch.ts';
 
 const deadlineMs = 30_000;
 const timeout = 60_000;
-
-interface FrozenFileSystem {
-  readonly path: string;
-  thaw(): void;
-}
-
-/** A small file system with the directories 0 to 9, frozen; undefined where none can be made. */
-const frozenFileSystem = (t: TestContext): FrozenFileSystem | undefined => {
-  let path = '';
-  let isFrozen = false;
-  const thaw = (): void => {
-    if (isFrozen) runProgram('fsfreeze', ['--unfreeze', path]);
-    isFrozen = false;
-  };
-  // Hooks run in the order of their registration: before the scratch directory is deleted.
-  t.after(thaw);
-  const directory = scratchDirectory(t);
-  const image = join(directory, 'image');
-  path = join(directory, 'mounted');
-  mkdirSync(path);
-  try {
-    runProgram('truncate', ['--size=16M', image]);
-    runProgram('mkfs.ext4', ['-q', image]);
-    runProgram('mount', ['-o', 'loop', image, path]);
-  } catch (problem) {
-    t.skip(`no file system to freeze here: ${(problem as Error).message}`);
-    return undefined;
-  }
-  for (let name = 0; name < 10; name += 1) mkdirSync(join(path, String(name)));
-  runProgram('fsfreeze', ['--freeze', path]);
-  isFrozen = true;
-  return { path, thaw };
-};
 
 test(
   'a worker that a kill does not end is abandoned, reported and replaced',

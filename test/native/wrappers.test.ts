@@ -2,6 +2,7 @@
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
 import {
+  chownSync,
   lstatSync,
   mkdirSync,
   readdirSync,
@@ -19,11 +20,7 @@ import {
   syncPath,
   syncPathAsync,
 } from '../../src/adapters/native/files.ts';
-import {
-  makeLayerDirectories,
-  makeLayerDirectoriesAsync,
-  probeOverlayUpper,
-} from '../../src/adapters/native/layer-directories.ts';
+import { makeLayers, probeOverlayUpper } from '../../src/adapters/native/layer-directories.ts';
 import { lockFile } from '../../src/adapters/native/lock.ts';
 import { freeLoopNumber, loopStatus } from '../../src/adapters/native/loop.ts';
 import { mount, mountFlag, mountWithOptions, unmount } from '../../src/adapters/native/mounts.ts';
@@ -81,12 +78,14 @@ test('errno names cover what Node and the kernel call by different tables', () =
   assert.equal(errnoName(99999), 'E99999');
 });
 
-test('layer directories have exact modes whatever the umask', (t) => {
+test('layers have exact modes whatever the umask', async (t) => {
   const directory = scratchDirectory(t);
   const before = process.umask(0o077);
   try {
-    const request = { snapshotsPath: directory, snapshotId: 42, withWork: true };
-    assert.ok(makeLayerDirectories(request).ok);
+    const [made] = await makeLayers(directory, [
+      { snapshotId: 42, parentId: null, withWork: true },
+    ]);
+    assert.ok(made?.ok);
   } finally {
     process.umask(before);
   }
@@ -95,17 +94,34 @@ test('layer directories have exact modes whatever the umask', (t) => {
   assert.equal(modeOf(join(directory, '42/work')), 0o711);
 });
 
-test('layer directories made asynchronously are the same, with owner and without work', async (t) => {
+test('each layer of a call has a result of its own, and the owner of its parent', async (t) => {
   const directory = scratchDirectory(t);
-  const owner = isRoot ? { uid: 1234, gid: 5678 } : undefined;
-  const request = { snapshotsPath: directory, snapshotId: 7, withWork: false, owner };
-  assert.ok((await makeLayerDirectoriesAsync(request)).ok);
-  assert.deepEqual(readdirSync(join(directory, '7')), ['fs']);
-  const status = lstatSync(join(directory, '7/fs'));
+  const largeId = 2 ** 45 + 3;
+  mkdirSync(join(directory, '7/fs'), { recursive: true });
+  if (isRoot) chownSync(join(directory, '7/fs'), 1234, 5678);
+  const results = await makeLayers(directory, [
+    { snapshotId: 7, parentId: null, withWork: true },
+    { snapshotId: largeId, parentId: 7, withWork: false },
+    { snapshotId: 9, parentId: 404, withWork: true },
+    { snapshotId: 10, parentId: largeId, withWork: true },
+  ]);
+  assert.deepEqual(
+    results.map((result) => (result.ok ? 'made' : result.code)),
+    ['EEXIST', 'made', 'ENOENT', 'made'],
+  );
+  assert.deepEqual(readdirSync(directory).sort(), ['10', String(largeId), '7'].sort());
+  assert.deepEqual(readdirSync(join(directory, String(largeId))), ['fs']);
+  const status = lstatSync(join(directory, '10/fs'));
   if (isRoot) assert.deepEqual([status.uid, status.gid], [1234, 5678]);
-  const again = await makeLayerDirectoriesAsync(request);
-  assert.ok(!again.ok);
-  assert.equal(again.code, 'EEXIST');
+});
+
+test('layers below a directory that is not there all fail', async () => {
+  const request = { snapshotId: 1, parentId: null, withWork: true };
+  const results = await makeLayers('/absent/directory', [request, request]);
+  assert.deepEqual(
+    results.map((result) => (result.ok ? 'made' : result.code)),
+    ['ENOENT', 'ENOENT'],
+  );
 });
 
 test(

@@ -6,7 +6,10 @@ import { tmpdir } from 'node:os';
 import path from 'node:path';
 import type { TestContext } from 'node:test';
 import { compileExpression } from '../../src/adapters/regular-expression/re2.ts';
-import { snapshotDirectories } from '../../src/adapters/snapshot-dirs/directories.ts';
+import {
+  snapshotDirectories,
+  type DirectoryOperations,
+} from '../../src/adapters/snapshot-dirs/directories.ts';
 import { systemClock } from '../../src/adapters/system/clock.ts';
 import { newRequestId } from '../../src/adapters/system/ids.ts';
 import { defaultConfiguration, type Configuration } from '../../src/config/configuration.ts';
@@ -58,7 +61,8 @@ export async function servedNode(
 ): Promise<ServedNode> {
   const scratch = await mkdtemp(path.join(tmpdir(), 'varve-server-'));
   const root = path.join(scratch, 'root');
-  await mkdir(path.join(root, 'snapshots'), { recursive: true });
+  const snapshotsPath = path.join(root, 'snapshots');
+  await mkdir(snapshotsPath, { recursive: true });
   const configuration: Configuration = {
     ...defaultConfiguration,
     ...options.configuration,
@@ -85,7 +89,7 @@ export async function servedNode(
       version: '0.0.0-test',
       bootId: 'boot',
       root,
-      directories: snapshotDirectories(path.join(root, 'snapshots'), plainOperations),
+      directories: snapshotDirectories(snapshotsPath, plainOperations(snapshotsPath)),
       openLog: async () => {
         options.onListening?.(node);
         return open(store, space);
@@ -131,10 +135,11 @@ function recordingLogger(lines: LogLine[]): ProcessLogger {
 
 const done = { ok: true, value: undefined } as const;
 
-const plainOperations: Parameters<typeof snapshotDirectories>[1] = {
-  makeLayer: async ({ directory, id, withWork }) => {
-    await mkdir(path.join(directory, id, 'fs'), { recursive: true });
-    if (withWork) await mkdir(path.join(directory, id, 'work'));
+const plainOperations = (snapshotsPath: string): DirectoryOperations => ({
+  makeLayer: async ({ snapshotId, withWork }) => {
+    const layer = path.join(snapshotsPath, String(snapshotId));
+    await mkdir(path.join(layer, 'fs'), { recursive: true });
+    if (withWork) await mkdir(path.join(layer, 'work'));
     return done;
   },
   diskUsage: async () => ({ ok: true, value: { sizeBytes: 4096, inodeCount: 1 } }),
@@ -143,4 +148,4 @@ const plainOperations: Parameters<typeof snapshotDirectories>[1] = {
     return done;
   },
   sync: async () => done,
-};
+});

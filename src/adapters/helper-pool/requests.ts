@@ -1,7 +1,7 @@
 // Requests and replies of varve-helper (native/helper/operations.cpp), in its own words.
 
-/** One request for something that can block. Paths are absolute. */
-export type HelperRequest =
+/** One thing that can block. Paths are absolute. */
+export type HelperOperation =
   | { readonly operation: 'disk-usage'; readonly path: string }
   | { readonly operation: 'remove-tree'; readonly path: string; readonly parent: string }
   | { readonly operation: 'sync-tree'; readonly path: string }
@@ -21,6 +21,10 @@ export type HelperRequest =
   // Only answered by workers started for tests.
   | { readonly operation: 'sleep'; readonly milliseconds: number };
 
+/** One request: an operation, or several that one worker carries out in order. */
+export type HelperRequest =
+  HelperOperation | { readonly operation: 'batch'; readonly requests: readonly HelperOperation[] };
+
 /** The value of each operation's success. */
 export interface HelperValues {
   readonly 'disk-usage': { readonly sizeBytes: number; readonly inodeCount: number };
@@ -31,6 +35,8 @@ export interface HelperValues {
   /** False if nothing was mounted there. */
   readonly unmount: { readonly unmounted: boolean };
   readonly sleep: Readonly<Record<string, never>>;
+  /** One reply for each request, in order; a request that failed does not stop the next. */
+  readonly batch: { readonly replies: readonly HelperResult<unknown>[] };
 }
 
 /** Why a request was not carried out. */
@@ -54,6 +60,7 @@ export type HelperResult<Value> = { readonly ok: true; readonly value: Value } |
 
 /** What a request is about, for messages and reports. */
 export const subjectOf = (request: HelperRequest): string => {
+  if (request.operation === 'batch') return request.requests.map(subjectOf).join(', ');
   if ('path' in request) return request.path;
   return 'target' in request ? request.target : '';
 };

@@ -1,14 +1,13 @@
-// The directories of a snapshot in one call, and whether a file system can carry them.
-import type { NativeFailure, NativeResult } from './errno.ts';
-import { callNative, callNativeAsync, type NativeArgument } from './library.ts';
+// The directories of snapshots, many in one call, and whether a file system can carry them.
+import { failedCall, succeeded, type NativeFailure, type NativeResult } from './errno.ts';
+import { callNative, callNativeAsync } from './library.ts';
 
-/** What to make below the directory of all snapshots. */
-export interface LayerDirectoriesRequest {
-  readonly snapshotsPath: string;
+/** A snapshot's directories to make. */
+export interface LayerRequest {
   readonly snapshotId: number;
+  /** Whose `fs` gives the owner; absent: this process. */
+  readonly parentId: number | null;
   readonly withWork: boolean;
-  /** Owner of `fs`; as created when absent. */
-  readonly owner?: { readonly uid: number; readonly gid: number } | undefined;
 }
 
 /** Why a file system cannot carry overlay upper directories. */
@@ -21,7 +20,12 @@ export interface OverlayProbeFailure extends NativeFailure {
 }
 
 const withWorkFlag = 1;
-const ownerUnchanged = 0xffff_ffff;
+
+// struct varve_sys_layer: two 64-bit ids, flags, result.
+const layerBytes = 24;
+const parentOffset = 8;
+const flagsOffset = 16;
+const resultOffset = 20;
 
 // In the order of the bits that the C side sets.
 const problems: readonly OverlayUpperProblem[] = [
@@ -32,22 +36,38 @@ const problems: readonly OverlayUpperProblem[] = [
   'whiteout',
 ];
 
-const argumentsOf = (request: LayerDirectoriesRequest): readonly NativeArgument[] => [
-  request.snapshotsPath,
-  String(request.snapshotId),
-  request.withWork ? withWorkFlag : 0,
-  request.owner?.uid ?? ownerUnchanged,
-  request.owner?.gid ?? ownerUnchanged,
-];
+function encodeLayers(requests: readonly LayerRequest[]): Buffer {
+  const bytes = Buffer.alloc(requests.length * layerBytes);
+  for (const [index, { snapshotId, parentId, withWork }] of requests.entries()) {
+    const offset = index * layerBytes;
+    writeId(bytes, offset, snapshotId);
+    writeId(bytes, offset + parentOffset, parentId ?? 0);
+    bytes.writeUInt32LE(withWork ? withWorkFlag : 0, offset + flagsOffset);
+  }
+  return bytes;
+}
 
-/** Makes `<id>` (0700), `<id>/fs` (0755) and, if wanted, `<id>/work` (0711): all or nothing. */
-export const makeLayerDirectories = (request: LayerDirectoriesRequest): NativeResult<number> =>
-  callNative('make_layer_dirs', argumentsOf(request));
+function writeId(bytes: Buffer, offset: number, id: number): void {
+  bytes.writeUInt32LE(id % 2 ** 32, offset);
+  bytes.writeUInt32LE(Math.floor(id / 2 ** 32), offset + 4);
+}
 
-/** The same on a pool thread. */
-export const makeLayerDirectoriesAsync = (
-  request: LayerDirectoriesRequest,
-): Promise<NativeResult<number>> => callNativeAsync('make_layer_dirs', argumentsOf(request));
+/**
+ * Makes `<id>` (0700), `<id>/fs` (0755) and, if wanted, `<id>/work` (0711) for each request, all or
+ * nothing, on a pool thread; one result each, in order.
+ */
+export async function makeLayers(
+  snapshotsPath: string,
+  requests: readonly LayerRequest[],
+): Promise<readonly NativeResult<number>[]> {
+  const layers = encodeLayers(requests);
+  const called = await callNativeAsync('make_layers', [snapshotsPath, layers, requests.length]);
+  return requests.map((_, index) => {
+    if (!called.ok) return called;
+    const result = layers.readInt32LE(index * layerBytes + resultOffset);
+    return result < 0 ? failedCall(result, 'make_layers') : succeeded(result);
+  });
+}
 
 /** Tries whether overlay upper directories work in the directory; leaves nothing behind. */
 export const probeOverlayUpper = (

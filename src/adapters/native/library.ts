@@ -10,7 +10,7 @@ import { constants } from 'node:os';
 import { failedCall, succeeded, type NativeResult } from './errno.ts';
 import { findNativeFile } from './location.ts';
 
-const abiVersion = 1;
+const abiVersion = 2;
 
 /** An argument of a native call; an object or array is filled by the call. */
 export type NativeArgument = string | number | Buffer | object | null;
@@ -54,7 +54,7 @@ const parameters = {
   syncfs: 'const char *path',
   fsync: 'const char *path',
   preallocate: 'const char *path, uint64_t size',
-  make_layer_dirs: 'const char *dir, const char *id, uint32_t flags, uint32_t uid, uint32_t gid',
+  make_layers: 'const char *dir, _Inout_ uint8_t *layers, uint32_t count',
   probe_overlay_upper: 'const char *directory, _Out_ uint32_t *failed_steps',
   set_project: 'const char *directory, uint32_t project',
   get_project: 'const char *directory, _Out_ uint32_t *project',

@@ -29,6 +29,8 @@ export class SocketServer {
     this.#server = new Server({
       'grpc.max_receive_message_length': requestBytesMax,
       'grpc.max_send_message_length': responseBytesMax,
+      // Statistics of each call that nothing reads.
+      'grpc.enable_channelz': 0,
     });
     // '' stands for the server as a whole.
     this.#names = ['', ...services.map(({ name }) => name)];
