@@ -1,7 +1,7 @@
 // Starts and stops the servers that are compared, each with a root of its own on the same disk.
 import { spawn, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdir, readFile, writeFile } from 'node:fs/promises';
+import { readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { Client, credentials } from '@grpc/grpc-js';
@@ -18,7 +18,6 @@ export interface RunningServer {
   readonly startMs: number;
   /** Resident memory now, in MiB. */
   residentMiB(): Promise<number>;
-  stop(): Promise<void>;
 }
 
 const healthPath = '/grpc.health.v1.Health/Check';
@@ -53,39 +52,36 @@ async function waitUntilServing(address: string, child: ChildProcess): Promise<v
   }
 }
 
-/** Starts a contestant on `directory` (kept between starts) and waits until it is SERVING. */
-export async function startServer(
+/** Calls `work` with a contestant served from `directory` (kept between starts), once SERVING. */
+export async function withServer<Value>(
   contestant: Contestant,
   directory: string,
-): Promise<RunningServer> {
-  await mkdir(directory, { recursive: true });
+  work: (server: RunningServer) => Promise<Value>,
+): Promise<Value> {
   const address = join(directory, 's.sock');
   const configPath = join(directory, 'config.json');
   await writeFile(configPath, JSON.stringify(contestant.config));
   const [program = '', ...args] = contestant.command(join(directory, 'root'), address, configPath);
   const beganMs = performance.now();
   const child = spawn(program, args, { stdio: ['ignore', 'ignore', 'pipe'] });
+  const ended = once(child, 'exit');
   let log = '';
   child.stderr.on('data', (chunk: Buffer) => {
     log = (log + chunk.toString()).slice(-4_000);
   });
   try {
     await waitUntilServing(address, child);
+    const startMs = performance.now() - beganMs;
+    return await work({ address, startMs, residentMiB: () => residentMiB(child) });
   } catch (error) {
-    child.kill('SIGKILL');
-    throw new Error(`${contestant.name} did not come up:\n${log}`, { cause: error });
+    throw new Error(`${contestant.name} failed; it last said:\n${log}`, { cause: error });
+  } finally {
+    child.kill('SIGTERM');
+    await ended;
   }
-  return {
-    address,
-    startMs: performance.now() - beganMs,
-    async residentMiB() {
-      const status = await readFile(`/proc/${child.pid}/status`, 'utf8');
-      return Number(/VmRSS:\s+(\d+) kB/.exec(status)?.[1] ?? Number.NaN) / 1024;
-    },
-    async stop() {
-      if (child.exitCode !== null) return;
-      child.kill('SIGTERM');
-      await once(child, 'exit');
-    },
-  };
+}
+
+async function residentMiB(child: ChildProcess): Promise<number> {
+  const status = await readFile(`/proc/${child.pid}/status`, 'utf8');
+  return Number(/VmRSS:\s+(\d+) kB/.exec(status)?.[1] ?? Number.NaN) / 1024;
 }
