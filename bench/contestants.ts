@@ -1,5 +1,5 @@
-// Who is compared: containerd's own overlayfs snapshotter over gRPC, and varve in the ways of working
-// that correspond to it.
+// Who is compared: containerd's own overlayfs snapshotter over gRPC, and varve in the ways of
+// working that correspond to it.
 import { join } from 'node:path';
 import type { Programs } from './programs.ts';
 import type { Contestant } from './servers.ts';

@@ -12,6 +12,7 @@ import type { Database } from './database.ts';
 import { failureCode, failureMessage, writeBatch } from './database.ts';
 import { openOrExplain, refuseAborting, type NotOpened, type OpenLogResult } from './opening.ts';
 import { LevelEventStore } from './event-store.ts';
+import { LogExtension } from './log-extension.ts';
 import { formatKey, formatVersion } from './keys.ts';
 import { logPaths, type LogPaths } from './log-paths.ts';
 import type { QuarantineFolder } from './quarantine.ts';
@@ -186,7 +187,9 @@ export async function openLog(options: OpenLogOptions): Promise<OpenLogResult> {
     await rm(paths.running, { force: true });
     await reserve.close();
   };
-  const parts = { database, tip, exportPath: paths.export, logger, crashPoint, onFailure, onClose };
+  const logExtension = new LogExtension(paths.log);
+  const callbacks = { crashPoint, onFailure, onClose };
+  const parts = { database, tip, logExtension, exportPath: paths.export, logger, ...callbacks };
   const store = new LevelEventStore(parts, { ...verified.start, damage });
   // In the background: the first preallocation must not hold up the start.
   if (purpose === 'serve') {
