@@ -44,6 +44,8 @@ export interface StoreParts {
   readonly exportPath: string;
   readonly logger: Logger;
   readonly crashPoint: CrashPoint;
+  /** Resolved when the quarantine is settled, which reads the database. */
+  readonly settled: Promise<void>;
   /** Called at a failed write, before it is reported. */
   readonly onFailure: (error: unknown) => void;
   readonly onClose: () => Promise<void>;
@@ -326,6 +328,7 @@ export class LevelEventStore implements EventStore {
   }
 
   async close(): Promise<void> {
+    await this.#parts.settled;
     await this.#parts.database.close();
     this.#parts.tip.close();
     await this.#parts.onClose();

@@ -1,10 +1,7 @@
 // Opening the log. The order is the point: link the files into quarantine, open LevelDB (which may
-// destroy
-// evidence), find the newest checkpoint that holds, verify everything after it against checksums,
-// chains
-// and tip, and only then let the quarantine go. Damage found there leaves a store that can be read
-// but
-// not written, and the evidence kept for `varve repair`.
+// destroy evidence), find the newest checkpoint that holds, verify everything after it against
+// checksums, chains and tip, and only then let the quarantine go. Damage found there leaves a store
+// that can be read but not written, and the evidence kept for `varve repair`.
 import { mkdir, rm, stat, writeFile } from 'node:fs/promises';
 import { writeFileSync } from 'node:fs';
 import type { Clock, CrashPoint, Damage, Logger } from '../../engine/ports.ts';
@@ -15,15 +12,9 @@ import { LevelEventStore } from './event-store.ts';
 import { LogExtension } from './log-extension.ts';
 import { formatKey, formatVersion } from './keys.ts';
 import { logPaths, type LogPaths } from './log-paths.ts';
-import type { QuarantineFolder } from './quarantine.ts';
-import {
-  haveTablesVanished,
-  keepAsEvidence,
-  linkIntoQuarantine,
-  listQuarantine,
-  removeFolder,
-} from './quarantine.ts';
+import { discardedTables, linkIntoQuarantine, listQuarantine } from './quarantine.ts';
 import { seal, unsealJson } from './sealed-value.ts';
+import { settleQuarantine } from './settle-quarantine.ts';
 import type { StatFileSystem } from './space-guard.ts';
 import { ReserveFile } from './space-guard.ts';
 import { TipFile } from './tip-file.ts';
@@ -64,24 +55,6 @@ async function newerFormat(database: Database, logger: Logger): Promise<number |
   const payload = seal(formatKey, JSON.stringify({ formatVersion }));
   await writeBatch(database, [{ type: 'put', key: formatKey, value: payload }], { sync: true });
   return undefined;
-}
-
-/** Lets the evidence go when the log is proven whole, keeps it when not. */
-async function settleQuarantine(
-  folders: readonly QuarantineFolder[],
-  verified: Verified,
-  folder: string | undefined,
-): Promise<void> {
-  const found = [...verified.damage, ...verified.historyDamage];
-  if (found.length === 0) {
-    for (const { path, isDamaged } of folders) {
-      if (!isDamaged) {
-        await removeFolder(path);
-      }
-    }
-  } else if (folder !== undefined) {
-    await keepAsEvidence(folder, folders, found);
-  }
 }
 
 /**
@@ -139,12 +112,6 @@ async function beforeOpening(
   }
 }
 
-/** Whether all of history must be verified, not only what follows the checkpoint. */
-async function isInDoubt(paths: LogPaths, folders: readonly QuarantineFolder[]): Promise<boolean> {
-  const unproven = folders.filter(({ isDamaged }) => !isDamaged).map(({ path }) => path);
-  return (await haveTablesVanished(paths.log, unproven)) || !(await areLogsIntact(unproven));
-}
-
 /** Opens the log below `root`; the store may be written only when no damage was found. */
 export async function openLog(options: OpenLogOptions): Promise<OpenLogResult> {
   const { root, clock, logger, crashPoint, purpose = 'serve' } = options;
@@ -172,9 +139,12 @@ export async function openLog(options: OpenLogOptions): Promise<OpenLogResult> {
   const tip = new TipFile(paths.tip);
   const folders = await listQuarantine(paths.quarantine);
   const isBlocked = await exists(paths.doubt);
-  const isSuspect = isBlocked || purpose === 'repair' || (await isInDoubt(paths, folders));
-  const verified = await verifyLog(database, { paths, tip, logger, isInDoubt: isSuspect });
-  await settleQuarantine(folders, verified, folder);
+  const unproven = folders.filter(({ isDamaged }) => !isDamaged).map(({ path }) => path);
+  const isInDoubt = isBlocked || purpose === 'repair' || !(await areLogsIntact(unproven));
+  const verified = await verifyLog(database, { paths, tip, logger, isInDoubt });
+  const discarded = isInDoubt ? [] : await discardedTables(paths.log, unproven);
+  const settled = settleQuarantine({ database, logger, folders, folder, verified, discarded });
+  if (discarded.length === 0) await settled;
   crashPoint('open:verified');
   const damage = isBlocked ? blockedBy(verified) : verified.damage;
   const { historyDamage } = verified;
@@ -189,7 +159,8 @@ export async function openLog(options: OpenLogOptions): Promise<OpenLogResult> {
   };
   const logExtension = new LogExtension(paths.log);
   const callbacks = { crashPoint, onFailure, onClose };
-  const parts = { database, tip, logExtension, exportPath: paths.export, logger, ...callbacks };
+  const files = { database, tip, logExtension, exportPath: paths.export, settled };
+  const parts = { ...files, logger, ...callbacks };
   const store = new LevelEventStore(parts, { ...verified.start, damage });
   // In the background: the first preallocation must not hold up the start.
   if (purpose === 'serve') {

@@ -5,6 +5,7 @@
 // when it is not.
 import { link, mkdir, readdir, rm, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { currentTables } from './manifest.ts';
 
 /** Present in a folder that an opening with damage left for `varve repair`. */
 export const damageMark = 'DAMAGED.json';
@@ -87,21 +88,26 @@ export async function listQuarantine(quarantinePath: string): Promise<Quarantine
 }
 
 /**
- * Whether an opening took tables away. It should not: with a lost CURRENT or MANIFEST LevelDB
- * begins a new database and deletes the tables that it does not know.
+ * Tables that an opening took away although nobody merged them: in a folder, not named by its
+ * MANIFEST, and no longer there. Without its CURRENT, or with a shortened MANIFEST, LevelDB deletes
+ * the tables that it does not know; a merge that a process's end broke off leaves some, too.
  */
-export async function haveTablesVanished(
+export async function discardedTables(
   logPath: string,
   folders: readonly string[],
-): Promise<boolean> {
+): Promise<readonly string[]> {
   const present = new Set(await namesIn(logPath));
+  const discarded: string[] = [];
   for (const folder of folders) {
-    const tables = (await namesIn(folder)).filter((name) => /\.(ldb|sst)$/.test(name));
-    if (tables.some((name) => !present.has(name))) {
-      return true;
+    const named = await currentTables(folder);
+    for (const name of await namesIn(folder)) {
+      const isTable = /\.(ldb|sst)$/.test(name);
+      if (isTable && !present.has(name) && !named.has(parseInt(name, 10))) {
+        discarded.push(join(folder, name));
+      }
     }
   }
-  return false;
+  return discarded;
 }
 
 export async function removeFolder(path: string): Promise<void> {

@@ -61,11 +61,20 @@ function restarts(block: Buffer): number[] {
 
 type RawEntry = readonly [key: Buffer, value: Buffer];
 
-/** Entries from each restart to the next, so that damage in one run does not hide the following. */
-function* rawEntries(block: Buffer): Generator<RawEntry> {
+/** Where the entries of a block end and its restart offsets begin. */
+function entriesEnd(block: Buffer): number {
+  const restartCount = block.length >= 4 ? block.readUInt32LE(block.length - 4) : 0;
+  return block.length - 4 - 4 * restartCount;
+}
+
+/**
+ * Entries from each restart to the next, so that damage in one run does not hide the following. In
+ * a damaged block nobody knows where they end, so all of it is tried.
+ */
+function* rawEntries(block: Buffer, blockEnd = block.length): Generator<RawEntry> {
   const offsets = restarts(block);
   for (const [index, offset] of offsets.entries()) {
-    const end = offsets[index + 1] ?? block.length;
+    const end = offsets[index + 1] ?? blockEnd;
     const reader = new ByteReader(block, offset);
     let key: Buffer = Buffer.alloc(0);
     while (reader.position < end && !reader.isPast) {
@@ -96,7 +105,7 @@ function handlesFromIndex(file: Buffer): Handle[] | undefined {
   }
   const handles: Handle[] = [];
   for (const block of contents(file, index)) {
-    for (const [, value] of rawEntries(block)) {
+    for (const [, value] of rawEntries(block, entriesEnd(block))) {
       handles.push(readHandle(new ByteReader(value)));
     }
   }
@@ -148,8 +157,7 @@ function* handlesBySearch(file: Buffer): Generator<Handle> {
 
 /** The keys as LevelDB goes through them; ends, as it does, where an entry does not decode. */
 function* keysInOrder(block: Buffer): Generator<Buffer> {
-  const restartCount = block.length >= 4 ? block.readUInt32LE(block.length - 4) : 0;
-  const end = block.length - 4 - 4 * restartCount;
+  const end = entriesEnd(block);
   const reader = new ByteReader(block);
   let key: Buffer = Buffer.alloc(0);
   while (reader.position < end) {
@@ -225,6 +233,11 @@ export function wouldAbort(file: Buffer): boolean {
     return false;
   }
   return !areOrdered([indexBlock]) || !areOrdered(blocksAsStored(file, handles));
+}
+
+/** Whether every block of a table holds, the index included. */
+export function isIntactTable(file: Buffer): boolean {
+  return handlesFromIndex(file)?.every((handle) => isSound(file, handle)) === true;
 }
 
 /** All sound entries of a table. */
