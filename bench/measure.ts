@@ -58,6 +58,12 @@ async function withStands(
   }
 }
 
+/** Each round begins with another contestant. */
+function inTurn<Item>(items: readonly Item[], round: number): readonly Item[] {
+  const first = round % Math.max(items.length, 1);
+  return [...items.slice(first), ...items.slice(0, first)];
+}
+
 /** The same load twice: first for the time that does not count. */
 async function loadWarm(
   bench: Bench,
@@ -89,7 +95,7 @@ export async function measureCycles(
   await withStands(bench, { all, present }, async (stands) => {
     for (let round = 0; round < bench.rounds; round++) {
       for (const clients of clientCounts) {
-        for (const { contestant, disk } of stands) {
+        for (const { contestant, disk } of inTurn(stands, round)) {
           const result = await withServer(contestant, disk.path, (server) =>
             loadWarm(bench, server, 'cycles', { clients }),
           );
@@ -124,7 +130,7 @@ export async function measureReads(bench: Bench, present: number): Promise<void>
   const figures = new Figures();
   await withStands(bench, { all: [peer, varve], present }, async (stands) => {
     for (let round = 0; round < bench.rounds; round++) {
-      for (const { contestant, disk } of stands) {
+      for (const { contestant, disk } of inTurn(stands, round)) {
         await withServer(contestant, disk.path, async (server) => {
           for (const operation of operations) {
             for (const clients of clientCounts) {
@@ -158,40 +164,49 @@ export async function measureReads(bench: Bench, present: number): Promise<void>
   );
 }
 
-/** From spawn to SERVING, empty and with a long history. */
+/** From spawn to SERVING: empty, with a long history, and with it after a kill. */
 export async function measureStart(bench: Bench): Promise<void> {
   const { peer, varve } = bench.contestants;
   const figures = new Figures();
-  const startAll = async (stands: readonly Stand[], what: string): Promise<void> => {
+  const startAll = async (
+    stands: readonly Stand[],
+    { what, ending = 'SIGTERM' }: { what: string; ending?: 'SIGTERM' | 'SIGKILL' },
+  ): Promise<void> => {
     for (let round = 0; round < bench.rounds; round++) {
-      for (const { contestant, disk } of stands) {
-        await withServer(contestant, disk.path, async (server) => {
+      for (const { contestant, disk } of inTurn(stands, round)) {
+        const measure = async (server: RunningServer): Promise<void> => {
           figures.add(contestant, `${what} start`, server.startMs);
           figures.add(contestant, `${what} memory`, await server.residentMiB());
-        });
+        };
+        await withServer(contestant, disk.path, measure, ending);
       }
     }
   };
   await withStands(bench, { all: [peer, varve], present: 0 }, async (stands) => {
-    await startAll(stands, 'empty');
+    await startAll(stands, { what: 'empty' });
     for (const { contestant, disk } of stands) {
       await withServer(contestant, disk.path, async (server) => {
         await load(bench.loadProgram, server, 'cycles', { cycles: 8_750, clients: 64 });
         await load(bench.loadProgram, server, 'fill', { snapshots: 10_000, clients: 64 });
       });
     }
-    await startAll(stands, 'full');
+    await startAll(stands, { what: 'full' });
+    // The first of these starts still follows an orderly end.
+    await withServer(varve, stands[1]?.disk.path ?? '', () => Promise.resolve(), 'SIGKILL');
+    await startAll(stands, { what: 'killed', ending: 'SIGKILL' });
   });
   const cell = (contestant: Contestant, what: string): string =>
     `${median(figures.of(contestant, `${what} start`)).toFixed(0)} ms, ` +
     `${median(figures.of(contestant, `${what} memory`)).toFixed(0)} MiB`;
+  const row = (name: string, what: string): string[] => [name, cell(peer, what), cell(varve, what)];
   print('### Start: from spawn to SERVING, and resident memory then');
   print();
   table(
     ['', peer.name, varve.name],
     [
-      ['empty', cell(peer, 'empty'), cell(varve, 'empty')],
-      ['10,000 snapshots, 100,000 events', cell(peer, 'full'), cell(varve, 'full')],
+      row('empty', 'empty'),
+      row('10,000 snapshots, 100,000 events', 'full'),
+      row('the same, after kill -9', 'killed'),
     ],
   );
 }

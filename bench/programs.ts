@@ -19,7 +19,11 @@ export async function buildPrograms(checkout: string, directory: string): Promis
   const env = { ...process.env, CGO_ENABLED: '0', GOFLAGS: '', GOWORK: 'off' };
   const build = async (name: string): Promise<string> => {
     const output = join(directory, name);
-    await run('go', ['build', '-o', output, `./${name}`], { cwd, env });
+    await run('go', ['build', '-o', output, `./${name}`], { cwd, env }).catch((error: unknown) => {
+      const { stderr = '', message } = error as { stderr?: string; message: string };
+      const reason = stderr.trim() === '' ? message : stderr.trim();
+      throw new Error(`the peer cannot be built (it needs Go ≥ 1.26.6 and its proxy): ${reason}`);
+    });
     return output;
   };
   return { peer: await build('overlay-peer'), load: await build('snapshot-load') };

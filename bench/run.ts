@@ -73,5 +73,7 @@ try {
   await main();
 } catch (error) {
   process.exitCode = 1;
-  console.error(ending.aborted ? `bench: ${(ending.reason as Error).message}` : error);
+  const reason = (ending.aborted ? ending.reason : error) as Error;
+  const cause = reason.cause instanceof Error ? `: ${reason.cause.message}` : '';
+  console.error(`bench: ${reason.message}${cause}`);
 }

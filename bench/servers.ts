@@ -57,6 +57,7 @@ export async function withServer<Value>(
   contestant: Contestant,
   directory: string,
   work: (server: RunningServer) => Promise<Value>,
+  ending: 'SIGTERM' | 'SIGKILL' = 'SIGTERM',
 ): Promise<Value> {
   const address = join(directory, 's.sock');
   const configPath = join(directory, 'config.json');
@@ -76,7 +77,7 @@ export async function withServer<Value>(
   } catch (error) {
     throw new Error(`${contestant.name} failed; it last said:\n${log}`, { cause: error });
   } finally {
-    child.kill('SIGTERM');
+    child.kill(ending);
     await ended;
   }
 }
