@@ -3,17 +3,26 @@
 import { stat } from 'node:fs/promises';
 import { connect } from 'node:net';
 import { Client, credentials, status } from '@grpc/grpc-js';
-import type { ClientReadableStream, MethodDefinition, ServiceError } from '@grpc/grpc-js';
+import type {
+  CallOptions,
+  ClientReadableStream,
+  MethodDefinition,
+  ServiceError,
+} from '@grpc/grpc-js';
 import { inspectDefinition } from '../server/grpc/definitions.ts';
+import type { varve } from '../server/grpc/messages.ts';
 import { CliFailure, exitCodes } from './exit-codes.ts';
 import type { ExitCode } from './exit-codes.ts';
 
 /** How long one question may take; folding a long history takes a while. */
-const unaryDeadlineMs = 10 * 60 * 1000;
+const questionDeadlineMs = 10 * 60 * 1000;
 /** How long the daemon may take to accept the connection. */
 const connectDeadlineMs = 5000;
 
-type Unary = 'state' | 'snapshot' | 'why' | 'diff' | 'status' | 'configuration';
+type Unary = 'status' | 'configuration';
+/** Answered in parts. */
+type InParts = 'state' | 'snapshot' | 'why' | 'diff';
+type Part = varve.v1.Part.$Properties;
 
 export class AdminClient {
   readonly #client: Client;
@@ -26,7 +35,7 @@ export class AdminClient {
   static async connect(address: string): Promise<AdminClient> {
     await probe(address);
     const client = new Client(`unix:${address}`, credentials.createInsecure(), {
-      // A state document holds every snapshot of a node.
+      // A single event may have as many labels as a request can carry.
       'grpc.max_receive_message_length': -1,
       'grpc.enable_http_proxy': 0,
     });
@@ -38,34 +47,52 @@ export class AdminClient {
   }
 
   /** Asks Inspect for a document. */
-  async document<Document>(method: Unary, request: object = {}): Promise<Document> {
-    const definition = inspectDefinition[method] as MethodDefinition<
-      object,
-      { json?: string | null }
-    >;
+  async document<Document>(method: InParts | Unary, request: object = {}): Promise<Document> {
+    const json =
+      method === 'status' || method === 'configuration'
+        ? await this.#unary(inspectDefinition[method], request)
+        : await this.#joined(inspectDefinition[method], request);
+    return JSON.parse(json) as Document;
+  }
+
+  async #unary(
+    definition: MethodDefinition<object, { json?: string | null }>,
+    request: object,
+  ): Promise<string> {
     const response = await new Promise<{ json?: string | null } | undefined>((resolve, reject) => {
       this.#client.makeUnaryRequest(
         definition.path,
         definition.requestSerialize,
         definition.responseDeserialize,
         request,
-        { deadline: Date.now() + unaryDeadlineMs },
+        { deadline: Date.now() + questionDeadlineMs },
         (error, value) => (error === null ? resolve(value) : reject(failureOf(error))),
       );
     });
-    return JSON.parse(response?.json ?? 'null') as Document;
+    return response?.json ?? 'null';
+  }
+
+  async #joined(definition: MethodDefinition<object, Part>, request: object): Promise<string> {
+    const contents: Uint8Array[] = [];
+    const deadline = Date.now() + questionDeadlineMs;
+    for await (const { content } of this.answers(definition, request, { deadline })) {
+      contents.push(content ?? new Uint8Array());
+    }
+    return Buffer.concat(contents).toString();
   }
 
   /** Opens a stream of answers. */
   stream<Request, Response>(
     definition: MethodDefinition<Request, Response>,
     request: Request,
+    options: CallOptions = {},
   ): ClientReadableStream<Response> {
     return this.#client.makeServerStreamRequest(
       definition.path,
       definition.requestSerialize,
       definition.responseDeserialize,
       request,
+      options,
     );
   }
 
@@ -73,8 +100,9 @@ export class AdminClient {
   async *answers<Request, Response>(
     definition: MethodDefinition<Request, Response>,
     request: Request,
+    options: CallOptions = {},
   ): AsyncGenerator<Response> {
-    const stream = this.stream(definition, request);
+    const stream = this.stream(definition, request, options);
     try {
       for await (const answer of stream) yield answer as Response;
     } catch (error) {

@@ -77,6 +77,19 @@ export function stateDocument(checkpoint: Checkpoint, timeUs?: number): StateDoc
   };
 }
 
+/** The document's JSON, snapshot by snapshot, since that of a large node is not small. */
+export function* stateDocumentTexts(checkpoint: Checkpoint, timeUs?: number): Generator<string> {
+  const empty = JSON.stringify(stateDocument({ ...checkpoint, snapshots: [] }, timeUs));
+  const end = ']}';
+  yield empty.slice(0, -end.length);
+  let separator = '';
+  for (const state of checkpoint.snapshots) {
+    yield separator + JSON.stringify(snapshotSummary(state));
+    separator = ',';
+  }
+  yield end;
+}
+
 /** The summary of one snapshot. */
 export function snapshotSummary(state: SnapshotState): SnapshotSummary {
   const { context, value } = state;

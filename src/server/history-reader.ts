@@ -7,7 +7,6 @@ import { LogDamaged, OutOfRange, type Damage, type EventStore } from '../engine/
 import { HistoryWriter } from '../history/export-file.ts';
 import { NameSearch } from '../history/names.ts';
 import { findSnapshot } from '../history/snapshot-document.ts';
-import { stateDocument, type StateDocument } from '../history/state-document.ts';
 import { verifyDocument, type VerifyDocument } from '../history/verification.ts';
 import { initialNodeState } from '../machines/node/state.ts';
 import { checkpointVersion, type Checkpoint } from '../machines/checkpoint.ts';
@@ -25,12 +24,18 @@ export async function durableState(engine: Engine): Promise<Checkpoint> {
   return checkpoint;
 }
 
+/** A state, and when its last event was recorded, if that is still there. */
+export interface DatedState {
+  readonly checkpoint: Checkpoint;
+  readonly timeUs: number | undefined;
+}
+
 /** The state folded through `atSeq`. */
-export async function stateAt(store: EventStore, atSeq: number): Promise<StateDocument> {
+export async function stateAt(store: EventStore, atSeq: number): Promise<DatedState> {
   if (atSeq > store.lastSeq) throw new PositionBeyondEnd(atSeq, store.lastSeq);
   if (atSeq < store.firstSeq - 1) throw new OutOfRange(store.firstSeq);
   const checkpoint = (await foldLog(store, atSeq)).toCheckpoint();
-  return stateDocument(checkpoint, await timeOf(store, atSeq));
+  return { checkpoint, timeUs: await timeOf(store, atSeq) };
 }
 
 /** When the event at a position was recorded, if it is still there. */

@@ -1,12 +1,15 @@
-// A gRPC client of both sockets: calls by definition, statuses as values, streams as arrays.
+// A gRPC client of both sockets, with the limits that clients have by default: calls by definition,
+// statuses as values, streams as arrays.
 import {
   Client,
   credentials,
   Metadata,
+  status,
   type ClientReadableStream,
   type MethodDefinition,
   type ServiceError,
 } from '@grpc/grpc-js';
+import type { varve } from '../../src/server/grpc/messages.ts';
 
 /** How a call ended; `code` 0 is OK. */
 export interface Reply<Response> {
@@ -30,7 +33,6 @@ export class TestClient {
   constructor(socketPath: string) {
     this.#client = new Client(`unix:${socketPath}`, credentials.createInsecure(), {
       'grpc.enable_http_proxy': 0,
-      'grpc.max_receive_message_length': -1,
     });
   }
 
@@ -84,6 +86,16 @@ export class TestClient {
       method.responseDeserialize,
       request,
     );
+  }
+
+  /** An answer in parts, joined. */
+  async text<Request>(
+    method: Method<Request, varve.v1.Part.$Properties>,
+    request: Request,
+  ): Promise<string> {
+    const { code, details, messages } = await this.all(method, request);
+    if (code !== 0) throw new Error(`${status[code]}: ${details}`);
+    return Buffer.concat(messages.map(({ content }) => content ?? new Uint8Array())).toString();
   }
 
   /** Reads a stream to its end. */

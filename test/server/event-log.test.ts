@@ -6,6 +6,7 @@ import { status, type ClientReadableStream, type ServiceError } from '@grpc/grpc
 import {
   controlDefinition as control,
   eventLogDefinition as eventLog,
+  inspectDefinition as inspect,
   snapshotsDefinition as snapshots,
 } from '../../src/server/grpc/definitions.ts';
 import type { varve } from '../../src/server/grpc/messages.ts';
@@ -18,6 +19,19 @@ async function withSnapshots(t: TestContext, keys: readonly string[]): Promise<S
   const node = await servedNode(t);
   for (const key of keys) await node.snapshots.call(snapshots.prepare, { key });
   return node;
+}
+
+/** What a gRPC client takes in one message by default. */
+const grpcMessageBytesMax = 4 * 1024 * 1024;
+
+/** Snapshots of 240 kB: 50 are more than all buffers on the way to one who does not read. */
+async function prepareLarge(node: ServedNode, count: number): Promise<void> {
+  const labels = Object.fromEntries(
+    Array.from({ length: 60 }, (_, index) => [`label-${index}`, 'é'.repeat(2000)]),
+  );
+  for (let index = 0; index < count; index += 1) {
+    await node.snapshots.call(snapshots.prepare, { key: `k${index}`, labels });
+  }
 }
 
 const seqs = (events: readonly varve.v1.Event.$Properties[]): (number | null | undefined)[] =>
@@ -60,6 +74,28 @@ class Watch {
       undefined
     >;
     return done === true ? undefined : value.event?.globalSeq;
+  }
+
+  /** What still comes, until the end. */
+  async *rest(): AsyncGenerator<WatchResponse> {
+    for (;;) {
+      const next = (await this.#messages.next()) as IteratorResult<WatchResponse, undefined>;
+      if (next.done === true) return;
+      yield next.value;
+    }
+  }
+
+  /** The initial state, joined. */
+  async nextState(): Promise<{ globalSeq: unknown; parts: number; text: string }> {
+    const contents: Uint8Array[] = [];
+    for (;;) {
+      const { initialState } = await this.next();
+      assert.ok(initialState, 'the initial state comes first, and at once');
+      const { globalSeq, content, isLast } = initialState;
+      contents.push(content ?? new Uint8Array());
+      if (isLast !== true) continue;
+      return { globalSeq, parts: contents.length, text: Buffer.concat(contents).toString() };
+    }
   }
 
   async nextEvent(): Promise<varve.v1.Event.$Properties> {
@@ -140,16 +176,55 @@ test('Watch from 0 begins with the first available event', async (t) => {
 test('Watch with the initial state sends it first and follows from there', async (t) => {
   const node = await withSnapshots(t, ['a', 'b']);
   const watch = new Watch(t, node, { initialState: true });
-  const { initialState } = await watch.next();
-  assert.equal(initialState?.globalSeq, node.store.lastSeq);
-  const state = JSON.parse(initialState.stateJson ?? '') as { snapshots: { key: string }[] };
+  const { globalSeq, parts, text } = await watch.nextState();
+  assert.deepEqual([globalSeq, parts], [node.store.lastSeq, 1]);
   assert.deepEqual(
-    state.snapshots.map(({ key }) => key),
+    (JSON.parse(text) as { snapshots: { key: string }[] }).snapshots.map(({ key }) => key),
     ['a', 'b'],
+  );
+  assert.equal(
+    text,
+    await node.admin.text(inspect.state, {}),
+    'the same document as State answers',
   );
   const waiting = watch.nextEvent();
   await node.snapshots.call(snapshots.remove, { key: 'a' });
   assert.equal((await waiting).type, 'SnapshotRemoveStarted');
+});
+
+test('an initial state of any size comes in parts, to a client of ordinary limits', async (t) => {
+  const node = await servedNode(t);
+  await prepareLarge(node, 24);
+  const watch = new Watch(t, node, { initialState: true });
+  const { globalSeq, parts, text } = await watch.nextState();
+  assert.ok(Buffer.byteLength(text) > grpcMessageBytesMax, 'larger than one message may be');
+  assert.ok(parts > 10, `${parts} parts`);
+  assert.equal(globalSeq, node.store.lastSeq);
+  assert.equal((JSON.parse(text) as { snapshots: unknown[] }).snapshots.length, 24);
+  assert.equal(
+    text,
+    await node.admin.text(inspect.state, {}),
+    'the same document as State answers',
+  );
+});
+
+test('a Watch that does not take its initial state is cut off within it', async (t) => {
+  const node = await servedNode(t, { clock: { afterScale: 0.05 } });
+  await prepareLarge(node, 50);
+  const watch = new Watch(t, node, { initialState: true });
+  const first = await watch.next();
+  let takenBytes = first.initialState?.content?.length ?? 0;
+  await node.says('Watch RESOURCE_EXHAUSTED');
+  for await (const { initialState } of watch.rest()) {
+    takenBytes += initialState?.content?.length ?? 0;
+    assert.notEqual(initialState?.isLast, true);
+  }
+  const ended = await watch.ended;
+  assert.equal(status[ended.code], 'RESOURCE_EXHAUSTED');
+  assert.match(ended.details, /begin again with initial_state$/);
+  assert.deepEqual(ended.metadata.get('varve-resume-after'), [], 'there is no position yet');
+  const wholeBytes = Buffer.byteLength(await node.admin.text(inspect.state, {}));
+  assert.ok(takenBytes < wholeBytes / 2, `${takenBytes} of ${wholeBytes} bytes were on their way`);
 });
 
 test('Watch in which nothing matches sends bookmarks to resume after', async (t) => {
@@ -186,18 +261,10 @@ test('Watch ends with its position when the server stops', async (t) => {
 
 test('a Watch that takes nothing is cut off, and its position resumes without loss', async (t) => {
   const node = await servedNode(t, { clock: { afterScale: 0.05 } });
-  // Larger than every buffer between the server and a consumer that does not read.
-  const labels = Object.fromEntries(
-    Array.from({ length: 60 }, (_, index) => [`label-${index}`, 'x'.repeat(4000)]),
-  );
-  for (let index = 0; index < 50; index += 1) {
-    await node.snapshots.call(snapshots.prepare, { key: `k${index}`, labels });
-  }
+  await prepareLarge(node, 50);
   const watch = new Watch(t, node, {});
   const seen: unknown[] = [await watch.nextSeq()];
-  const isCutOff = (): boolean =>
-    node.lines.some(({ message }) => message === 'Watch RESOURCE_EXHAUSTED');
-  while (!isCutOff()) await new Promise((resolve) => setTimeout(resolve, 20));
+  await node.says('Watch RESOURCE_EXHAUSTED');
 
   for (let seq = await watch.nextSeq(); seq !== undefined; seq = await watch.nextSeq()) {
     seen.push(seq);

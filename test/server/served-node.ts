@@ -32,6 +32,8 @@ export interface ServedNode {
   readonly snapshots: TestClient;
   readonly admin: TestClient;
   readonly lines: readonly LogLine[];
+  /** Resolves once the server has logged `message`. */
+  readonly says: (message: string) => Promise<void>;
   readonly fatal: readonly Error[];
   readonly space: { isLow: boolean };
 }
@@ -71,7 +73,7 @@ export async function servedNode(
     adminAddress: path.join(scratch, 'run', 'admin.sock'),
   };
   const store = options.store ?? new MemoryStore();
-  const lines: LogLine[] = [];
+  const lines = new LogLines();
   const fatal: Error[] = [];
   const space = { isLow: false, refresh: async () => undefined };
   const open = options.opening ?? (() => openingOf(store, space));
@@ -106,7 +108,11 @@ export async function servedNode(
     await server.stop('test ended');
     await rm(scratch, { recursive: true, force: true, maxRetries: 20, retryDelay: 100 });
   });
-  const node = { server, store, configuration, snapshots, admin, lines, fatal, space };
+  const says = (message: string): Promise<void> => lines.says(message);
+  const node = {
+    ...{ server, store, configuration, snapshots, admin, fatal, space },
+    ...{ lines: lines.written, says },
+  };
   await server.start();
   return node;
 }
@@ -117,11 +123,33 @@ const openingOf = (store: MemoryStore, spaceGuard: SpaceGuard): LogOpening => ({
   spaceGuard,
 });
 
-function recordingLogger(lines: LogLine[]): ProcessLogger {
+class LogLines {
+  readonly written: LogLine[] = [];
+  readonly #waiting = new Set<() => void>();
+
+  add(line: LogLine): void {
+    this.written.push(line);
+    for (const look of this.#waiting) look();
+  }
+
+  says(expected: string): Promise<void> {
+    return new Promise((resolve) => {
+      const look = (): void => {
+        if (!this.written.some(({ message }) => message === expected)) return;
+        this.#waiting.delete(look);
+        resolve();
+      };
+      this.#waiting.add(look);
+      look();
+    });
+  }
+}
+
+function recordingLogger(lines: LogLines): ProcessLogger {
   const write =
     (level: string) =>
     (fields: object, message: string): void => {
-      lines.push({ level, fields: fields as LogLine['fields'], message });
+      lines.add({ level, fields: fields as LogLine['fields'], message });
     };
   return {
     debug: write('debug'),

@@ -94,10 +94,10 @@ export const eventLogDefinition = {
 
 /** varve.v1.Inspect */
 export const inspectDefinition = {
-  state: method('/varve.v1.Inspect/State', v1.StateRequest, v1.JsonDocument),
-  snapshot: method('/varve.v1.Inspect/Snapshot', v1.SnapshotRequest, v1.JsonDocument),
-  why: method('/varve.v1.Inspect/Why', v1.SnapshotRequest, v1.JsonDocument),
-  diff: method('/varve.v1.Inspect/Diff', v1.DiffRequest, v1.JsonDocument),
+  state: streamed(method('/varve.v1.Inspect/State', v1.StateRequest, v1.Part)),
+  snapshot: streamed(method('/varve.v1.Inspect/Snapshot', v1.SnapshotRequest, v1.Part)),
+  why: streamed(method('/varve.v1.Inspect/Why', v1.SnapshotRequest, v1.Part)),
+  diff: streamed(method('/varve.v1.Inspect/Diff', v1.DiffRequest, v1.Part)),
   verify: streamed(method('/varve.v1.Inspect/Verify', v1.VerifyRequest, v1.VerifyProgress)),
   status: method('/varve.v1.Inspect/Status', v1.StatusRequest, v1.JsonDocument),
   configuration: method(
@@ -105,7 +105,7 @@ export const inspectDefinition = {
     v1.ConfigurationRequest,
     v1.JsonDocument,
   ),
-  export: streamed(method('/varve.v1.Inspect/Export', v1.ExportRequest, v1.ExportChunk)),
+  export: streamed(method('/varve.v1.Inspect/Export', v1.ExportRequest, v1.Part)),
 } as const;
 
 /** varve.v1.Control */

@@ -5,7 +5,11 @@ import { nearestName } from '../../config/nearest.ts';
 import { OutOfRange, type Clock } from '../../engine/ports.ts';
 import { diffStates } from '../../history/diff.ts';
 import { findSnapshot, snapshotDocument } from '../../history/snapshot-document.ts';
-import { stateDocument, type StateDocument } from '../../history/state-document.ts';
+import {
+  stateDocument,
+  stateDocumentTexts,
+  type StateDocument,
+} from '../../history/state-document.ts';
 import { whyDocument } from '../../history/why.ts';
 import { accepted, rejected, type Result } from '../../machines/kernel/rejection.ts';
 import { kindOf } from '../../machines/snapshot/state.ts';
@@ -20,11 +24,12 @@ import {
   streamEvents,
   timeOf,
   verify,
+  type DatedState,
 } from '../history-reader.ts';
 import type { NodeAccess } from '../node-access.ts';
 import { statusDocument, type StatusOptions } from '../status-document.ts';
+import { ContentParts } from './content-parts.ts';
 import { fromSeq } from './convert.ts';
-import { exportChunkBytes } from './limits.ts';
 import type { MessageStream } from './message-stream.ts';
 import type { varve } from './messages.ts';
 import type { Rpc, RpcRunner } from './rpc.ts';
@@ -46,41 +51,31 @@ export function inspectService(
   options: InspectOptions,
 ): UntypedServiceImplementation {
   const inspect = new InspectHandlers(options);
-  const document =
-    <Request>(handle: (request: Request, rpc: Rpc) => Promise<Result<object>>) =>
-    async (request: Request, rpc: Rpc): Promise<Result<JsonDocument>> => {
-      const result = await handle(request, rpc).catch(positionRefused);
-      return result.ok ? accepted({ json: JSON.stringify(result.value) }) : result;
-    };
   return {
-    state: runner.unary(
+    state: runner.streamed(
       'State',
-      document((r: StateRequest) => inspect.state(r)),
+      inParts((r: StateRequest) => inspect.state(r)),
     ),
-    snapshot: runner.unary(
+    snapshot: runner.streamed(
       'Snapshot',
-      document((r: Keyed, rpc) => inspect.snapshot(r, rpc)),
+      inParts((r: Keyed, rpc) => inspect.snapshot(r, rpc)),
     ),
-    why: runner.unary(
+    why: runner.streamed(
       'Why',
-      document((r: Keyed) => inspect.why(r)),
+      inParts((r: Keyed) => inspect.why(r)),
     ),
-    diff: runner.unary(
+    diff: runner.streamed(
       'Diff',
-      document((r: DiffRequest) => inspect.diff(r)),
+      inParts((r: DiffRequest) => inspect.diff(r)),
     ),
     verify: runner.streamed('Verify', (_request: object, stream: MessageStream<VerifyProgress>) =>
       inspect.verify(stream),
     ),
-    status: runner.unary(
-      'Status',
-      document(async () => accepted(await statusDocument(options))),
+    status: runner.unary('Status', async () => accepted(asJson(await statusDocument(options)))),
+    configuration: runner.unary('Configuration', () =>
+      accepted(asJson(configurationDocument(options))),
     ),
-    configuration: runner.unary(
-      'Configuration',
-      document(() => inspect.configuration()),
-    ),
-    export: runner.streamed('Export', (_request: object, stream: MessageStream<ExportChunk>) =>
+    export: runner.streamed('Export', (_request: object, stream: PartStream) =>
       inspect.export(stream),
     ),
   };
@@ -89,7 +84,38 @@ export function inspectService(
 type StateRequest = varve.v1.StateRequest.$Properties;
 type DiffRequest = varve.v1.DiffRequest.$Properties;
 type VerifyProgress = varve.v1.VerifyProgress.$Properties;
-type ExportChunk = varve.v1.ExportChunk.$Properties;
+type PartStream = MessageStream<varve.v1.Part.$Properties>;
+
+const asJson = (document: object): JsonDocument => ({ json: JSON.stringify(document) });
+
+const configurationDocument = ({ configuration, origins }: InspectOptions): object => ({
+  format: 'varve-configuration',
+  version: 1,
+  configuration,
+  origins,
+});
+
+/** Answers a document, given as texts that make it up, in parts. */
+function inParts<Request>(
+  handle: (request: Request, rpc: Rpc) => Promise<Result<Iterable<string>>>,
+): (request: Request, stream: PartStream, rpc: Rpc) => Promise<Result<void>> {
+  return async (request, stream, rpc) => {
+    const texts = await handle(request, rpc).catch(positionRefused);
+    if (!texts.ok) return texts;
+    const parts = partsOf(stream);
+    for (const text of texts.value) await parts.add(text);
+    await parts.end();
+    return accepted(undefined);
+  };
+}
+
+const partsOf = (stream: PartStream): ContentParts =>
+  new ContentParts((content) => stream.write({ content }, content.length));
+
+const documentOf = ({ checkpoint, timeUs }: DatedState): StateDocument =>
+  stateDocument(checkpoint, timeUs);
+
+const whole = (document: object): Result<Iterable<string>> => accepted([JSON.stringify(document)]);
 
 function positionRefused(error: unknown): Result<never> {
   if (error instanceof PositionBeyondEnd || error instanceof OutOfRange) {
@@ -105,13 +131,16 @@ class InspectHandlers {
     this.#options = options;
   }
 
-  async state(request: StateRequest): Promise<Result<StateDocument>> {
+  async state(request: StateRequest): Promise<Result<Iterable<string>>> {
     const atSeq = fromSeq(request.atSeq, 'at_seq');
-    return atSeq.ok ? this.#stateAt(atSeq.value) : atSeq;
+    if (!atSeq.ok) return atSeq;
+    const state = await this.#stateAt(atSeq.value);
+    if (!state.ok) return state;
+    return accepted(stateDocumentTexts(state.value.checkpoint, state.value.timeUs));
   }
 
   /** The state at a position; 0: now. */
-  async #stateAt(atSeq: number): Promise<Result<StateDocument>> {
+  async #stateAt(atSeq: number): Promise<Result<DatedState>> {
     const { node } = this.#options;
     const store = node.store();
     if (!store.ok) return store;
@@ -119,10 +148,10 @@ class InspectHandlers {
     const engine = node.engine();
     if (!engine.ok) return accepted(await stateAt(store.value, store.value.lastSeq));
     const checkpoint = await durableState(engine.value);
-    return accepted(stateDocument(checkpoint, await timeOf(store.value, checkpoint.globalSeq)));
+    return accepted({ checkpoint, timeUs: await timeOf(store.value, checkpoint.globalSeq) });
   }
 
-  async snapshot({ key }: Keyed, rpc: Rpc): Promise<Result<object>> {
+  async snapshot({ key }: Keyed, rpc: Rpc): Promise<Result<Iterable<string>>> {
     const engine = this.#options.node.engine();
     if (!engine.ok) return engine;
     const checkpoint = await durableState(engine.value);
@@ -141,10 +170,10 @@ class InspectHandlers {
       mounts: mounts?.ok === true ? mounts.value : null,
       events: await streamEvents(engine.value.store, snapshotStream(snapshotId)),
     });
-    return document === undefined ? unknownSnapshot(key, []) : accepted(document);
+    return document === undefined ? unknownSnapshot(key, []) : whole(document);
   }
 
-  async why({ key }: Keyed): Promise<Result<object>> {
+  async why({ key }: Keyed): Promise<Result<Iterable<string>>> {
     const { node } = this.#options;
     const store = node.store();
     if (!store.ok) return store;
@@ -153,10 +182,10 @@ class InspectHandlers {
     const { streams, namesSeen } = await historiesOf(store.value, key, live);
     return streams.length === 0
       ? unknownSnapshot(key, namesSeen)
-      : accepted(whyDocument(key, streams));
+      : whole(whyDocument(key, streams));
   }
 
-  async diff(request: DiffRequest): Promise<Result<object>> {
+  async diff(request: DiffRequest): Promise<Result<Iterable<string>>> {
     const from = fromSeq(request.fromSeq, 'from_seq');
     if (!from.ok) return from;
     const to = fromSeq(request.toSeq, 'to_seq');
@@ -165,12 +194,8 @@ class InspectHandlers {
     if (!store.ok) return store;
     const before = await stateAt(store.value, from.value);
     const after = await this.#stateAt(to.value);
-    return after.ok ? accepted(diffStates(before, after.value)) : after;
-  }
-
-  async configuration(): Promise<Result<object>> {
-    const { configuration, origins } = this.#options;
-    return accepted({ format: 'varve-configuration', version: 1, configuration, origins });
+    if (!after.ok) return after;
+    return whole(diffStates(documentOf(before), documentOf(after.value)));
   }
 
   async verify(stream: MessageStream<VerifyProgress>): Promise<Result<void>> {
@@ -186,45 +211,18 @@ class InspectHandlers {
     return accepted(undefined);
   }
 
-  async export(stream: MessageStream<ExportChunk>): Promise<Result<void>> {
+  async export(stream: PartStream): Promise<Result<void>> {
     const { node, clock, version } = this.#options;
     const store = node.store();
     if (!store.ok) return store;
     const engine = node.engine();
     const live = engine.ok ? await durableState(engine.value) : undefined;
-    const chunks = new Chunks(stream);
+    const parts = partsOf(stream);
     for await (const lines of exportLines(store.value, { version, live, nowUs: clock.nowUs() })) {
-      await chunks.add(Buffer.from(lines));
+      await parts.add(lines);
     }
-    await chunks.flush();
+    await parts.end();
     return accepted(undefined);
-  }
-}
-
-/** Joins and splits pieces into chunks of a size that suits a message. */
-class Chunks {
-  readonly #stream: MessageStream<ExportChunk>;
-  #pieces: Buffer[] = [];
-  #sizeBytes = 0;
-
-  constructor(stream: MessageStream<ExportChunk>) {
-    this.#stream = stream;
-  }
-
-  async add(piece: Buffer): Promise<void> {
-    this.#pieces.push(piece);
-    this.#sizeBytes += piece.length;
-    if (this.#sizeBytes >= exportChunkBytes) await this.flush();
-  }
-
-  async flush(): Promise<void> {
-    const content = Buffer.concat(this.#pieces);
-    this.#pieces = [];
-    this.#sizeBytes = 0;
-    for (let from = 0; from < content.length; from += exportChunkBytes) {
-      const part = content.subarray(from, from + exportChunkBytes);
-      await this.#stream.write({ content: part }, part.length);
-    }
   }
 }
 

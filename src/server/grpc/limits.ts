@@ -36,8 +36,8 @@ export const stalledConsumerMs = 10_000;
 export const bookmarkIntervalDefaultMs = 10_000;
 export const bookmarkIntervalMinMs = 100;
 
-/** One chunk of an Export. */
-export const exportChunkBytes = 256 * 1024;
+/** One part of an answer in parts: several fit into what may wait for a consumer. */
+export const contentPartBytes = 64 * 1024;
 
 /** All of a shutdown: containerd and systemd are told that it takes less than this. */
 export const shutdownMs = 4_500;

@@ -1,12 +1,15 @@
 // Watch: the log followed from a position. Each Watch reads with its own cursor and is woken by the
 // durable position, so a slow one holds nothing back and needs no buffer. `position` is the last
-// event that was written or did not match: where the consumer resumes, whatever ends the stream.
+// event that was written or did not match: where the consumer resumes, whatever ends the stream. It
+// has none until its initial state is complete.
 import { Metadata, status } from '@grpc/grpc-js';
-import { stateDocument } from '../../history/state-document.ts';
+import { stateDocumentTexts } from '../../history/state-document.ts';
 import { OutOfRange, type Clock } from '../../engine/ports.ts';
 import type { Engine } from '../../engine/api.ts';
 import { accepted, rejected, type Result } from '../../machines/kernel/rejection.ts';
+import { timeOf } from '../history-reader.ts';
 import type { NodeAccess } from '../node-access.ts';
+import { ContentParts } from './content-parts.ts';
 import { fromSeq, toEvent } from './convert.ts';
 import { eventMatcher, type EventMatcher } from './event-filter.ts';
 import { eventBytes } from './event-log-service.ts';
@@ -76,6 +79,7 @@ class OneWatch {
   readonly #engine: Engine;
   readonly #options: WatchOptions;
   #position = 0;
+  #hasPosition = false;
   #durableSeq = 0;
   #wake: (() => void) | undefined;
 
@@ -117,17 +121,31 @@ class OneWatch {
           'followed, or it was rebuilt; begin again with initial_state',
       );
     }
-    this.#position = afterSeq === 0 ? store.firstSeq - 1 : afterSeq;
+    this.#beginAt(afterSeq === 0 ? store.firstSeq - 1 : afterSeq);
+  }
+
+  #beginAt(position: number): void {
+    this.#position = position;
+    this.#hasPosition = true;
   }
 
   /** Sends the state once all that it holds is durable, since only that survives a crash. */
   async #sendState(): Promise<void> {
     const checkpoint = this.#engine.checkpoint();
-    while (this.#durableSeq < checkpoint.globalSeq && !this.#isOver) await this.#woken(undefined);
-    const stateJson = JSON.stringify(stateDocument(checkpoint));
-    const initialState = { globalSeq: checkpoint.globalSeq, stateJson };
-    await this.#options.stream.write({ initialState }, stateJson.length);
-    this.#position = checkpoint.globalSeq;
+    const { globalSeq } = checkpoint;
+    while (this.#durableSeq < globalSeq && !this.#isOver) await this.#woken(undefined);
+    const parts = new ContentParts(async (content, isLast) => {
+      // Written counts as sent: what is pending is still delivered before the stream's end.
+      if (isLast) this.#beginAt(globalSeq);
+      const initialState = { globalSeq, content, isLast };
+      await this.#options.stream.write({ initialState }, content.length);
+    });
+    const timeUs = await timeOf(this.#engine.store, globalSeq);
+    for (const text of stateDocumentTexts(checkpoint, timeUs)) {
+      if (this.#isOver) return;
+      await parts.add(text);
+    }
+    await parts.end();
   }
 
   get #isOver(): boolean {
@@ -211,6 +229,7 @@ class OneWatch {
   }
 
   #reply(code: status, reason: string): StatusReply {
+    if (!this.#hasPosition) return { code, details: `${reason}; begin again with initial_state` };
     const metadata = new Metadata();
     metadata.set(resumeTrailer, String(this.#position));
     return { code, details: `${reason}; resume after ${this.#position}`, metadata };
