@@ -17,11 +17,23 @@ export function systemClock(): Clock {
       lastUs = Math.max(lastUs, Math.floor(monotonic + offsetUs));
       return lastUs;
     },
-    after: (delayMs, callback) => {
-      const timer = setTimeout(callback, delayMs);
-      return () => clearTimeout(timer);
-    },
+    after,
   };
+}
+
+/** Node's timers fire at once when they are given more. */
+const timerMsMax = 2 ** 31 - 1;
+
+/** Calls back once after `delayMs`, however long that is; returns the cancel function. */
+function after(delayMs: number, callback: () => void): () => void {
+  const stepMs = Math.min(delayMs, timerMsMax);
+  const next = (): void => {
+    if (delayMs <= timerMsMax) callback();
+    else cancel = after(delayMs - stepMs, callback);
+  };
+  const timer = setTimeout(next, stepMs);
+  let cancel = (): void => clearTimeout(timer);
+  return () => cancel();
 }
 
 const wallUs = (): number => Date.now() * 1000;
