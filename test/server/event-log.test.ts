@@ -136,6 +136,11 @@ test('Read refuses what is no position, and history that was compacted away', as
   assert.equal(await code({ fromSeq: 1 }), 'OUT_OF_RANGE');
   assert.equal(await code({}), 'OK');
   assert.equal(store.firstSeq, 3);
+  const live = store.events.find(({ type }) => type === 'SnapshotPrepared')?.stream ?? '';
+  for (const streams of [[live], ['snapshot-99'], [live, 'snapshot-99'], ['snapshot-*']]) {
+    assert.equal(await code({ fromSeq: 2, filter: { streams } }), 'OUT_OF_RANGE');
+  }
+  assert.equal(await code({ fromSeq: 3, filter: { streams: [live] } }), 'OK');
   const beyond = await admin.call(control.compact, { throughSeq: 1000 });
   assert.equal(status[beyond.code], 'OUT_OF_RANGE');
 });
@@ -146,6 +151,7 @@ test('Read answers what is whole and then DATA_LOSS where the log is damaged', a
   const reply = await admin.all(eventLog.read, {});
   assert.equal(status[reply.code], 'DATA_LOSS');
   assert.match(reply.details, /3 to 4.*checksum.*varve repair/);
+  assert.deepEqual(seqs(reply.messages.flatMap(({ events }) => events ?? [])), [1, 2]);
   const after = await admin.all(eventLog.read, { fromSeq: 5 });
   assert.equal(status[after.code], 'OK');
 });
@@ -225,6 +231,32 @@ test('a Watch that does not take its initial state is cut off within it', async 
   assert.deepEqual(ended.metadata.get('varve-resume-after'), [], 'there is no position yet');
   const wholeBytes = Buffer.byteLength(await node.admin.text(inspect.state, {}));
   assert.ok(takenBytes < wholeBytes / 2, `${takenBytes} of ${wholeBytes} bytes were on their way`);
+});
+
+test('Read of one stream tells also what compaction has kept of it', async (t) => {
+  const { admin, store } = await withSnapshots(t, ['a', 'b']);
+  await admin.call(control.compact, { throughSeq: 4 });
+  const stream = store.events.find(({ type }) => type === 'SnapshotPrepared')?.stream ?? '';
+  const { messages } = await admin.all(eventLog.read, { filter: { streams: [stream] } });
+  assert.deepEqual(seqs(messages.flatMap(({ events }) => events ?? [])), [3]);
+});
+
+test('Watch of a stream that is gone reads each event of the log once', async (t) => {
+  const node = await withSnapshots(t, ['a']);
+  const filter = { streams: ['snapshot-99999'] };
+  const watch = new Watch(t, node, { bookmarkIntervalMs: 100, filter });
+  await watch.next();
+  const reads = t.mock.method(node.store, 'read');
+  const from = node.store.lastSeq + 1;
+  for (const key of ['b', 'c', 'd']) await node.snapshots.call(snapshots.prepare, { key });
+  while ((await watch.next()).bookmark?.globalSeq !== node.store.lastSeq);
+  let next = from;
+  for (const { arguments: given } of reads.mock.calls) {
+    assert.equal(given[0]?.stream, undefined, 'the end of this stream lies nowhere in its index');
+    assert.equal(given[0]?.fromSeq, next);
+    next = (given[0]?.toSeq ?? 0) + 1;
+  }
+  assert.equal(next, node.store.lastSeq + 1);
 });
 
 test('Watch in which nothing matches sends bookmarks to resume after', async (t) => {

@@ -1,7 +1,12 @@
 // varve.v1.EventLog: Read answers a range of the log; the Watch is in watch.ts.
 import type { UntypedServiceImplementation } from '@grpc/grpc-js';
-import type { EventStore, ReadOptions } from '../../engine/ports.ts';
-import type { Clock } from '../../engine/ports.ts';
+import {
+  LogDamaged,
+  OutOfRange,
+  type Clock,
+  type EventStore,
+  type ReadOptions,
+} from '../../engine/ports.ts';
 import { accepted, rejected, type Result } from '../../machines/kernel/rejection.ts';
 import type { NodeAccess } from '../node-access.ts';
 import { fromSeq, toEvent } from './convert.ts';
@@ -45,6 +50,11 @@ async function read(
 ): Promise<Result<void>> {
   const range = readRange(request);
   if (!range.ok) return range;
+  const { fromSeq = store.firstSeq } = range.value.options;
+  // Read by its index, one stream alone would tell what compaction kept of it, and hide the rest.
+  if (fromSeq < store.firstSeq) {
+    return rejected('out_of_range', new OutOfRange(store.firstSeq).message);
+  }
   const filter = eventMatcher(request.filter);
   const limit = range.value.limit === 0 ? Infinity : range.value.limit;
   const options: ReadOptions =
@@ -62,16 +72,22 @@ async function read(
     batchBytes = 0;
     await stream.write({ events }, sizeBytes);
   };
-  reading: for await (const events of store.read(options)) {
-    for (const event of events) {
-      if (!filter.matches(event)) continue;
-      const wire = toEvent(event);
-      batch.push(wire);
-      batchBytes += eventBytes(wire);
-      count += 1;
-      if (batch.length >= readBatchCount || batchBytes >= readBatchBytes) await flush();
-      if (count >= limit) break reading;
+  try {
+    reading: for await (const events of store.read(options)) {
+      for (const event of events) {
+        if (!filter.matches(event)) continue;
+        const wire = toEvent(event);
+        batch.push(wire);
+        batchBytes += eventBytes(wire);
+        count += 1;
+        if (batch.length >= readBatchCount || batchBytes >= readBatchBytes) await flush();
+        if (count >= limit) break reading;
+      }
     }
+  } catch (error) {
+    // What lies before the damage is sound.
+    if (error instanceof LogDamaged) await flush();
+    throw error;
   }
   await flush();
   return accepted(undefined);

@@ -178,10 +178,10 @@ class OneWatch {
   async #sendNew(): Promise<boolean> {
     const { stream, matcher } = this.#options;
     const toSeq = this.#durableSeq;
-    const range = { fromSeq: this.#position + 1, toSeq };
-    const options = matcher.stream === undefined ? range : { ...range, stream: matcher.stream };
     let hasSent = false;
-    for await (const events of this.#engine.store.read(options)) {
+    // By position, also for one stream: the log proves the end of a stream that is removed only by
+    // reading all of the log.
+    for await (const events of this.#engine.store.read({ fromSeq: this.#position + 1, toSeq })) {
       for (const event of events) {
         if (this.#isOver) return hasSent;
         if (matcher.matches(event)) {
