@@ -135,7 +135,8 @@ const documents = [
   'its snapshots (left out when the events begin at 1), every later `event` with its hashes, and a',
   '`trailer` with the count of events, a hash of the state that the node had, and a hash of all',
   'bytes before it. A reader refuses a file that is cut or altered and names the line; one that',
-  'was cut can be replayed up to its last event with `--at`.',
+  'was cut can be replayed up to its last event with `--at`. Of a damaged log `varve export` writes',
+  'such a file, up to the damage, and ends with 6.',
 ];
 
 function keyRows(owner: ConfigurationKey['owner']): readonly (readonly string[])[] {

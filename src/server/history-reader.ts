@@ -8,6 +8,7 @@ import { HistoryWriter } from '../history/export-file.ts';
 import { NameSearch } from '../history/names.ts';
 import { findSnapshot } from '../history/snapshot-document.ts';
 import { verifyDocument, type VerifyDocument } from '../history/verification.ts';
+import { InvariantViolation } from '../machines/kernel/invariant.ts';
 import { initialNodeState } from '../machines/node/state.ts';
 import { checkpointVersion, type Checkpoint } from '../machines/checkpoint.ts';
 import type { StoredEvent } from '../machines/kernel/envelope.ts';
@@ -34,8 +35,33 @@ export interface DatedState {
 export async function stateAt(store: EventStore, atSeq: number): Promise<DatedState> {
   if (atSeq > store.lastSeq) throw new PositionBeyondEnd(atSeq, store.lastSeq);
   if (atSeq < store.firstSeq - 1) throw new OutOfRange(store.firstSeq);
-  const checkpoint = (await foldLog(store, atSeq)).toCheckpoint();
+  const checkpoint = (await folded(store, atSeq)).toCheckpoint();
   return { checkpoint, timeUs: await timeOf(store, atSeq) };
+}
+
+// A history that does not fold is damage that checksums cannot see. It is the log's, not that of
+// the live state, which goes on.
+async function folded(store: EventStore, toSeq: number): Promise<Projection> {
+  try {
+    return await foldLog(store, toSeq);
+  } catch (error) {
+    if (!(error instanceof InvariantViolation)) throw error;
+    const { firstSeq: fromSeq } = store;
+    throw new LogDamaged({ fromSeq, toSeq, reason: unfoldable(error), streams: [] });
+  }
+}
+
+const unfoldable = (error: InvariantViolation): string => `it cannot be folded: ${error.message}`;
+
+function applied(projection: Projection, event: StoredEvent): void {
+  try {
+    projection.apply(event);
+  } catch (error) {
+    if (!(error instanceof InvariantViolation)) throw error;
+    const { globalSeq, stream } = event;
+    const range = { fromSeq: globalSeq, toSeq: globalSeq };
+    throw new LogDamaged({ ...range, reason: unfoldable(error), streams: [stream] });
+  }
 }
 
 /** When the event at a position was recorded, if it is still there. */
@@ -53,10 +79,14 @@ export class PositionBeyondEnd extends Error {
   }
 }
 
-/** All events of one snapshot, as far back as the log has them. */
-export async function streamEvents(store: EventStore, stream: string): Promise<StoredEvent[]> {
+/** The events of one stream, as far back as the log has them. */
+export async function streamEvents(
+  store: EventStore,
+  stream: string,
+  toSeq = store.lastSeq,
+): Promise<StoredEvent[]> {
   const found: StoredEvent[] = [];
-  for await (const events of store.read({ stream })) found.push(...events);
+  for await (const events of store.read({ stream, toSeq })) found.push(...events);
   return found;
 }
 
@@ -93,7 +123,7 @@ export async function verify(
   while (fromSeq <= live.globalSeq && damage.length < damageCountMax) {
     try {
       for await (const events of store.read({ fromSeq, toSeq: live.globalSeq })) {
-        for (const event of events) if (damage.length === 0) projection.apply(event);
+        for (const event of events) if (damage.length === 0) applied(projection, event);
         checkedEventCount += events.length;
         await progress(events.at(-1)?.globalSeq ?? fromSeq);
       }
@@ -105,10 +135,10 @@ export async function verify(
     }
   }
   // With events missing only the part after the newest checkpoint can still be compared.
-  const folded =
-    damage.length === 0 ? projection : await foldLog(store, live.globalSeq).catch(lost);
+  const comparable =
+    damage.length === 0 ? projection : await folded(store, live.globalSeq).catch(lost);
   return verifyDocument({
-    folded: folded?.toCheckpoint() ?? live,
+    folded: comparable?.toCheckpoint() ?? live,
     live,
     firstSeq,
     checkedEventCount,
@@ -126,8 +156,14 @@ async function horizonState(store: EventStore): Promise<Projection> {
   return checkpoint === undefined ? Projection.empty() : Projection.fromCheckpoint(checkpoint);
 }
 
+/** The state that the log goes on from; undefined if it begins at the beginning. */
 async function horizonCheckpoint(store: EventStore): Promise<Checkpoint | undefined> {
-  return store.firstSeq === 1 ? undefined : store.readCheckpoint(store.firstSeq - 1);
+  const horizonSeq = store.firstSeq - 1;
+  if (horizonSeq === 0) return undefined;
+  const checkpoint = await store.readCheckpoint(horizonSeq);
+  if (checkpoint?.globalSeq === horizonSeq) return checkpoint;
+  const reason = 'the checkpoint that the log goes on from cannot be read';
+  throw new LogDamaged({ fromSeq: 1, toSeq: horizonSeq, reason, streams: [] });
 }
 
 export interface ExportRequest {
@@ -137,7 +173,10 @@ export interface ExportRequest {
   readonly live: Checkpoint | undefined;
 }
 
-/** The lines of an export, a few at a time. */
+/**
+ * The lines of an export, a few at a time. Of a damaged log everything up to the damage, then
+ * LogDamaged: what is written is then a history that ends early.
+ */
 export async function* exportLines(
   store: EventStore,
   request: ExportRequest,
@@ -152,8 +191,17 @@ export async function* exportLines(
     lastSeq,
   });
   const checkpoint = await horizonCheckpoint(store);
+  let damage: Damage | undefined;
   if (checkpoint !== undefined) {
-    for (const event of await retainedEvents(store, checkpoint)) yield writer.retained(event);
+    const retained: StoredEvent[] = [];
+    for (const stream of retainedStreams(checkpoint)) {
+      const events = await streamEvents(store, stream, checkpoint.globalSeq).catch(damageOf);
+      // A stream of which something is lost is left out: the checkpoint has its state.
+      if ('reason' in events) damage ??= events;
+      else retained.push(...events);
+    }
+    retained.sort((left, right) => left.globalSeq - right.globalSeq);
+    yield retained.map((event) => writer.retained(event)).join('');
     yield writer.checkpoint(checkpoint);
   }
   if (lastSeq >= firstSeq) {
@@ -161,21 +209,19 @@ export async function* exportLines(
       yield events.map((event) => writer.event(event)).join('');
     }
   }
+  if (damage !== undefined) throw new LogDamaged(damage);
   yield writer.trailer(request.live);
 }
 
-/** What is left of the events before the horizon, of streams that lived on, in order. */
-async function retainedEvents(
-  store: EventStore,
-  checkpoint: Checkpoint,
-): Promise<readonly StoredEvent[]> {
-  const retained: StoredEvent[] = [];
-  const ids = checkpoint.snapshots.map((state) => state.context.snapshotId);
-  for (const stream of ['node', ...ids.map(snapshotStream)]) {
-    const toSeq = checkpoint.globalSeq;
-    for await (const events of store.read({ stream, toSeq })) retained.push(...events);
-  }
-  return retained.sort((left, right) => left.globalSeq - right.globalSeq);
+/** The streams of which events before the horizon were kept. */
+const retainedStreams = ({ snapshots }: Checkpoint): readonly string[] => [
+  'node',
+  ...snapshots.map((state) => snapshotStream(state.context.snapshotId)),
+];
+
+function damageOf(error: unknown): Damage {
+  if (error instanceof LogDamaged) return error.damage;
+  throw error;
 }
 
 /** The state of a log that holds nothing. */

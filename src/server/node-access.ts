@@ -2,7 +2,12 @@
 // is damaged, and the sentence that says why something cannot be answered.
 import type { Engine } from '../engine/api.ts';
 import type { Damage, EventStore } from '../engine/ports.ts';
-import { accepted, rejected, type Result } from '../machines/kernel/rejection.ts';
+import {
+  accepted,
+  rejected,
+  type RejectionCode,
+  type Result,
+} from '../machines/kernel/rejection.ts';
 
 export type NodeCondition =
   | { readonly phase: 'starting' }
@@ -35,8 +40,17 @@ export class NodeAccess {
     if (condition.phase === 'stopping') this.#stopping.abort();
   }
 
-  /** The engine, or why there is none. */
+  /** The engine, or why there is none, as containerd understands it: call again later. */
   engine(): Result<Engine> {
+    return this.#engineOr('unavailable');
+  }
+
+  /** The same for the admin services, which say that the log is damaged. */
+  adminEngine(): Result<Engine> {
+    return this.#engineOr('data_loss');
+  }
+
+  #engineOr(codeOfDamage: RejectionCode): Result<Engine> {
     const condition = this.#condition;
     switch (condition.phase) {
       case 'serving':
@@ -46,7 +60,7 @@ export class NodeAccess {
       case 'stopping':
         return rejected('unavailable', 'varve is stopping: call again later');
       case 'damaged':
-        return rejected('unavailable', condition.reason);
+        return rejected(codeOfDamage, condition.reason);
     }
   }
 
@@ -56,7 +70,7 @@ export class NodeAccess {
     if (condition.phase === 'damaged' && condition.store !== undefined) {
       return accepted(condition.store);
     }
-    const engine = this.engine();
+    const engine = this.adminEngine();
     return engine.ok ? accepted(engine.value.store) : engine;
   }
 }

@@ -21,6 +21,32 @@ function damage(root: string): void {
   writeFileSync(file, bytes);
 }
 
+async function commandsSaySo({ address }: Daemon): Promise<void> {
+  const commands = [['ls'], ['show', 'box-1'], ['events', '--follow'], ['verify']];
+  const ends = commands.map(async (command) => {
+    const { code, stderr } = await varve([...command, '--address', address]);
+    assert.equal(code, 6, `${command.join(' ')}: ${stderr}`);
+    assert.match(stderr, /^varve: [^\n]*run varve repair[^\n]*\n$/, command.join(' '));
+  });
+  await Promise.all(ends);
+}
+
+async function whatIsSoundIsExported({ address }: Daemon, file: string): Promise<void> {
+  const exported = await varve(['export', file, '--address', address, '--json']);
+  assert.equal(exported.code, 6);
+  assert.equal((JSON.parse(exported.stdout) as { isWhole: boolean }).isWhole, false);
+  const { stdout } = await varve(['events', '--address', address]);
+  const soundCount = stdout.trimEnd().split('\n').length;
+  const lines = readFileSync(file, 'utf8').trimEnd().split('\n');
+  assert.equal(lines.length, 1 + soundCount, 'a header, and the events before the damage');
+  const cut = await varve(['replay', '--file', file]);
+  assert.equal(cut.code, 6);
+  assert.match(cut.stderr, new RegExp(`--at ${soundCount} shows the state`));
+  const replayed = await varve(['replay', '--file', file, '--at', String(soundCount), '--json']);
+  assert.equal(replayed.code, 0, replayed.stderr);
+  assert.equal((JSON.parse(replayed.stdout) as { position: number }).position, soundCount);
+}
+
 test('a damaged log leaves the daemon up, is explained, and is repaired', async (t) => {
   const place = scratch();
   t.after(() => place.remove());
@@ -44,6 +70,8 @@ test('a damaged log leaves the daemon up, is explained, and is repaired', async 
   assert.match(status.stdout, /^health +damaged$/m);
   const document = await varve(['status', '--address', daemon.address, '--json']);
   assert.ok((JSON.parse(document.stdout) as { damage: unknown[] }).damage.length > 0);
+  await commandsSaySo(daemon);
+  await whatIsSoundIsExported(daemon, path.join(place.path, 'history.ndjson'));
   await daemon.stop();
 
   const repaired = await varve(['repair', '--root', daemon.root, '--json']);

@@ -1,4 +1,5 @@
-// varve export FILE: the whole history. The file appears under its name only when it is complete.
+// varve export FILE: the whole history; of a damaged log what lies before the damage. The file
+// appears under its name only when nothing more will come.
 import { unlinkSync } from 'node:fs';
 import { open, rename } from 'node:fs/promises';
 import type { FileHandle } from 'node:fs/promises';
@@ -19,40 +20,62 @@ export async function run(
   const [file = ''] = input.arguments;
   const address = adminAddress();
   if (file === '-') {
-    await exportTo(address, (content) => output.write(content));
+    throwDamage(await exportTo(address, (content) => output.write(content)));
     return;
   }
-  const sizeBytes = await exportToFile(address, file);
-  if (output.isJson) await output.json({ format: 'varve-export', version: 1, file, sizeBytes });
-  else await output.line(`${file}: ${humanSize(sizeBytes)}`);
+  const exported = await exportToFile(address, file);
+  const { sizeBytes, damage } = exported;
+  const isWhole = damage === undefined;
+  if (output.isJson) {
+    await output.json({ format: 'varve-export', version: 1, file, sizeBytes, isWhole });
+  } else {
+    await output.line(`${file}: ${humanSize(sizeBytes)}${isWhole ? '' : ', up to the damage'}`);
+  }
+  throwDamage(exported);
 }
 
-async function exportTo(address: string, write: Write): Promise<number> {
+interface Exported {
+  readonly sizeBytes: number;
+  /** What kept the rest from being written. */
+  readonly damage: CliFailure | undefined;
+}
+
+function throwDamage({ damage }: Exported): void {
+  if (damage !== undefined) throw damage;
+}
+
+async function exportTo(address: string, write: Write): Promise<Exported> {
   return withAdminClient(address, async (client) => {
     let sizeBytes = 0;
-    for await (const { content } of client.answers(inspectDefinition.export, {})) {
-      const bytes = content ?? new Uint8Array();
-      sizeBytes += bytes.length;
-      await write(bytes);
+    try {
+      for await (const { content } of client.answers(inspectDefinition.export, {})) {
+        const bytes = content ?? new Uint8Array();
+        sizeBytes += bytes.length;
+        await write(bytes);
+      }
+    } catch (error) {
+      const isDamaged = error instanceof CliFailure && error.exitCode === exitCodes.damaged;
+      if (!isDamaged || sizeBytes === 0) throw error;
+      return { sizeBytes, damage: error };
     }
-    return sizeBytes;
+    return { sizeBytes, damage: undefined };
   });
 }
 
-async function exportToFile(address: string, file: string): Promise<number> {
+async function exportToFile(address: string, file: string): Promise<Exported> {
   const partial = `${file}.partial-${process.pid}`;
   const handle = await created(partial, file);
   const discard = (): void => unlinkSync(partial);
   const forget = onInterrupt(discard);
   try {
-    const sizeBytes = await exportTo(address, async (content) => {
+    const exported = await exportTo(address, async (content) => {
       await handle.writeFile(content);
     });
     await handle.sync();
     await handle.close();
     await rename(partial, file);
     await syncDirectory(dirname(file));
-    return sizeBytes;
+    return exported;
   } catch (error) {
     await handle.close().catch(() => undefined);
     discard();

@@ -19,7 +19,7 @@ export function controlService(runner: RpcRunner, node: NodeAccess): UntypedServ
 }
 
 async function checkpoint(node: NodeAccess): Promise<Result<CheckpointResponse>> {
-  const engine = node.engine();
+  const engine = node.adminEngine();
   if (!engine.ok) return engine;
   return accepted({ globalSeq: await engine.value.storeCheckpoint() });
 }
@@ -31,7 +31,7 @@ async function compact(
 ): Promise<Result<CompactResponse>> {
   const throughSeq = fromSeq(request.throughSeq, 'through_seq');
   if (!throughSeq.ok) return throughSeq;
-  const engine = node.engine();
+  const engine = node.adminEngine();
   if (!engine.ok) return engine;
   const { lastSeq } = engine.value.store;
   if (throughSeq.value > lastSeq) {

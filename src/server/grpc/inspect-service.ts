@@ -2,7 +2,7 @@
 import type { UntypedServiceImplementation } from '@grpc/grpc-js';
 import type { Configuration, Origins } from '../../config/configuration.ts';
 import { nearestName } from '../../config/nearest.ts';
-import { OutOfRange, type Clock } from '../../engine/ports.ts';
+import { LogDamaged, OutOfRange, type Clock } from '../../engine/ports.ts';
 import { diffStates } from '../../history/diff.ts';
 import { findSnapshot, snapshotDocument } from '../../history/snapshot-document.ts';
 import {
@@ -145,14 +145,14 @@ class InspectHandlers {
     const store = node.store();
     if (!store.ok) return store;
     if (atSeq !== 0) return accepted(await stateAt(store.value, atSeq));
-    const engine = node.engine();
+    const engine = node.adminEngine();
     if (!engine.ok) return accepted(await stateAt(store.value, store.value.lastSeq));
     const checkpoint = await durableState(engine.value);
     return accepted({ checkpoint, timeUs: await timeOf(store.value, checkpoint.globalSeq) });
   }
 
   async snapshot({ key }: Keyed, rpc: Rpc): Promise<Result<Iterable<string>>> {
-    const engine = this.#options.node.engine();
+    const engine = this.#options.node.adminEngine();
     if (!engine.ok) return engine;
     const checkpoint = await durableState(engine.value);
     const state = findSnapshot(checkpoint, key);
@@ -177,7 +177,7 @@ class InspectHandlers {
     const { node } = this.#options;
     const store = node.store();
     if (!store.ok) return store;
-    const engine = node.engine();
+    const engine = node.adminEngine();
     const live = engine.ok ? engine.value.checkpoint() : emptyState;
     const { streams, namesSeen } = await historiesOf(store.value, key, live);
     return streams.length === 0
@@ -199,7 +199,7 @@ class InspectHandlers {
   }
 
   async verify(stream: MessageStream<VerifyProgress>): Promise<Result<void>> {
-    const engine = this.#options.node.engine();
+    const engine = this.#options.node.adminEngine();
     if (!engine.ok) return engine;
     const live = await durableState(engine.value);
     const lastSeq = live.globalSeq;
@@ -215,11 +215,16 @@ class InspectHandlers {
     const { node, clock, version } = this.#options;
     const store = node.store();
     if (!store.ok) return store;
-    const engine = node.engine();
+    const engine = node.adminEngine();
     const live = engine.ok ? await durableState(engine.value) : undefined;
     const parts = partsOf(stream);
-    for await (const lines of exportLines(store.value, { version, live, nowUs: clock.nowUs() })) {
-      await parts.add(lines);
+    try {
+      for await (const lines of exportLines(store.value, { version, live, nowUs: clock.nowUs() })) {
+        await parts.add(lines);
+      }
+    } catch (error) {
+      if (error instanceof LogDamaged) await parts.end();
+      throw error;
     }
     await parts.end();
     return accepted(undefined);

@@ -45,7 +45,7 @@ export class WatchHandler {
     request: WatchRequest,
     stream: MessageStream<WatchResponse>,
   ): Promise<Result<void> | StatusReply> {
-    const engine = this.#node.engine();
+    const engine = this.#node.adminEngine();
     if (!engine.ok) return engine;
     const afterSeq = fromSeq(request.afterSeq, 'after_seq');
     if (!afterSeq.ok) return afterSeq;
