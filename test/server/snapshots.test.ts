@@ -31,6 +31,10 @@ async function family(node: ServedNode): Promise<void> {
 const okReply = { code: 0, details: '', value: undefined };
 
 const long = 'x'.repeat(4097);
+/** Every way of cutting them after some even number of units splits one of these characters. */
+const emoji = '😀';
+const longEmoji = `a${emoji.repeat(1100)}`;
+const longEmojiToo = emoji.repeat(1100);
 const bigLabel = { 'containerd.io/snapshot/a': 'y'.repeat(4096) };
 const { INVALID_ARGUMENT, NOT_FOUND, ALREADY_EXISTS, FAILED_PRECONDITION } = status;
 
@@ -45,6 +49,41 @@ const rows: readonly Row[] = [
     call: ({ snapshots: c }) => c.call(snapshots.prepare, { key: long }),
     ...{ code: INVALID_ARGUMENT, says: /4097 bytes.*4096/ },
   },
+  ...[longEmoji, longEmojiToo].flatMap((name): readonly Row[] => [
+    {
+      name: `Prepare with a key of ${name.length} units over the limit`,
+      call: ({ snapshots: c }) => c.call(snapshots.prepare, { key: name }),
+      ...{ code: INVALID_ARGUMENT, says: /😀… has 440\d bytes.*4096/u },
+    },
+    {
+      name: `Prepare with a label key of ${name.length} units over the limit`,
+      call: ({ snapshots: c }) =>
+        c.call(snapshots.prepare, { key: 'new', labels: { [name]: 'value' } }),
+      ...{ code: INVALID_ARGUMENT, says: /label .*😀… has/u },
+    },
+    {
+      name: `Commit with a parent of ${name.length} units over the limit`,
+      call: ({ snapshots: c }) =>
+        c.call(snapshots.commit, { key: 'active', name: 'n', parent: name }),
+      ...{ code: INVALID_ARGUMENT, says: /parent .*😀… has 440\d bytes/u },
+    },
+    {
+      name: `Update with a mask path of ${name.length} units`,
+      call: ({ snapshots: c }) =>
+        c.call(snapshots.update, { info: { name: 'active' }, updateMask: { paths: [name] } }),
+      ...{ code: INVALID_ARGUMENT, says: /mask path .*😀…/u },
+    },
+    {
+      name: `List with a faulty filter of ${name.length} units`,
+      call: ({ snapshots: c }) => c.all(snapshots.list, { filters: [`name=="${name}" b${name}`] }),
+      ...{ code: INVALID_ARGUMENT, says: /filter, character .*😀…/u },
+    },
+    {
+      name: `Stat of an unknown key of ${name.length - 100} units`,
+      call: ({ snapshots: c }) => c.call(snapshots.stat, { key: name.slice(0, -200) }),
+      ...{ code: NOT_FOUND, says: /^snapshot "a?(😀)+…$/u },
+    },
+  ]),
   {
     name: 'Prepare with an unknown parent',
     call: ({ snapshots: c }) => c.call(snapshots.prepare, { key: 'new', parent: 'absent' }),

@@ -4,6 +4,7 @@
 // snapshots stays cheap. A query with any faulty string is refused whole, since half an answer
 // would pass for a full one.
 import { accepted, rejected, type Result } from '../kernel/rejection.ts';
+import { characterStart, shorten } from '../kernel/text.ts';
 import type { SyntaxFailure } from './filter-quote.ts';
 import { parseFilter, type Selector } from './filter-syntax.ts';
 
@@ -122,10 +123,9 @@ const excerptLength = 60;
 
 function describe(where: string, text: string, { position, reason }: SyntaxFailure): string {
   const character = Array.from(text.slice(0, position)).length + 1;
-  const start = Math.max(0, position - excerptLength);
+  const start = characterStart(text, Math.max(0, position - excerptLength));
   const before = `${start > 0 ? '…' : ''}${text.slice(start, position)}`;
-  const rest = text.slice(position, position + excerptLength);
-  const after = `${rest}${position + excerptLength < text.length ? '…' : ''}`;
+  const after = shorten(text.slice(position), excerptLength);
   return `${where}, character ${character}: ${reason} (${before}>here>${after})`;
 }
 

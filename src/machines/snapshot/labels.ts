@@ -1,5 +1,6 @@
 // Labels: what is stored of a request's labels, and how Update changes them.
 import { accepted, rejected, type Result } from '../kernel/rejection.ts';
+import { shorten } from '../kernel/text.ts';
 import type { Labels } from './events.ts';
 
 /** containerd's limit for a label: its key and value together, in bytes of UTF-8. */
@@ -19,8 +20,6 @@ function byteLength(text: string): number {
   }
   return length;
 }
-
-const shorten = (text: string): string => (text.length > 80 ? `${text.slice(0, 77)}…` : text);
 
 /** Refuses an empty or over-long key or name; `field` names it in the message. */
 export function checkName(name: string, field: 'key' | 'name' | 'parent'): Result<void> {

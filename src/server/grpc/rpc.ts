@@ -13,7 +13,13 @@ import { rejected, type Result } from '../../machines/kernel/rejection.ts';
 import { MalformedRequest } from './definitions.ts';
 import { concurrentCallsMax } from './limits.ts';
 import { ConsumerGone, ConsumerStalled, MessageStream } from './message-stream.ts';
-import { statusName, statusOfError, statusOfRejection, type StatusReply } from './status.ts';
+import {
+  sendable,
+  statusName,
+  statusOfError,
+  statusOfRejection,
+  type StatusReply,
+} from './status.ts';
 
 /** A call as a handler sees it. */
 export interface Rpc extends Call {
@@ -75,7 +81,7 @@ export class RpcRunner {
         callback(null, result.value);
         return undefined;
       }).then((failed) => {
-        if (failed !== undefined) callback(failed);
+        if (failed !== undefined) this.#send(method, failed, callback);
       });
     };
   }
@@ -97,9 +103,22 @@ export class RpcRunner {
         call.end();
         return undefined;
       }).then((failed) => {
-        if (failed !== undefined && !stream.isGone) call.emit('error', failed);
+        if (failed === undefined || stream.isGone) return;
+        this.#send(method, failed, (reply) => call.emit('error', reply));
       });
     };
+  }
+
+  /** An answer that cannot be sent ends its call, never the process. */
+  #send(method: string, reply: StatusReply, send: (reply: StatusReply) => void): void {
+    for (const answer of [reply, unsendable]) {
+      try {
+        send(answer);
+        return;
+      } catch (error) {
+        this.#options.logger.error({ err: error }, `the answer of ${method} cannot be sent`);
+      }
+    }
   }
 
   async #run(
@@ -121,6 +140,7 @@ export class RpcRunner {
       this.#activeCount -= 1;
       if (this.#activeCount === 0) for (const resolve of this.#idle.splice(0)) resolve();
     }
+    if (failed !== undefined) failed = sendable(failed);
     this.#log(rpc, call.request, { startedAtUs, failed });
     return failed;
   }
@@ -197,6 +217,11 @@ export class RpcRunner {
     logger[level ?? 'warn'](fields, `${rpc.cause.method} ${fields.status}`);
   }
 }
+
+const unsendable: StatusReply = {
+  code: status.INTERNAL,
+  details: 'the answer could not be sent: the log of varve serve says why',
+};
 
 function streamFailure(error: unknown): StatusReply {
   if (error instanceof ConsumerGone) return { code: status.CANCELLED, details: error.message };

@@ -80,10 +80,8 @@ class SnapshotsHandlers {
   ): Promise<Result<MountsResponse>> {
     const engine = this.#engineFor(request.key);
     if (!engine.ok) return engine;
-    if (request.parent !== '') {
-      const parent = checkName(request.parent, 'parent');
-      if (!parent.ok) return parent;
-    }
+    const named = checkParent(request.parent);
+    if (!named.ok) return named;
     const { key, parent } = request;
     const labels = fromLabels(request.labels);
     return mapped<readonly Mount[], MountsResponse>(
@@ -102,6 +100,8 @@ class SnapshotsHandlers {
     if (!engine.ok) return engine;
     const named = checkName(request.name, 'name');
     if (!named.ok) return named;
+    const parentNamed = checkParent(request.parent);
+    if (!parentNamed.ok) return parentNamed;
     const { name, key, parent } = request;
     const labels = fromLabels(request.labels);
     return mapped(engine.value.commit({ name, key, labels, parent }, rpc), () => empty);
@@ -173,6 +173,10 @@ class SnapshotsHandlers {
     return engine.ok ? mapped(engine.value.cleanup(rpc), () => empty) : engine;
   }
 }
+
+/** '' stands for none. */
+const checkParent = (parent: string): Result<void> =>
+  parent === '' ? accepted(undefined) : checkName(parent, 'parent');
 
 /** Near enough to bound what waits for a slow consumer; exact counting would cost an encoding. */
 function approximateBytes(info: {

@@ -29,20 +29,30 @@ export interface StatusReply {
 }
 
 /** gRPC carries a status message in a header, whose size receivers limit (8 KiB in grpc-js). */
-const detailsLengthMax = 4096;
+const detailsBytesMax = 6144;
 
-const bounded = (details: string): string =>
-  details.length <= detailsLengthMax ? details : `${details.slice(0, detailsLengthMax - 1)}…`;
+/** The reply as it can be sent: details of whole characters that fit into a header. */
+export function sendable(reply: StatusReply): StatusReply {
+  const details = reply.details.toWellFormed();
+  let end = 0;
+  let sizeBytes = 0;
+  for (const character of details) {
+    sizeBytes += encodeURI(character).length;
+    if (sizeBytes > detailsBytesMax) return { ...reply, details: `${details.slice(0, end)}…` };
+    end += character.length;
+  }
+  return { ...reply, details };
+}
 
 /** The status of a refused command. */
 export const statusOfRejection = (rejection: Rejection): StatusReply => ({
   code: statusCodes[rejection.code],
-  details: bounded(rejection.message),
+  details: rejection.message,
 });
 
 /** The status of a thrown error; `isFatal`: the process must not go on. */
 export function statusOfError(error: unknown): StatusReply & { readonly isFatal: boolean } {
-  const details = bounded(error instanceof Error ? error.message : String(error));
+  const details = error instanceof Error ? error.message : String(error);
   if (error instanceof LogDamaged) return { code: status.DATA_LOSS, details, isFatal: false };
   if (error instanceof OutOfRange) return { code: status.OUT_OF_RANGE, details, isFatal: false };
   const isFatal = error instanceof LogFailure || error instanceof InvariantViolation;

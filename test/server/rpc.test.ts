@@ -1,0 +1,54 @@
+// What every call has in common, with calls that no socket carries.
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { Metadata, status, type ServerUnaryCall } from '@grpc/grpc-js';
+import { systemClock } from '../../src/adapters/system/clock.ts';
+import { RpcRunner } from '../../src/server/grpc/rpc.ts';
+import { sendable } from '../../src/server/grpc/status.ts';
+import { rejected } from '../../src/machines/kernel/rejection.ts';
+
+const logged: string[] = [];
+const log = (_fields: object, message: string): number => logged.push(message);
+
+const runner = new RpcRunner({
+  logger: { debug: log, info: log, warn: log, error: log },
+  clock: systemClock(),
+  isDebugLogged: false,
+  callDeadlineMs: 1000,
+  newRequestId: () => 'request',
+  onFatal: (error) => assert.fail(error),
+});
+
+const call = {
+  request: { key: 'k' },
+  metadata: new Metadata(),
+  getDeadline: () => Infinity,
+} as unknown as ServerUnaryCall<object, object>;
+
+test('an answer that cannot be sent ends its call, not the process', async () => {
+  const replies: unknown[] = [];
+  const answered = Promise.withResolvers<undefined>();
+  const handler = runner.unary('Stat', () => rejected('not_found', 'it does not exist'));
+  handler(call, (reply) => {
+    replies.push(reply);
+    if (replies.length === 1) throw new URIError('URI malformed');
+    answered.resolve(undefined);
+  });
+  await answered.promise;
+  const codes = replies.map((reply) => (reply as { code: number }).code);
+  assert.deepEqual(codes, [status.NOT_FOUND, status.INTERNAL]);
+  assert.ok(logged.includes('the answer of Stat cannot be sent'), logged.join());
+});
+
+test('the details of an answer are whole characters, and fit into a header', () => {
+  const code = status.NOT_FOUND;
+  assert.deepEqual(sendable({ code, details: 'short' }), { code, details: 'short' });
+  for (const start of ['', 'a', 'ab']) {
+    for (const character of ['😀', '€', 'x', '\ud800']) {
+      const { details } = sendable({ code, details: start + character.repeat(20_000) });
+      assert.ok(details.isWellFormed());
+      assert.ok(encodeURI(details).length <= 8 * 1024, `${encodeURI(details).length} bytes`);
+      assert.ok(details.endsWith('…'));
+    }
+  }
+});
