@@ -172,7 +172,8 @@ export class Dispatcher {
     const { projection, logger } = this.#options;
     const { snapshotId, operationId, kind } = intent;
     this.#running.delete(snapshotId);
-    if (this.#sequencer.hasFailed) return;
+    // Too late to be recorded: the next start finds the operation in flight and does it again.
+    if (this.#sequencer.isOver) return;
     if (outcome.kind === 'failed') {
       logger.warn({ snapshotId, ...outcome.failure }, `${kind} failed`);
     }

@@ -24,6 +24,8 @@ export class SnapshotIds {
   async take(): Promise<number> {
     if (this.#reservedUpTo - this.#next < idBlockSize / 2) {
       this.#reservation ??= this.#reserve();
+      // Ahead of need: whoever does wait for it meets its failure below.
+      this.#reservation.catch(() => undefined);
     }
     while (this.#next > this.#reservedUpTo) await (this.#reservation ??= this.#reserve());
     return this.#next++;

@@ -97,6 +97,14 @@ export class LogFailure extends Error {
   override readonly name = 'LogFailure';
 }
 
+/** Thrown by whatever would have to be recorded once the log is about to be closed. */
+export class NodeStopping extends Error {
+  override readonly name = 'NodeStopping';
+  constructor() {
+    super('varve serve is stopping: call again when it has started');
+  }
+}
+
 /** The answer of the world to one effect. */
 export type EffectResult<Value> =
   | { readonly ok: true; readonly value: Value }

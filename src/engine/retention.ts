@@ -28,6 +28,7 @@ export class Retention {
   #storing: Promise<number> | undefined;
   #compacting: Promise<unknown> | undefined;
   #cancelTimer: () => void = () => undefined;
+  #isStopped = false;
 
   constructor(options: RetentionOptions, checkpointedSeq: number) {
     this.#options = options;
@@ -37,13 +38,14 @@ export class Retention {
   start(): void {
     this.#cancelTimer = this.#options.clock.after(compactionIntervalMs, () => {
       void this.#compactByPolicy().finally(() => {
-        this.start();
+        if (!this.#isStopped) this.start();
       });
     });
   }
 
-  /** Ends the timer and waits for what runs. */
+  /** Begins nothing more by itself, and waits for what runs. */
   async stop(): Promise<void> {
+    this.#isStopped = true;
     this.#cancelTimer();
     await this.#compacting;
     await this.#storing;
@@ -52,7 +54,7 @@ export class Retention {
   /** Called as events become durable: stores a checkpoint when enough have gathered. */
   notice(durableSeq: number): void {
     if (durableSeq - this.#checkpointedSeq < this.#options.checkpointEveryEventCount) return;
-    if (this.#storing !== undefined) return;
+    if (this.#isStopped || this.#storing !== undefined) return;
     this.storeCheckpoint().catch((error: unknown) => {
       this.#options.logger.warn({ error: String(error) }, 'a checkpoint could not be stored');
     });

@@ -11,7 +11,7 @@ import { snapshotStream } from '../machines/snapshot/events.ts';
 import type { Cause, NewEvent, RecordedEvent } from '../machines/kernel/envelope.ts';
 import type { Projection } from '../machines/projection.ts';
 import { batchEventCountMax, lazyFlushDelayMs } from './limits.ts';
-import { LogFailure, type Clock, type CrashPoint, type EventStore } from './ports.ts';
+import { LogFailure, NodeStopping, type Clock, type CrashPoint, type EventStore } from './ports.ts';
 
 interface Waiter {
   readonly seq: number;
@@ -38,6 +38,7 @@ export class Sequencer {
   #isFlushing = false;
   #cancelLazyFlush: (() => void) | undefined;
   #failure: LogFailure | undefined;
+  #isClosed = false;
 
   constructor(options: SequencerOptions) {
     this.#options = options;
@@ -63,6 +64,20 @@ export class Sequencer {
 
   get hasFailed(): boolean {
     return this.#failure !== undefined;
+  }
+
+  /** Whether nothing is recorded any more. */
+  get isOver(): boolean {
+    return this.#isClosed || this.#failure !== undefined;
+  }
+
+  /**
+   * Records nothing more, and waits for what was recorded: the log is closed behind it. What is
+   * still under way is found by the next start, as after a crash.
+   */
+  async close(): Promise<void> {
+    this.#isClosed = true;
+    if (this.#failure === undefined) await this.durableAt(this.appliedSeq);
   }
 
   /** Numbers and folds events of one snapshot; answers the position of the last. Synchronous. */
@@ -92,6 +107,7 @@ export class Sequencer {
 
   #record(stream: string, revision: number, events: readonly NewEvent[], cause: Cause): number {
     if (this.#failure !== undefined) throw this.#failure;
+    if (this.#isClosed) throw new NodeStopping();
     const { projection, clock } = this.#options;
     let next = revision;
     for (const { type, data } of events) {

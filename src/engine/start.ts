@@ -18,15 +18,16 @@ import { Commands } from './commands.ts';
 import { withDeadline } from './deadline.ts';
 import { Dispatcher } from './dispatcher.ts';
 import { SnapshotIds } from './ids.ts';
-import type {
-  Clock,
-  CrashPoint,
-  DiskUsage,
-  EventStore,
-  LogFailure,
-  Logger,
-  SnapshotDirectories,
-  SpaceGuard,
+import {
+  NodeStopping,
+  type Clock,
+  type CrashPoint,
+  type DiskUsage,
+  type EventStore,
+  type LogFailure,
+  type Logger,
+  type SnapshotDirectories,
+  type SpaceGuard,
 } from './ports.ts';
 import type { Projection } from '../machines/projection.ts';
 import { Queries, type CompileExpression } from './queries.ts';
@@ -134,7 +135,7 @@ class RunningEngine implements Engine {
 
   async #removeOrphans(directories: SnapshotDirectories, logger: Logger): Promise<void> {
     const snapshotIds = await removeOrphans(this.#plan, directories, logger);
-    if (snapshotIds.length === 0 || this.#isStopping || this.#sequencer.hasFailed) return;
+    if (snapshotIds.length === 0 || this.#sequencer.isOver) return;
     this.#sequencer.recordNode([{ type: 'OrphansRemoved', data: { snapshotIds } }], recovery);
   }
 
@@ -188,9 +189,9 @@ class RunningEngine implements Engine {
     work: () => Promise<Result<Value>>,
   ): Promise<Result<Value>> {
     if (this.#isStopping) {
-      return Promise.resolve(rejected('unavailable', 'varve serve is stopping; try again later'));
+      return Promise.resolve(rejected('unavailable', new NodeStopping().message));
     }
-    const running = work();
+    const running = work().catch(refusedIfStopping);
     this.#callsInFlight.add(running);
     running.finally(() => this.#callsInFlight.delete(running)).catch(() => undefined);
     return withDeadline(running, { method, deadlineMs, clock: this.#options.clock });
@@ -205,7 +206,7 @@ class RunningEngine implements Engine {
   }
 
   compact(throughSeq: number, cause: Cause): Promise<Result<CompactionResult>> {
-    return this.#retention.compact(throughSeq, cause);
+    return this.#retention.compact(throughSeq, cause).catch(refusedIfStopping);
   }
 
   async stop(reason: string, deadlineMs: number): Promise<void> {
@@ -225,7 +226,13 @@ class RunningEngine implements Engine {
       if (!spaceGuard.isLow) await this.#retention.storeCheckpoint();
     }
     await this.#retention.stop();
+    await this.#sequencer.close();
     await store.close();
     logger.info({ reason, unfinishedCount: this.#dispatcher.runningCount }, 'stopped');
   }
+}
+
+function refusedIfStopping(error: unknown): Result<never> {
+  if (error instanceof NodeStopping) return rejected('unavailable', error.message);
+  throw error;
 }

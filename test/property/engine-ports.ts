@@ -119,18 +119,21 @@ const ok = <Value>(value: Value): EffectResult<Value> => ({ ok: true, value });
 
 function storeOf(life: Life): EventStore {
   const { disk } = life;
+  let isClosed = false;
   return {
     get lastSeq() {
       return disk.events.length;
     },
     firstSeq: 1,
-    append: (events) =>
-      life.wait('append', {
+    append(events) {
+      life.justify(!isClosed, 'nothing is appended to a log that is closed');
+      return life.wait('append', {
         done: () => disk.persist(events),
         failed: () => {
           throw new LogFailure('the disk is gone');
         },
-      }),
+      });
+    },
     async *read({ fromSeq = 1, toSeq = disk.events.length, stream }: ReadOptions = {}) {
       const wanted = disk.events.slice(fromSeq - 1, toSeq);
       yield wanted.filter((event) => stream === undefined || event.stream === stream);
@@ -147,7 +150,9 @@ function storeOf(life: Life): EventStore {
     },
     compact: () => assert.fail('nothing is compacted here'),
     async *scrub() {},
-    async close() {},
+    async close() {
+      isClosed = true;
+    },
   };
 }
 

@@ -185,6 +185,48 @@ test('a deletion that failed is recorded, and tried again when its delay has pas
   assert.deepEqual([...disk.directories.keys()], []);
 });
 
+test('what ends after the log is closed is not recorded, and the next start does it again', async () => {
+  const { life, disk, engine, finish } = await scene();
+  for (const key of ['removed', 'committed']) await finish(engine.prepare(request(key), call));
+  await finishWithout(life, 'remove', engine.remove('removed', call));
+  const committed = watch(
+    engine.commit({ key: 'committed', name: 'n', labels: {}, parent: '' }, call),
+  );
+  const prepared = watch(engine.prepare(request('late'), call));
+  await settle();
+  const stopped = engine.stop('SIGTERM', 1_000);
+  await settle();
+  life.fireTimers();
+  let isStopped = false;
+  void stopped.then(() => (isStopped = true));
+  for (let round = 0; round < 20 && !isStopped; round += 1) {
+    await settle();
+    if (life.pending.some(({ name }) => name === 'append')) life.end('append');
+  }
+  assert.ok(isStopped);
+  assert.equal(disk.events.at(-1)?.type, 'NodeStopped');
+  for (const name of ['remove', 'create', 'sync']) life.end(name);
+  await settle();
+  life.fireTimers();
+  await settle();
+  assert.equal(life.violation, undefined);
+  assert.equal(life.hasFailed, false);
+  assert.equal(prepared.answer, 'unavailable');
+  assert.equal(committed.answer, undefined, 'nobody is told of what is not durable');
+  life.crash(() => false);
+
+  const next = new Life(disk);
+  const started = startEngine(engineOptions(next, false));
+  for (let round = 0; round < 40; round += 1) {
+    await settle();
+    if (next.pending.length > 0) next.complete(0, () => true);
+    else next.fireTimers();
+  }
+  const keys = (await started).checkpoint().snapshots.map(({ context }) => context.key);
+  assert.deepEqual(keys, ['n']);
+  assert.deepEqual([...disk.directories.keys()].length, 1, 'orphans and removed ones are deleted');
+});
+
 /** Ends everything but operations of one name until the call is answered; answers its code. */
 async function finishWithout(
   life: Life,
