@@ -25,7 +25,7 @@ extern "C" {
 
 #define VARVE_SYS_API __attribute__((visibility("default")))
 
-#define VARVE_SYS_ABI_VERSION 2
+#define VARVE_SYS_ABI_VERSION 3
 
 // Returns VARVE_SYS_ABI_VERSION of the loaded library.
 VARVE_SYS_API int varve_sys_abi_version(void);
@@ -153,6 +153,10 @@ VARVE_SYS_API int varve_sys_mount_with_options(const char* type, const char* tar
 VARVE_SYS_API int varve_sys_unmount(const char* target, int flags);
 
 // ---- processes, descriptors, service manager ----------------------------------------------------
+
+// Ends this process with `status` at once: no exit handlers, and no wait for threads that a system
+// call holds. Does not return.
+VARVE_SYS_API int varve_sys_exit_now(int status);
 
 // Returns a descriptor that stands for the process; it becomes readable when the process ends.
 VARVE_SYS_API int varve_sys_pidfd_open(int pid);

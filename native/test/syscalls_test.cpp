@@ -7,6 +7,7 @@
 #include <sys/wait.h>
 
 #include <cstddef>
+#include <cstdlib>
 #include <cstring>
 #include <fstream>
 #include <string>
@@ -206,6 +207,18 @@ TEST_F(SyscallsTest, NotificationsArriveAtPathAndAbstractSockets) {
   EXPECT_EQ(varve_sys_notify("relative", "READY=1"), -EINVAL);
   EXPECT_EQ(varve_sys_notify(std::string(200, '/').c_str(), "READY=1"), -ENAMETOOLONG);
   EXPECT_EQ(varve_sys_notify(at("nobody").c_str(), "READY=1"), -ENOENT);
+}
+
+TEST_F(SyscallsTest, ExitNowEndsTheProcessWithoutItsExitHandlers) {
+  const pid_t child = ::fork();
+  if (child == 0) {
+    std::atexit([] { ::_exit(1); });
+    varve_sys_exit_now(7);
+  }
+  int status = 0;
+  ASSERT_EQ(::waitpid(child, &status, 0), child);
+  EXPECT_TRUE(WIFEXITED(status));
+  EXPECT_EQ(WEXITSTATUS(status), 7);
 }
 
 TEST_F(SyscallsTest, AProcessDescriptorTellsTheEnd) {

@@ -10,16 +10,18 @@ import {
 import { findNativeFile } from '../adapters/native/location.ts';
 import { lockFile } from '../adapters/native/lock.ts';
 import { notifyServiceManager } from '../adapters/native/notify.ts';
+import { exitNow } from '../adapters/native/processes.ts';
 import { compileExpression } from '../adapters/regular-expression/re2.ts';
 import { snapshotDirectories } from '../adapters/snapshot-dirs/directories.ts';
 import { directoryOperations } from '../adapters/snapshot-dirs/operations.ts';
 import { prepareRoot, prepareSnapshots } from '../adapters/snapshot-dirs/root.ts';
 import { systemClock } from '../adapters/system/clock.ts';
 import { crashPoints } from '../adapters/system/crash-points.ts';
+import { makeDirectory } from '../adapters/system/directories.ts';
 import { newRequestId, readBootId } from '../adapters/system/ids.ts';
 import { openLogger, type PinoLogger } from '../adapters/system/logger.ts';
 import type { Configuration } from '../config/configuration.ts';
-import { StartRefused, type ProcessLogger, type ServerPorts } from './ports.ts';
+import { StartRefused, type ExitNow, type ProcessLogger, type ServerPorts } from './ports.ts';
 
 /**
  * Present where the kernel knows the option; then mounts must switch it off, as containerd does.
@@ -29,16 +31,17 @@ const overlayIndexParameter = '/sys/module/overlay/parameters/index';
 /** Requests that may wait for a helper: CRI asks for the usage of every container at once. */
 const helperQueueMax = 4_096;
 
-export type Composed =
-  { readonly ports: ServerPorts } | { readonly refused: string; readonly logger: ProcessLogger };
+export type Composed = { readonly exitNow: ExitNow } & (
+  { readonly ports: ServerPorts } | { readonly refused: string; readonly logger: ProcessLogger }
+);
 
 /** Opens everything but the log; the root is checked, and locked until the process ends. */
 export async function compose(configuration: Configuration, version: string): Promise<Composed> {
   const logger = await openLogger(configuration.logLevel);
   try {
-    return { ports: await composePorts(configuration, { logger, version }) };
+    return { ports: await composePorts(configuration, { logger, version }), exitNow };
   } catch (error) {
-    return { refused: (error as Error).message, logger };
+    return { refused: (error as Error).message, logger, exitNow };
   }
 }
 
@@ -48,9 +51,9 @@ async function composePorts(
 ): Promise<ServerPorts> {
   const crashPoint = crashPoints(process.env);
   const clock = systemClock();
-  const root = await prepareRoot(configuration.root);
+  const root = await prepareRoot(configuration.root, makeDirectory);
   lockRoot(root);
-  const snapshotsPath = await prepareSnapshots(root, whyNoOverlayUpper);
+  const snapshotsPath = await prepareSnapshots(root, { makeDirectory, whyNoOverlayUpper });
   const pool = new HelperPool({
     program: findNativeFile('varve-helper'),
     queueMax: helperQueueMax,
@@ -63,6 +66,7 @@ async function composePorts(
   return {
     ...{ logger, clock, crashPoint, newRequestId, compileExpression, version, root },
     directories: snapshotDirectories(snapshotsPath, operations),
+    makeDirectory,
     indexOff: existsSync(overlayIndexParameter),
     bootId: await readBootId(),
     openLog: () => openLog({ root, clock, logger, crashPoint }),

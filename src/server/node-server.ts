@@ -93,8 +93,8 @@ export class NodeServer {
   /** Opens the sockets, then the log; resolves when it serves, or is up with a damaged log. */
   async start(): Promise<void> {
     const { configuration, ports } = this.#options;
-    await this.#snapshotsServer.listen(configuration.address);
-    await this.#adminServer.listen(configuration.adminAddress);
+    await this.#snapshotsServer.listen(configuration.address, ports);
+    await this.#adminServer.listen(configuration.adminAddress, ports);
     ports.notify('STATUS=starting');
     const reflection = Promise.all([
       this.#snapshotsServer.addReflection(),

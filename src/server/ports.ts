@@ -40,12 +40,17 @@ export interface ServerPorts {
   /** The real path of the data directory. */
   readonly root: string;
   readonly directories: SnapshotDirectories;
+  /** Makes a directory (0700) and what is missing above it; one that exists is left as it is. */
+  makeDirectory(directory: string): Promise<void>;
   openLog(): Promise<LogOpening>;
   /** Tells the service manager, if there is one. */
   notify(state: string): void;
   /** Ends the helper processes. */
   close(): Promise<void>;
 }
+
+/** Ends the process at once, whatever a hung disk holds. */
+export type ExitNow = (exitCode: number) => never;
 
 /** The server cannot start; the message says why and what to do. */
 export class StartRefused extends Error {

@@ -1,9 +1,10 @@
 // The place of a unix socket, before it is bound: its directory exists (0700 if we make it),
 // what is left of a dead server is removed, a live server and anything that is no socket are
 // left alone.
-import { lstat, mkdir, unlink } from 'node:fs/promises';
+import { lstat, unlink } from 'node:fs/promises';
 import { connect } from 'node:net';
 import path from 'node:path';
+import type { ServerPorts } from './ports.ts';
 
 /** The socket cannot be opened; the message says why and what to do. */
 export class SocketRefused extends Error {
@@ -17,7 +18,10 @@ const socketPathBytesMax = 107;
 const connectTimeoutMs = 2_000;
 
 /** Makes `socketPath` free to be bound. */
-export async function prepareSocketPath(socketPath: string): Promise<void> {
+export async function prepareSocketPath(
+  socketPath: string,
+  { makeDirectory }: Pick<ServerPorts, 'makeDirectory'>,
+): Promise<void> {
   const length = Buffer.byteLength(socketPath);
   if (length > socketPathBytesMax) {
     throw new SocketRefused(
@@ -28,10 +32,11 @@ export async function prepareSocketPath(socketPath: string): Promise<void> {
   }
   const directory = path.dirname(socketPath);
   try {
-    await mkdir(directory, { recursive: true, mode: 0o700 });
+    await makeDirectory(directory);
   } catch (error) {
     throw new SocketRefused(
-      `the directory ${directory} of the socket cannot be made: ${(error as Error).message}`,
+      `the directory ${directory} of the socket cannot be made (${(error as Error).message}): ` +
+        'choose another address',
     );
   }
   await removeStale(socketPath);
@@ -50,12 +55,7 @@ async function removeStale(socketPath: string): Promise<void> {
       `${socketPath} exists and is no socket: move it away or choose another address`,
     );
   }
-  const code = await connectFailure(socketPath);
-  if (code === undefined) {
-    throw new SocketRefused(
-      `another server answers on ${socketPath}: stop it or choose another address`,
-    );
-  }
+  const code = await refuseIfAnswered(socketPath);
   if (code !== 'ECONNREFUSED' && code !== 'ENOENT') {
     throw new SocketRefused(
       `whether a server answers on ${socketPath} cannot be told (${code}): ` +
@@ -65,6 +65,15 @@ async function removeStale(socketPath: string): Promise<void> {
   await unlink(socketPath).catch((error: unknown) => {
     if (!isAbsent(error)) throw error;
   });
+}
+
+/** Refuses a path on which a server accepts; answers the errno name of its refusal otherwise. */
+export async function refuseIfAnswered(socketPath: string): Promise<string> {
+  const code = await connectFailure(socketPath);
+  if (code !== undefined) return code;
+  throw new SocketRefused(
+    `another server answers on ${socketPath}: stop it or choose another address`,
+  );
 }
 
 const isAbsent = (error: unknown): boolean => (error as NodeJS.ErrnoException).code === 'ENOENT';

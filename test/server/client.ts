@@ -36,6 +36,15 @@ export class TestClient {
     });
   }
 
+  /** Resolves when a server accepts. */
+  connected(): Promise<void> {
+    return new Promise((resolve, reject) => {
+      this.#client.waitForReady(Date.now() + callDeadlineMs, (error) =>
+        error === undefined ? resolve() : reject(error),
+      );
+    });
+  }
+
   close(): void {
     this.#client.close();
   }

@@ -1,11 +1,13 @@
 // `varve serve` as a process with its real adapters: sockets, lock, signals, start and damage.
 import assert from 'node:assert/strict';
+import { execFileSync } from 'node:child_process';
 import { existsSync } from 'node:fs';
 import { chmod, mkdir, readdir, readFile, stat, symlink, writeFile } from 'node:fs/promises';
 import { createServer } from 'node:net';
 import path from 'node:path';
-import { describe, test } from 'node:test';
+import { describe, test, type TestContext } from 'node:test';
 import { status } from '@grpc/grpc-js';
+import { mount, mountFlag, unmount, unmountFlag } from '../../src/adapters/native/mounts.ts';
 import {
   inspectDefinition,
   snapshotsDefinition as snapshots,
@@ -144,10 +146,35 @@ describe('a server process', { timeout }, () => {
   });
 
   test('refuses a root on a file system without overlay upper directories', async (t) => {
+    const root = await mountedScratch(t, { type: 'ramfs', flags: 0 });
+    const server = new ServerProcess(t, { ...configurationIn(path.dirname(root)), root });
+    const { msg } = await server.says(/cannot start/);
+    assert.ok(msg.includes(`the file system of ${root} cannot carry overlay upper directories (`));
+    assert.match(msg, /trusted extended attributes.*: choose a root on ext4/);
+    assert.equal((await server.exited).code, 1);
+  });
+
+  test('says why directories cannot be made where a file system takes none', async (t) => {
     const scratch = await scratchDirectory(t);
-    const root = '/proc';
-    const server = new ServerProcess(t, { ...configurationIn(scratch), root });
-    assert.match((await server.says(/cannot start/)).msg, /\/proc/);
+    const configuration = configurationIn(scratch);
+    const rootless = new ServerProcess(t, { ...configuration, root: '/proc/varve/root' });
+    const { msg } = await rootless.says(/cannot start/);
+    assert.match(msg, /the root \/proc\/varve\/root cannot be used \(ENOENT.*: choose another/);
+    assert.equal((await rootless.exited).code, 1);
+    const address = '/proc/varve/s.sock';
+    const unreachable = new ServerProcess(t, { ...configuration, address });
+    assert.match(
+      (await unreachable.says(/cannot start/)).msg,
+      /the directory \/proc\/varve of the socket cannot be made \(ENOENT.*: choose another/,
+    );
+    assert.equal((await unreachable.exited).code, 1);
+  });
+
+  test('says that a file system is read-only', async (t) => {
+    const mounted = await mountedScratch(t, { type: 'tmpfs', flags: mountFlag.readOnly });
+    const root = path.join(mounted, 'deep', 'root');
+    const server = new ServerProcess(t, { ...configurationIn(path.dirname(mounted)), root });
+    assert.match((await server.says(/cannot start/)).msg, /cannot be used \(EROFS: read-only/);
     assert.equal((await server.exited).code, 1);
   });
 
@@ -176,6 +203,70 @@ describe('a server process', { timeout }, () => {
       assert.equal(existsSync(configuration.address), false);
     });
   }
+
+  test('ends with 0 on SIGTERM while removed layers are being deleted', async (t) => {
+    const scratch = await scratchDirectory(t);
+    const configuration = configurationIn(scratch);
+    const server = new ServerProcess(t, configuration);
+    await server.serving();
+    const client = new TestClient(configuration.address);
+    t.after(() => client.close());
+    const keys = ['first', 'second'];
+    for (const key of keys) await client.call(snapshots.prepare, { key });
+    // Each measuring takes a helper of its own when two come together.
+    let helpers = await server.helperPids();
+    while (helpers.length < 2) {
+      await Promise.all(keys.map((key) => client.call(snapshots.usage, { key })));
+      helpers = await server.helperPids();
+    }
+    const [one, other] = helpers;
+    assert.ok(one !== undefined && other !== undefined && helpers.length === 2);
+    for (const pid of helpers) process.kill(pid, 'SIGSTOP');
+    for (const key of keys) {
+      assert.equal((await client.call(snapshots.remove, { key })).code, status.OK);
+    }
+    server.child.kill('SIGTERM');
+    await server.says(/^stopped$/);
+    // One deletion ends after the log is closed, and the other keeps the process meanwhile.
+    process.kill(one, 'SIGCONT');
+    assert.deepEqual(await server.exited, { code: 0, signal: null });
+    assert.deepEqual(
+      server.lines.filter(({ level }) => ['warn', 'error', 'fatal'].includes(level)),
+      [],
+    );
+
+    await new ServerProcess(t, configuration).serving();
+    const again = new TestClient(configuration.address);
+    t.after(() => again.close());
+    assert.equal((await again.call(snapshots.cleanup, {})).code, status.OK);
+    assert.deepEqual(await readdir(path.join(configuration.root, 'snapshots')), []);
+  });
+
+  test('ends on SIGTERM although a file call hangs', async (t) => {
+    const scratch = await scratchDirectory(t);
+    const stuckOn = path.join(scratch, 'fifo');
+    execFileSync('mkfifo', [stuckOn]);
+    const server = new ServerProcess(t, configurationIn(scratch), { stuckOn });
+    await server.serving();
+    server.child.kill('SIGTERM');
+    assert.deepEqual(await server.exited, { code: 0, signal: null });
+  });
+
+  test('ends on SIGTERM although its start hangs', async (t) => {
+    const scratch = await scratchDirectory(t);
+    const configuration = configurationIn(scratch);
+    // Opening the log writes this file, and a FIFO that nobody reads holds whoever opens it.
+    await mkdir(configuration.root);
+    execFileSync('mkfifo', [path.join(configuration.root, 'log.running')]);
+    const server = new ServerProcess(t, configuration);
+    const client = new TestClient(configuration.address);
+    t.after(() => client.close());
+    await client.connected();
+    const answer = await client.call(snapshots.stat, { key: 'k' });
+    assert.match(answer.details, /starting/);
+    server.child.kill('SIGTERM');
+    assert.deepEqual(await server.exited, { code: 0, signal: null });
+  });
 
   test('with a damaged log stays up, does not serve, and says what to run', async (t) => {
     const scratch = await scratchDirectory(t);
@@ -207,6 +298,21 @@ describe('a server process', { timeout }, () => {
     assert.equal((await second.exited).code, 0);
   });
 });
+
+/** A directory on a file system of its own, below a scratch directory of the test. */
+async function mountedScratch(
+  t: TestContext,
+  { type, flags }: { readonly type: string; readonly flags: number },
+): Promise<string> {
+  let target = '';
+  // Hooks run in the order of their registration: before the scratch directory is deleted.
+  t.after(() => unmount(target, unmountFlag.detach));
+  target = path.join(await scratchDirectory(t), 'mounted');
+  await mkdir(target);
+  const mounted = mount({ source: type, target, type, flags, data: '' });
+  assert.ok(mounted.ok, JSON.stringify(mounted));
+  return target;
+}
 
 /** Flips one bit in the middle of LevelDB's write-ahead log. */
 async function flipAByte(directory: string): Promise<void> {

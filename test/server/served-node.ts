@@ -11,6 +11,7 @@ import {
   type DirectoryOperations,
 } from '../../src/adapters/snapshot-dirs/directories.ts';
 import { systemClock } from '../../src/adapters/system/clock.ts';
+import { makeDirectory } from '../../src/adapters/system/directories.ts';
 import { newRequestId } from '../../src/adapters/system/ids.ts';
 import { defaultConfiguration, type Configuration } from '../../src/config/configuration.ts';
 import type { Clock, SpaceGuard } from '../../src/engine/ports.ts';
@@ -92,6 +93,7 @@ export async function servedNode(
       bootId: 'boot',
       root,
       directories: snapshotDirectories(snapshotsPath, plainOperations(snapshotsPath)),
+      makeDirectory,
       openLog: async () => {
         options.onListening?.(node);
         return open(store, space);

@@ -1,7 +1,7 @@
 // A real server process on a scratch root, with real adapters; the end of the test kills it.
 import { spawn, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdtemp, rm } from 'node:fs/promises';
+import { mkdtemp, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { createInterface } from 'node:readline';
@@ -32,6 +32,12 @@ export const configurationIn = (
   adminAddress: path.join(scratch, 'run', 'admin.sock'),
 });
 
+export interface ServerProcessOptions {
+  readonly environment?: Readonly<Record<string, string>>;
+  /** A FIFO that holds one thread of the process for ever. */
+  readonly stuckOn?: string;
+}
+
 export class ServerProcess {
   readonly child: ChildProcess;
   readonly lines: LogLine[] = [];
@@ -41,9 +47,14 @@ export class ServerProcess {
   constructor(
     t: TestContext,
     configuration: Partial<Configuration>,
-    environment: Readonly<Record<string, string>> = {},
+    { environment = {}, stuckOn }: ServerProcessOptions = {},
   ) {
-    this.child = spawn(process.execPath, [program, JSON.stringify(configuration)], {
+    const args = [
+      program,
+      JSON.stringify(configuration),
+      ...(stuckOn === undefined ? [] : [stuckOn]),
+    ];
+    this.child = spawn(process.execPath, args, {
       stdio: ['ignore', 'ignore', 'pipe'],
       env: { ...process.env, ...environment },
     });
@@ -84,6 +95,12 @@ export class ServerProcess {
       this.#waiting.add(look);
       look();
     });
+  }
+
+  /** Helper processes that live at this moment. */
+  async helperPids(): Promise<readonly number[]> {
+    const task = `/proc/${this.child.pid}/task/${this.child.pid}/children`;
+    return (await readFile(task, 'utf8')).split(' ').filter(Boolean).map(Number);
   }
 
   serving(): Promise<LogLine> {

@@ -7,6 +7,8 @@ import {
   inspectDefinition as inspect,
   snapshotsDefinition as snapshots,
 } from '../../src/server/grpc/definitions.ts';
+import { SocketServer } from '../../src/server/grpc/server.ts';
+import { makeDirectory } from '../../src/adapters/system/directories.ts';
 import { MemoryStore } from './memory-store.ts';
 import { servedNode, type ServedNode } from './served-node.ts';
 import type { TestClient } from './client.ts';
@@ -122,6 +124,24 @@ test('reflection lists and describes the services of its own socket', async (t) 
     services: adminNames,
     describes: true,
   });
+});
+
+test('of two servers that take one address at once, one is told that the other answers', async (t) => {
+  const { configuration } = await servedNode(t);
+  const address = `${configuration.address}.contested`;
+  const umask = process.umask(0o022);
+  t.after(() => process.umask(umask));
+  const servers = [new SocketServer([]), new SocketServer([])];
+  t.after(() => Promise.all(servers.map((server) => server.close(0))));
+  const taken = await Promise.allSettled(
+    servers.map((server) => server.listen(address, { makeDirectory })),
+  );
+  const refusals = taken.flatMap((one) =>
+    one.status === 'rejected' ? [(one.reason as Error).message] : [],
+  );
+  assert.deepEqual(refusals, [
+    `another server answers on ${address}: stop it or choose another address`,
+  ]);
 });
 
 test('each socket refuses the other’s services', async (t) => {

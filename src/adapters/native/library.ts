@@ -10,7 +10,7 @@ import { constants } from 'node:os';
 import { failedCall, succeeded, type NativeResult } from './errno.ts';
 import { findNativeFile } from './location.ts';
 
-const abiVersion = 2;
+const abiVersion = 3;
 
 /** An argument of a native call; an object or array is filled by the call. */
 export type NativeArgument = string | number | Buffer | object | null;
@@ -68,6 +68,7 @@ const parameters = {
     'const char *type, const char *target, const uint8_t *options, size_t bytes, ' +
     'uint64_t attributes, _Out_ uint8_t *message, size_t capacity',
   unmount: 'const char *target, int flags',
+  exit_now: 'int status',
   pidfd_open: 'int pid',
   send_fd: 'int socket, int fd',
   receive_fd: 'int socket',

@@ -1,12 +1,16 @@
 // The data directory: made 0700 if it is absent, resolved to its real path (mount options hold
 // it), and refused if its file system cannot carry overlay upper directories.
-import { mkdir, realpath, stat } from 'node:fs/promises';
+import { realpath, stat } from 'node:fs/promises';
 import path from 'node:path';
 
-/** Tells why a directory cannot carry overlay upper directories; undefined if it can. */
-export type ProbeOverlayUpper = (
-  directory: string,
-) => Promise<string | undefined> | string | undefined;
+/** Makes a directory (0700) and what is missing above it; one that exists is left as it is. */
+export type MakeDirectory = (directory: string) => Promise<void>;
+
+export interface SnapshotsPreparation {
+  readonly makeDirectory: MakeDirectory;
+  /** Tells why a directory cannot carry overlay upper directories; undefined if it can. */
+  readonly whyNoOverlayUpper: (directory: string) => string | undefined;
+}
 
 /** The root cannot be used; the message says why and what to do. */
 export class RootRefused extends Error {
@@ -17,9 +21,9 @@ export class RootRefused extends Error {
 const separators = /[:,\\]/;
 
 /** Makes and checks the root; answers its real path. */
-export async function prepareRoot(root: string): Promise<string> {
+export async function prepareRoot(root: string, makeDirectory: MakeDirectory): Promise<string> {
   try {
-    await mkdir(root, { recursive: true, mode: 0o700 });
+    await makeDirectory(root);
     const resolved = await realpath(root);
     if (!(await stat(resolved)).isDirectory()) throw new RootRefused(`${root} is not a directory`);
     if (separators.test(resolved)) {
@@ -31,15 +35,20 @@ export async function prepareRoot(root: string): Promise<string> {
     return resolved;
   } catch (error) {
     if (error instanceof RootRefused) throw error;
-    throw new RootRefused(`the root ${root} cannot be used: ${(error as Error).message}`);
+    throw new RootRefused(
+      `the root ${root} cannot be used (${(error as Error).message}): choose another root`,
+    );
   }
 }
 
 /** Makes `snapshots` below a checked root and answers its path. */
-export async function prepareSnapshots(root: string, probe: ProbeOverlayUpper): Promise<string> {
+export async function prepareSnapshots(
+  root: string,
+  { makeDirectory, whyNoOverlayUpper }: SnapshotsPreparation,
+): Promise<string> {
   const snapshots = path.join(root, 'snapshots');
-  await mkdir(snapshots, { recursive: true, mode: 0o700 });
-  const reason = await probe(snapshots);
+  await makeDirectory(snapshots);
+  const reason = whyNoOverlayUpper(snapshots);
   if (reason !== undefined) {
     throw new RootRefused(
       `the file system of ${root} cannot carry overlay upper directories (${reason}): ` +

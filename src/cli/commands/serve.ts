@@ -18,6 +18,5 @@ export async function run(
   if (!loaded.ok) throw new CliFailure(exitCodes.configuration, loaded.problems.join('\n'));
   leaveProcess();
   const { serve } = await import('../../server/serve.ts');
-  // Whatever hangs in the kernel must not keep the process once the service has ended.
-  process.exit(await serve(loaded.configuration, loaded.origins));
+  await serve(loaded.configuration, loaded.origins);
 }

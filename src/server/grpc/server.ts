@@ -6,7 +6,8 @@ import {
   type UntypedServiceImplementation,
 } from '@grpc/grpc-js';
 import { HealthImplementation } from 'grpc-health-check';
-import { prepareSocketPath, SocketRefused } from '../socket-path.ts';
+import type { ServerPorts } from '../ports.ts';
+import { prepareSocketPath, refuseIfAnswered, SocketRefused } from '../socket-path.ts';
 import { requestBytesMax, responseBytesMax } from './limits.ts';
 
 export interface ServedService {
@@ -62,8 +63,8 @@ export class SocketServer {
   }
 
   /** Binds the socket: 0600 from the moment it exists. Nothing else may make files meanwhile. */
-  async listen(socketPath: string): Promise<void> {
-    await prepareSocketPath(socketPath);
+  async listen(socketPath: string, ports: Pick<ServerPorts, 'makeDirectory'>): Promise<void> {
+    await prepareSocketPath(socketPath, ports);
     const umask = process.umask(socketUmask);
     try {
       await new Promise<void>((resolve, reject) => {
@@ -72,6 +73,8 @@ export class SocketServer {
         );
       });
     } catch (error) {
+      // Another server may have bound it since it was looked at.
+      await refuseIfAnswered(socketPath);
       throw new SocketRefused(
         `the socket ${socketPath} cannot be opened: ${(error as Error).message}`,
       );
