@@ -1,10 +1,11 @@
 // Start-up: newest checkpoint + tail → state, then the directories found → what must be done. Only
 // local files are read; nothing is carried out here but the deletion of directories that are
 // provably ours and unused.
+import type { Cause } from '../machines/kernel/envelope.ts';
 import { Projection } from '../machines/projection.ts';
 import { isInFlight } from '../machines/snapshot/evolve.ts';
-import { kindOf } from '../machines/snapshot/state.ts';
-import type { EventStore, Logger, SnapshotDirectories } from './ports.ts';
+import { kindOf, type SnapshotState } from '../machines/snapshot/state.ts';
+import { LogDamaged, type EventStore, type Logger, type SnapshotDirectories } from './ports.ts';
 
 /**
  * Folds the stored history through `throughSeq` (default: all), from the newest fitting checkpoint.
@@ -21,10 +22,25 @@ export async function foldLog(store: EventStore, throughSeq = store.lastSeq): Pr
   return projection;
 }
 
+/** Why the event at `seq` was recorded; recovery itself where that cannot be read any more. */
+export async function causeAt(store: EventStore, seq: number): Promise<Cause> {
+  try {
+    for await (const [event] of store.read({ fromSeq: seq, toSeq: seq })) {
+      if (event !== undefined) return event.cause;
+    }
+  } catch (error) {
+    if (!(error instanceof LogDamaged)) throw error;
+  }
+  return recovery;
+}
+
+/** The cause of what a start itself does. */
+export const recovery: Cause = { kind: 'recovery' };
+
 /** What the directories say beside the folded state. */
 export interface BootPlan {
-  /** Ids whose effect was in flight when the last server ended: to be completed. */
-  readonly inFlight: readonly number[];
+  /** Snapshots whose effect was in flight when the last server ended: to be completed. */
+  readonly inFlight: readonly SnapshotState[];
   /** Directories without a record, of ids that were handed out before a crash: to be deleted. */
   readonly orphans: readonly number[];
   /** Directories without a record that must be kept: history that could explain them was lost. */
@@ -44,7 +60,7 @@ export function planBoot(projection: Projection, found: readonly number[]): Boot
   const unknown = found.filter((id) => !known.has(id));
   const isOurs = (id: number): boolean => id <= idsReservedUpTo && id > orphansKeptUpTo;
   return {
-    inFlight: states.filter(isInFlight).map((state) => state.context.snapshotId),
+    inFlight: states.filter(isInFlight),
     orphans: unknown.filter(isOurs),
     unexplained: unknown.filter((id) => !isOurs(id)),
     missing: states
@@ -84,7 +100,7 @@ export function reportBoot(plan: BootPlan, foreign: readonly string[], logger: L
   if (foreign.length > 0) logger.warn({ names: foreign }, 'foreign entries beside the snapshots');
   if (plan.inFlight.length > 0) {
     logger.info(
-      { snapshotIds: plan.inFlight },
+      { snapshotIds: plan.inFlight.map(({ context }) => context.snapshotId) },
       'work in flight when the last server ended goes on',
     );
   }

@@ -1,12 +1,20 @@
 // The commands of the Snapshots service. Each decides in one synchronous section, with no await
 // between reading facts and recording events; effects run outside it and hold no lock.
-import { accepted, rejected, type Rejection, type Result } from '../machines/kernel/rejection.ts';
+import { invariant } from '../machines/kernel/invariant.ts';
+import {
+  accepted,
+  rejected,
+  type Rejection,
+  type RejectionCode,
+  type Result,
+} from '../machines/kernel/rejection.ts';
 import { isInFlight } from '../machines/snapshot/evolve.ts';
 import {
   decideCommit,
   decidePrepare,
   decideRemove,
   decideUpdate,
+  isRetryOfCommit,
   type PrepareCommand,
   type SnapshotFacts,
 } from '../machines/snapshot/decide.ts';
@@ -72,7 +80,7 @@ export class Commands implements SnapshotFacts {
     const { ids, directories, crashPoint, queries, sequencer } = this.#options;
     const low = this.#refuseIfSpaceIsLow(kind === 'view' ? 'View' : 'Prepare');
     if (low !== undefined) return low;
-    const snapshotId = await ids.take();
+    const snapshotId = await ids.take(call.cause);
     const { runtimeType } = this.#options;
     const command: PrepareCommand = { kind, snapshotId, ...request, runtimeType };
     const decided = decidePrepare(command, this);
@@ -85,6 +93,12 @@ export class Commands implements SnapshotFacts {
     crashPoint('effect:createDirectory:after');
 
     this.#reservedKeys.delete(request.key);
+    // The parent may have gone while the directory was made, and be the reason why it was not.
+    const again = decidePrepare(command, this);
+    if (!again.ok) {
+      void this.#dropDirectory(snapshotId);
+      return this.#refuse(again.rejection);
+    }
     if (!made.ok) {
       // It may be half made.
       void this.#dropDirectory(snapshotId);
@@ -98,12 +112,6 @@ export class Commands implements SnapshotFacts {
       await sequencer.durableAt(seq);
       return rejectedBy(made.failure, `snapshot ${JSON.stringify(key)} could not be prepared`);
     }
-    // The parent may have gone while the directory was made.
-    const again = decidePrepare(command, this);
-    if (!again.ok) {
-      void this.#dropDirectory(snapshotId);
-      return this.#refuse(again.rejection);
-    }
     const seq = sequencer.recordSnapshot(snapshotId, [again.value], call.cause);
     const state = this.#options.projection.snapshot(snapshotId);
     const mounts = state === undefined ? [] : queries.mountsOfState(state);
@@ -115,8 +123,10 @@ export class Commands implements SnapshotFacts {
     const low = this.#refuseIfSpaceIsLow('Commit');
     if (low !== undefined) return low;
     const inFlight = this.find(request.key);
-    const isRetry = inFlight?.context.operation?.commit?.name === request.name;
-    if (inFlight !== undefined && isRetry) return this.#committed(inFlight);
+    if (inFlight !== undefined && isRetryOfCommit(request, inFlight)) {
+      const crowded = this.#refuseIfCrowded(inFlight, 'resource_exhausted');
+      return crowded ?? this.#committed(inFlight);
+    }
     return this.#onceIdle(request.key, (state) => this.#beginCommit(request, state, call));
   }
 
@@ -128,10 +138,10 @@ export class Commands implements SnapshotFacts {
     const { sequencer, dispatcher } = this.#options;
     const decided = decideCommit(request.key, request, state, this);
     if (!decided.ok) return this.#refuse(decided.rejection);
-    if (state === undefined) return this.#refuse({ code: 'not_found', message: request.key });
+    invariant(state !== undefined, 'only a snapshot that is there can be committed');
     const { snapshotId } = state.context;
     sequencer.recordSnapshotLazily(snapshotId, [decided.value], call.cause);
-    dispatcher.anticipate(snapshotId);
+    dispatcher.anticipate(snapshotId, call.cause);
     return this.#committed(state);
   }
 
@@ -147,15 +157,16 @@ export class Commands implements SnapshotFacts {
   }
 
   remove(key: string, call: Call): Promise<Result<void>> {
-    return this.#onceIdle(key, (state) => this.#remove(key, state, call));
+    // With any other code containerd's garbage collection would give up everything else, too.
+    const crowdedCode = 'failed_precondition';
+    return this.#onceIdle(key, (state) => this.#remove(key, state, call), crowdedCode);
   }
 
   async #remove(key: string, state: SnapshotState | undefined, call: Call): Promise<Result<void>> {
     const { sequencer, asyncRemove } = this.#options;
     const decided = decideRemove(key, asyncRemove, state, this);
-    if (!decided.ok || state === undefined) {
-      return this.#refuse(decided.ok ? { code: 'not_found', message: key } : decided.rejection);
-    }
+    if (!decided.ok) return this.#refuse(decided.rejection);
+    invariant(state !== undefined, 'only a snapshot that is there can be removed');
     const seq = sequencer.recordSnapshot(state.context.snapshotId, [decided.value], call.cause);
     await sequencer.durableAt(seq);
     return accepted(undefined);
@@ -172,11 +183,8 @@ export class Commands implements SnapshotFacts {
   ): Promise<Result<SnapshotInfo>> {
     const { sequencer, projection, queries } = this.#options;
     const decided = decideUpdate(request.name, request, state);
-    if (!decided.ok || state === undefined) {
-      return this.#refuse(
-        decided.ok ? { code: 'not_found', message: request.name } : decided.rejection,
-      );
-    }
+    if (!decided.ok) return this.#refuse(decided.rejection);
+    invariant(state !== undefined, 'only a snapshot that is there can be updated');
     const { snapshotId } = state.context;
     const seq = sequencer.recordSnapshot(snapshotId, [decided.value], call.cause);
     const next = projection.snapshot(snapshotId) ?? state;
@@ -223,20 +231,26 @@ export class Commands implements SnapshotFacts {
   async #onceIdle<Value>(
     key: string,
     work: (state: SnapshotState | undefined) => Promise<Result<Value>>,
+    crowdedCode: RejectionCode = 'resource_exhausted',
   ): Promise<Result<Value>> {
     const { dispatcher } = this.#options;
     for (;;) {
       const state = this.find(key);
       if (state === undefined || !isInFlight(state)) return work(state);
-      const { snapshotId } = state.context;
-      if (dispatcher.waiterCount(snapshotId) >= waiterCountMax) {
-        return rejected(
-          'resource_exhausted',
+      const crowded = this.#refuseIfCrowded(state, crowdedCode);
+      if (crowded !== undefined) return crowded;
+      await dispatcher.settled(state.context.snapshotId);
+    }
+  }
+
+  #refuseIfCrowded({ context }: SnapshotState, code: RejectionCode): Result<never> | undefined {
+    const { snapshotId, key } = context;
+    return this.#options.dispatcher.waiterCount(snapshotId) < waiterCountMax
+      ? undefined
+      : rejected(
+          code,
           `${waiterCountMax} calls wait for snapshot ${JSON.stringify(key)} already; try again later`,
         );
-      }
-      await dispatcher.settled(snapshotId);
-    }
   }
 
   /** A refusal tells of what others did, so it waits until that is durable. */

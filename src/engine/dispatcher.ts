@@ -2,9 +2,11 @@
 // the events that justify them are durable; their outcomes are recorded with the operation's id.
 // The same path serves a request, a retry and the recovery after a crash. At most one effect runs
 // per snapshot.
-import type { Cause, EffectFailure } from '../machines/kernel/envelope.ts';
+import type { Cause, EffectFailure, RecordedEvent } from '../machines/kernel/envelope.ts';
 import type { Projection } from '../machines/projection.ts';
+import type { SnapshotState } from '../machines/snapshot/state.ts';
 import { decideOutcome, type Outcome } from '../machines/snapshot/decide.ts';
+import { snapshotIdOf } from '../machines/snapshot/events.ts';
 import { intentsOf, type Intent } from '../machines/snapshot/intents.ts';
 import {
   deleteConcurrencyMax,
@@ -14,8 +16,6 @@ import {
 } from './limits.ts';
 import type { Clock, CrashPoint, Logger, SnapshotDirectories } from './ports.ts';
 import type { Sequencer } from './sequencer.ts';
-
-const cause: Cause = { kind: 'effect' };
 
 export interface DispatcherOptions {
   readonly projection: Projection;
@@ -38,9 +38,20 @@ interface Waiter {
   readonly resolve: (ended: Ended) => void;
 }
 
+/** An intent, and why its operation was begun. */
+interface Job {
+  readonly intent: Intent;
+  readonly cause: Cause;
+}
+
+interface Delayed {
+  readonly job: Job;
+  readonly cancel: () => void;
+}
+
 interface Lane {
   readonly concurrencyMax: number;
-  readonly queue: Intent[];
+  readonly queue: Job[];
   runningCount: number;
 }
 
@@ -48,7 +59,7 @@ export class Dispatcher {
   readonly #options: DispatcherOptions;
   readonly #sequencer: Sequencer;
   readonly #running = new Map<number, number>();
-  readonly #delayed = new Map<number, () => void>();
+  readonly #delayed = new Map<number, Delayed>();
   readonly #settled = new Map<number, Waiter[]>();
   readonly #lanes: Readonly<Record<Intent['kind'], Lane>> = {
     sealLayer: { concurrencyMax: sealConcurrencyMax, queue: [], runningCount: 0 },
@@ -61,33 +72,38 @@ export class Dispatcher {
     this.#options = options;
   }
 
-  /** Looks at a snapshot whose newest events are durable, and starts what it owes. */
-  consider(snapshotId: number): void {
-    const state = this.#options.projection.snapshot(snapshotId);
-    // Memory may already be ahead, by an event that is not durable yet: its own batch comes back
-    // here.
-    if (state === undefined || state.lastSeq > this.#sequencer.durableSeq) return;
-    for (const intent of intentsOf(state)) this.#schedule(intent);
+  /** Looks at the snapshot that a durable event is about, and starts what it owes. */
+  consider({ stream, globalSeq, cause }: RecordedEvent): void {
+    const snapshotId = snapshotIdOf(stream);
+    const state =
+      snapshotId === undefined ? undefined : this.#options.projection.snapshot(snapshotId);
+    // Memory may already be ahead: the event that it is ahead by comes here by itself.
+    if (state === undefined || state.lastSeq !== globalSeq) return;
+    this.resume(state, cause);
+  }
+
+  /** Starts what a snapshot owes, begun for this cause; all its events are durable. */
+  resume(state: SnapshotState, cause: Cause): void {
+    for (const intent of intentsOf(state)) this.#schedule({ intent, cause });
   }
 
   /**
-   * Looks at a snapshot whose newest events are not durable yet, and starts what changes nothing.
+   * Looks at a snapshot whose newest event is not durable yet, and starts what changes nothing.
    */
-  anticipate(snapshotId: number): void {
+  anticipate(snapshotId: number, cause: Cause): void {
     const state = this.#options.projection.snapshot(snapshotId);
     for (const intent of state === undefined ? [] : intentsOf(state)) {
-      if (intent.changesNothing) this.#schedule(intent);
+      if (intent.changesNothing) this.#schedule({ intent, cause });
     }
   }
 
   /** Retries at once what waits for its next attempt. */
   hurry(snapshotId: number): void {
-    const cancel = this.#delayed.get(snapshotId);
-    if (cancel === undefined) return;
-    cancel();
+    const delayed = this.#delayed.get(snapshotId);
+    if (delayed === undefined) return;
+    delayed.cancel();
     this.#delayed.delete(snapshotId);
-    const state = this.#options.projection.snapshot(snapshotId);
-    for (const intent of state === undefined ? [] : intentsOf(state)) this.#enqueue(intent);
+    this.#enqueue(delayed.job);
   }
 
   /**
@@ -117,45 +133,46 @@ export class Dispatcher {
   /** Starts nothing more; what runs goes on, and what was not done is owed to the next start. */
   stop(): void {
     this.#isStopped = true;
-    for (const cancel of this.#delayed.values()) cancel();
+    for (const { cancel } of this.#delayed.values()) cancel();
     this.#delayed.clear();
     for (const lane of Object.values(this.#lanes)) lane.queue.length = 0;
   }
 
-  #schedule(intent: Intent): void {
-    const { snapshotId, operationId, attemptCount } = intent;
+  #schedule(job: Job): void {
+    const { snapshotId, operationId, attemptCount } = job.intent;
     if (this.#isStopped || this.#running.get(snapshotId) === operationId) return;
     if (attemptCount <= 1) {
-      this.#enqueue(intent);
+      this.#enqueue(job);
       return;
     }
     if (this.#delayed.has(snapshotId)) return;
     const delayMs = Math.min(retryDelayMs * 2 ** (attemptCount - 2), retryDelayMaxMs);
     const cancel = this.#options.clock.after(delayMs, () => {
       this.#delayed.delete(snapshotId);
-      this.#enqueue(intent);
+      this.#enqueue(job);
     });
-    this.#delayed.set(snapshotId, cancel);
+    this.#delayed.set(snapshotId, { job, cancel });
   }
 
-  #enqueue(intent: Intent): void {
+  #enqueue(job: Job): void {
     if (this.#isStopped) return;
-    this.#running.set(intent.snapshotId, intent.operationId);
-    const lane = this.#lanes[intent.kind];
-    lane.queue.push(intent);
+    const { snapshotId, operationId, kind } = job.intent;
+    this.#running.set(snapshotId, operationId);
+    const lane = this.#lanes[kind];
+    lane.queue.push(job);
     this.#pump(lane);
   }
 
   #pump(lane: Lane): void {
     while (lane.runningCount < lane.concurrencyMax) {
-      const intent = lane.queue.shift();
-      if (intent === undefined) return;
+      const job = lane.queue.shift();
+      if (job === undefined) return;
       lane.runningCount += 1;
-      void this.#run(intent).then((outcome) => {
+      void this.#run(job.intent).then((outcome) => {
         // The place is free for the next effect now, not once the outcome is durable.
         lane.runningCount -= 1;
         this.#pump(lane);
-        return this.#report(intent, outcome);
+        return this.#report(job, outcome);
       });
     }
   }
@@ -168,7 +185,7 @@ export class Dispatcher {
     return outcome;
   }
 
-  async #report(intent: Intent, outcome: Outcome): Promise<void> {
+  async #report({ intent, cause }: Job, outcome: Outcome): Promise<void> {
     const { projection, logger } = this.#options;
     const { snapshotId, operationId, kind } = intent;
     this.#running.delete(snapshotId);
@@ -180,7 +197,11 @@ export class Dispatcher {
     const state = projection.snapshot(snapshotId);
     const events = state === undefined ? [] : decideOutcome(state, operationId, outcome);
     if (events.length === 0) return;
-    const seq = this.#sequencer.recordSnapshotLazily(snapshotId, events, cause);
+    // With what began it, so that a follower can tie the outcome to its request.
+    const seq = this.#sequencer.recordSnapshotLazily(snapshotId, events, {
+      ...cause,
+      kind: 'effect',
+    });
     // When the log fails nobody is told of the outcome: the process ends and the next start knows.
     const isTold = !this.#settled.has(snapshotId) || (await this.#isDurableAt(seq));
     const failure = outcome.kind === 'failed' ? outcome.failure : null;

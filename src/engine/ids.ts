@@ -5,8 +5,6 @@ import type { Cause } from '../machines/kernel/envelope.ts';
 import { idBlockSize } from './limits.ts';
 import type { Sequencer } from './sequencer.ts';
 
-const cause: Cause = { kind: 'timer', method: 'IdsReserved' };
-
 export class SnapshotIds {
   readonly #sequencer: Sequencer;
   #next: number;
@@ -20,18 +18,23 @@ export class SnapshotIds {
     this.#reservedUpTo = usedUpTo;
   }
 
-  /** The next id. Waits only when a block is used up before the next one is durable. */
-  async take(): Promise<number> {
+  /**
+   * The next id, for a call with this cause. Waits only when a block is used up before the next one
+   * is durable.
+   */
+  async take(cause: Cause): Promise<number> {
     if (this.#reservedUpTo - this.#next < idBlockSize / 2) {
-      this.#reservation ??= this.#reserve();
+      this.#reservation ??= this.#reserve(cause);
       // Ahead of need: whoever does wait for it meets its failure below.
       this.#reservation.catch(() => undefined);
     }
-    while (this.#next > this.#reservedUpTo) await (this.#reservation ??= this.#reserve());
+    while (this.#next > this.#reservedUpTo) {
+      await (this.#reservation ??= this.#reserve(cause));
+    }
     return this.#next++;
   }
 
-  async #reserve(): Promise<void> {
+  async #reserve(cause: Cause): Promise<void> {
     const upTo = this.#reservedUpTo + idBlockSize;
     const seq = this.#sequencer.recordNode([{ type: 'IdsReserved', data: { upTo } }], cause);
     try {

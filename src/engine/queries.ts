@@ -80,7 +80,10 @@ export class Queries {
     if (kind === 'view') return accepted({ sizeBytes: 0, inodeCount: 0 });
     if (kind === 'committed') return accepted({ sizeBytes, inodeCount });
     const measured = await this.#options.directories.usage(snapshotId);
-    return measured.ok ? accepted(measured.value) : usageFailed(key, measured.failure);
+    if (measured.ok) return accepted(measured.value);
+    // Removed while it was measured, it has no usage: that is no failure of measuring.
+    const isGone = this.#options.projection.find(key)?.context.snapshotId !== snapshotId;
+    return isGone ? this.usage(key) : usageFailed(key, measured.failure);
   }
 
   async list(filters: readonly string[]): Promise<Result<readonly SnapshotInfo[]>> {

@@ -1,7 +1,7 @@
 // Brings the engine up on an open log and puts its parts together behind the Engine interface.
 import { map, type Observable } from 'rxjs';
 import type { Cause } from '../machines/kernel/envelope.ts';
-import { accepted, rejected, type Result } from '../machines/kernel/rejection.ts';
+import { rejected, type Result } from '../machines/kernel/rejection.ts';
 import type { Checkpoint } from '../machines/checkpoint.ts';
 import type {
   Call,
@@ -13,9 +13,17 @@ import type {
   SnapshotInfo,
   UpdateRequest,
 } from './api.ts';
-import { foldLog, planBoot, removeOrphans, reportBoot, type BootPlan } from './boot.ts';
+import {
+  causeAt,
+  foldLog,
+  planBoot,
+  recovery,
+  removeOrphans,
+  reportBoot,
+  type BootPlan,
+} from './boot.ts';
 import { Commands } from './commands.ts';
-import { withDeadline } from './deadline.ts';
+import { waitAtMost, withDeadline, type CallName } from './deadline.ts';
 import { Dispatcher } from './dispatcher.ts';
 import { SnapshotIds } from './ids.ts';
 import {
@@ -58,8 +66,6 @@ export interface EngineOptions {
   readonly onFailure: (failure: LogFailure) => void;
 }
 
-const recovery: Cause = { kind: 'recovery' };
-
 /** Folds the log, records the start, resumes work in flight; resolves when calls can be served. */
 export async function startEngine(options: EngineOptions): Promise<Engine> {
   const { store, directories, logger } = options;
@@ -95,9 +101,7 @@ class RunningEngine implements Engine {
       ...options,
       projection,
       onDurable: (events) => {
-        for (const { stream } of events) {
-          if (stream.startsWith('snapshot-')) this.#dispatcher.consider(Number(stream.slice(9)));
-        }
+        for (const event of events) this.#dispatcher.consider(event);
         this.#retention.notice(sequencer.durableSeq);
       },
     });
@@ -128,9 +132,17 @@ class RunningEngine implements Engine {
       const seq = this.#sequencer.recordNode([{ type: 'NodeStarted', data }], recovery);
       await this.#sequencer.durableAt(seq);
     }
-    for (const snapshotId of this.#plan.inFlight) this.#dispatcher.consider(snapshotId);
+    void this.#resume();
     this.#retention.start();
     void this.#removeOrphans(directories, logger);
+  }
+
+  /** Goes on with what was in flight, for the cause of the event that began it. */
+  async #resume(): Promise<void> {
+    for (const state of this.#plan.inFlight) {
+      if (this.#isStopping) return;
+      this.#dispatcher.resume(state, await causeAt(this.store, state.lastSeq));
+    }
   }
 
   async #removeOrphans(directories: SnapshotDirectories, logger: Logger): Promise<void> {
@@ -184,7 +196,7 @@ class RunningEngine implements Engine {
   }
 
   #serve<Value>(
-    method: string,
+    method: CallName,
     { deadlineMs }: Call,
     work: () => Promise<Result<Value>>,
   ): Promise<Result<Value>> {
@@ -213,8 +225,7 @@ class RunningEngine implements Engine {
     if (this.#isStopping) return;
     this.#isStopping = true;
     const { clock, logger, store, spaceGuard } = this.#options;
-    const ended = Promise.allSettled([...this.#callsInFlight]).then(() => accepted(undefined));
-    await withDeadline(ended, { method: 'stop', deadlineMs, clock });
+    await waitAtMost(deadlineMs, Promise.allSettled([...this.#callsInFlight]), clock);
     this.#dispatcher.stop();
     if (!this.#sequencer.hasFailed) {
       if (!spaceGuard.isLow) {

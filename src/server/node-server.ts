@@ -2,6 +2,7 @@
 // that health answers NOT_SERVING during a long boot. A damaged log leaves the server up and
 // NOT_SERVING.
 import type { Configuration, Origins } from '../config/configuration.ts';
+import { waitAtMost } from '../engine/deadline.ts';
 import { LogDamaged, type Damage, type EventStore, type SpaceGuard } from '../engine/ports.ts';
 import { startEngine } from '../engine/start.ts';
 import { InvariantViolation } from '../machines/kernel/invariant.ts';
@@ -226,7 +227,8 @@ export class NodeServer {
     this.#node.become({ phase: 'stopping', engine });
     this.#background.abort();
     // A boot that is not over yet stops its engine itself.
-    await this.#settled(Promise.all([this.#booting, this.#runner.whenIdle()]));
+    const ended = Promise.all([this.#booting, this.#runner.whenIdle()]);
+    await waitAtMost(drainMs, ended, ports.clock);
     if (engine !== undefined) await engine.stop(reason, engineStopMs);
     else await this.#store?.close();
     await Promise.all([
@@ -234,16 +236,6 @@ export class NodeServer {
       this.#adminServer.close(connectionGraceMs),
     ]);
     await ports.close();
-  }
-
-  /** Waits for `work`, however it ends, but not longer than calls in progress get. */
-  async #settled(work: Promise<unknown>): Promise<void> {
-    let cancel = (): void => undefined;
-    const timeout = new Promise<void>((resolve) => {
-      cancel = this.#options.ports.clock.after(drainMs, resolve);
-    });
-    await Promise.race([work.catch(() => undefined), timeout]);
-    cancel();
   }
 }
 

@@ -9,7 +9,7 @@ export const engineMutants: readonly Mutant[] = [
   {
     name: 'an effect begins before its event is durable',
     file: dispatcher,
-    search: 'state === undefined || state.lastSeq > this.#sequencer.durableSeq',
+    search: 'state === undefined || state.lastSeq !== globalSeq',
     replace: 'state === undefined',
     isShort: true,
   },
@@ -94,7 +94,7 @@ export const engineMutants: readonly Mutant[] = [
   {
     name: 'work in flight is forgotten at start',
     file: 'src/engine/start.ts',
-    search: 'for (const snapshotId of this.#plan.inFlight) this.#dispatcher.consider(snapshotId);',
+    search: 'void this.#resume();',
     replace: '',
   },
   {
@@ -122,9 +122,33 @@ export const engineMutants: readonly Mutant[] = [
     replace: '',
   },
   {
+    name: 'an outcome does not say which request began it',
+    file: dispatcher,
+    search: "{ ...cause, kind: 'effect' }",
+    replace: "{ kind: 'effect' }",
+  },
+  {
+    name: 'outcomes are recorded behind a closed log',
+    file: sequencer,
+    search: '    if (this.#isClosed) throw new NodeStopping();\n',
+    replace: '',
+  },
+  {
+    name: 'any number of calls waits for one snapshot',
+    file: commands,
+    search: 'dispatcher.waiterCount(snapshotId) < waiterCountMax',
+    replace: 'dispatcher.waiterCount(snapshotId) >= 0',
+  },
+  {
+    name: 'a Usage that the removal broke is a failure',
+    file: 'src/engine/queries.ts',
+    search: 'return isGone ? this.usage(key)',
+    replace: 'return isGone && key === "" ? this.usage(key)',
+  },
+  {
     name: 'a failed deletion is not tried again',
     file: dispatcher,
-    search: '    this.#delayed.set(snapshotId, cancel);\n',
-    replace: '    this.#delayed.set(snapshotId, cancel);\n    cancel();\n',
+    search: '    this.#delayed.set(snapshotId, { job, cancel });\n',
+    replace: '    this.#delayed.set(snapshotId, { job, cancel });\n    cancel();\n',
   },
 ];

@@ -3,13 +3,14 @@
 // obeys the independent model, and every reply is one that the durable log bears out.
 import assert from 'node:assert/strict';
 import { setImmediate as turn } from 'node:timers/promises';
+import { isDeepStrictEqual } from 'node:util';
 import { startEngine } from '../../src/engine/start.ts';
 import { Projection } from '../../src/machines/projection.ts';
 import { assertReplayEqual, assertStateMatches, replay } from './folded-state.ts';
 import { Disk, engineOptions, Life } from './engine-ports.ts';
 import type { Engine } from '../../src/engine/api.ts';
 import type { Result } from '../../src/machines/kernel/rejection.ts';
-import type { Labels } from '../../src/machines/snapshot/events.ts';
+import type { Labels, SnapshotEvent } from '../../src/machines/snapshot/events.ts';
 
 export type EngineCommand =
   | {
@@ -223,18 +224,30 @@ export class EngineWorld {
         assert.ok(has(/^SnapshotLabelsUpdated$/), `I3: ${requestId} is durable`);
         break;
       case 'commit':
-        assert.ok(this.#isCommitted(command.name), `I3: ${requestId} is durable`);
+        assert.ok(this.#isCommitted(command), `I3: ${requestId} is durable, as it was asked for`);
         break;
       case 'stat':
         assert.ok(this.#wasKnown(command.key), `I3: ${command.key} is durable`);
     }
   }
 
-  #isCommitted(name: string): boolean {
-    const started = new Map<string, string>();
-    for (const { type, stream, data } of this.#disk.events) {
-      if (type === 'SnapshotCommitStarted') started.set(stream, (data as { name: string }).name);
-      if (type === 'SnapshotCommitted' && started.get(stream) === name) return true;
+  /** Whether a commit by this name, with these labels and this parent, was carried out. */
+  #isCommitted({ key, name, labels, parent }: Extract<EngineCommand, { kind: 'commit' }>): boolean {
+    const prepared = new Map<string, { readonly key: string; readonly parent: string }>();
+    const started = new Set<string>();
+    for (const { type, stream, data } of this.#disk.events as readonly SnapshotEvent[]) {
+      if (type === 'SnapshotPrepared') prepared.set(stream, data);
+      if (type === 'SnapshotCommitStarted') {
+        const before = prepared.get(stream);
+        const isSame =
+          before?.key === key &&
+          data.name === name &&
+          data.parent === (parent === '' ? before.parent : parent) &&
+          isDeepStrictEqual(data.labels, labels);
+        if (isSame) started.add(stream);
+        else started.delete(stream);
+      }
+      if (type === 'SnapshotCommitted' && started.has(stream)) return true;
     }
     return false;
   }

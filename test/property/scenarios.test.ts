@@ -185,6 +185,123 @@ test('a deletion that failed is recorded, and tried again when its delay has pas
   assert.deepEqual([...disk.directories.keys()], []);
 });
 
+test('a Commit joins the one in flight only if it asks for the very same', async () => {
+  const one = await scene();
+  const { life, engine, finish } = one;
+  await commit(one, 'base-key', 'base');
+  await finish(engine.prepare(request('k'), call));
+  const first = { key: 'k', name: 'n', labels: { a: '1' }, parent: '' };
+  const others = [
+    { ...first, labels: { a: '2' } },
+    { ...first, parent: 'base' },
+    { ...first, labels: { a: 'x'.repeat(5000) }, parent: 'nowhere' },
+  ];
+  const asked = [first, { ...first, labels: { b: '', a: '1' } }, ...others];
+  const answers = asked.map((each) => watch(engine.commit(each, call)));
+  await settle();
+  const refused = Array.from({ length: 100 }, () => watch(engine.commit(first, call)));
+  await settle();
+  const crowded = refused.filter(({ answer }) => answer === 'resource_exhausted');
+  assert.ok(crowded.length >= 36, 'no more than 64 calls wait for one snapshot');
+  const removals = [watch(engine.remove('k', call)), watch(engine.remove('base', call))];
+  await settle();
+  assert.deepEqual(
+    removals.map(({ answer }) => answer),
+    ['failed_precondition', undefined],
+    'containerd goes on with its garbage collection',
+  );
+  while (life.pending.length > 0) {
+    life.complete(0, () => true);
+    await settle();
+  }
+  assert.deepEqual(
+    answers.map(({ answer }) => answer),
+    ['ok', 'ok', 'already_exists', 'already_exists', 'invalid_argument'],
+  );
+});
+
+test('a Prepare whose directory fails because its parent goes says that it is gone', async () => {
+  const one = await scene();
+  await commit(one, 'k', 'base');
+  const prepared = watch(one.engine.prepare(request('child', 'base'), call));
+  await settle();
+  await finishWithout(one.life, 'create', one.engine.remove('base', call));
+  one.life.end('create', false);
+  await settle();
+  assert.equal(prepared.answer, 'not_found');
+});
+
+test('a Usage whose snapshot is removed while it is measured says that it is gone', async () => {
+  const { life, engine, finish } = await scene();
+  await finish(engine.prepare(request('k'), call));
+  const gone = watch(engine.usage('k', call));
+  await settle();
+  await finishWithout(life, 'usage', engine.remove('k', call));
+  life.end('usage', false);
+  await settle();
+  assert.equal(gone.answer, 'not_found');
+});
+
+test('a call that is not waited for any longer is told what to do, and goes on', async () => {
+  const { life, engine, finish } = await scene();
+  await finish(engine.prepare(request('k'), call));
+  const short: Call = { ...call, deadlineMs: 10 };
+  const commitRequest = { key: 'k', name: 'n', labels: {}, parent: '' };
+  const answers = {
+    prepare: engine.prepare(request('slow'), short),
+    commit: engine.commit(commitRequest, short),
+    remove: engine.remove('k', short),
+  };
+  await settle();
+  life.fireTimers();
+  const said = async (answer: Promise<Result<unknown>>): Promise<string> => {
+    const result = await answer;
+    return result.ok ? 'ok' : `${result.rejection.code}: ${result.rejection.message}`;
+  };
+  assert.match(await said(answers.prepare), /^unavailable: Prepare .* within 10 ms; .*ask Mounts/);
+  assert.match(await said(answers.commit), /^unavailable: Commit .*the same call joins it/);
+  assert.match(await said(answers.remove), /^unavailable: Remove .*NOT_FOUND then means/);
+  assert.ok((await finish(engine.commit(commitRequest, call))).ok, 'a retry joins it');
+  const again = await said(finish(engine.commit(commitRequest, call)));
+  assert.match(again, /^already_exists/);
+  assert.ok((await finish(engine.mounts('slow', call))).ok, 'it was prepared');
+});
+
+test('an outcome bears the request that began its operation, over retries and a crash', async () => {
+  const { life, disk, engine, finish } = await scene();
+  const asked = (requestId: string): Call => {
+    const cause = { kind: 'rpc', method: 'Any', requestId, namespace: 'moby' } as const;
+    return { cause, deadlineMs: 1e9 };
+  };
+  await finish(engine.prepare(request('k'), asked('prepare')));
+  await finish(engine.commit({ key: 'k', name: 'n', labels: {}, parent: '' }, asked('commit')));
+  await finishWithout(life, 'remove', engine.remove('n', asked('remove')));
+  life.end('remove', false);
+  await settle();
+  life.fireTimers();
+  await settle();
+  life.end('append');
+  await settle();
+  life.crash(() => false);
+  const next = new Life(disk);
+  const starting = startEngine(engineOptions(next, false));
+  for (let round = 0; round < 20; round += 1) {
+    await settle();
+    if (next.pending.length > 0) next.complete(0, () => true);
+    else next.fireTimers();
+  }
+  await starting;
+  const causes = disk.events
+    .filter(({ type }) => /^(IdsReserved|Snapshot(Committed|RemoveFailed|Removed))$/.test(type))
+    .map(({ type, cause }) => [type, cause.kind, cause.requestId, cause.namespace]);
+  assert.deepEqual(causes, [
+    ['IdsReserved', 'rpc', 'prepare', 'moby'],
+    ['SnapshotCommitted', 'effect', 'commit', 'moby'],
+    ['SnapshotRemoveFailed', 'effect', 'remove', 'moby'],
+    ['SnapshotRemoved', 'effect', 'remove', 'moby'],
+  ]);
+});
+
 test('what ends after the log is closed is not recorded, and the next start does it again', async () => {
   const { life, disk, engine, finish } = await scene();
   for (const key of ['removed', 'committed']) await finish(engine.prepare(request(key), call));

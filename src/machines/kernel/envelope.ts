@@ -1,7 +1,10 @@
 // The envelope of a recorded event: what every event carries besides its own data.
 // Positions are gap-free: globalSeq over the whole log, revision within a stream, both from 1.
 
-/** Why an event was recorded. `requestId` is also in the log lines of that request. */
+/**
+ * Why an event was recorded. `requestId` is also in the log lines of that request; an `effect`
+ * bears method, request and namespace of the call that began it.
+ */
 export interface Cause {
   readonly kind: 'rpc' | 'recovery' | 'operator' | 'timer' | 'effect';
   /** The gRPC method (`Prepare`, …) or the operator's command. */

@@ -121,6 +121,22 @@ function adoptParent(
   return accepted({ parent: command.parent, parentId: adopted.context.snapshotId });
 }
 
+/**
+ * Whether a Commit asks for exactly what the one in flight does: the same name, labels and parent.
+ * It may then be answered by its outcome; any other is a new command.
+ */
+export function isRetryOfCommit(command: CommitCommand, state: SnapshotState): boolean {
+  const commit = state.context.operation?.commit;
+  if (!commit || commit.name !== command.name) return false;
+  const parent = command.parent === '' ? state.context.parent : command.parent;
+  const labels = storedLabels(command.labels);
+  return (
+    parent === commit.parent &&
+    labels.ok &&
+    JSON.stringify(labels.value) === JSON.stringify(commit.labels)
+  );
+}
+
 /** Commit of `state`, which is undefined if the key is unknown; `key` is for the message. */
 export function decideCommit(
   key: string,

@@ -88,3 +88,9 @@ export const snapshotEventVersions: Readonly<Record<SnapshotEventType, number>> 
 
 /** The stream that holds the history of snapshot `snapshotId`. */
 export const snapshotStream = (snapshotId: number): string => `snapshot-${snapshotId}`;
+
+/** The id of the snapshot whose history a stream holds; undefined for any other stream. */
+export function snapshotIdOf(stream: string): number | undefined {
+  const snapshotId = Number(/^snapshot-([1-9]\d*)$/.exec(stream)?.[1]);
+  return Number.isSafeInteger(snapshotId) ? snapshotId : undefined;
+}
