@@ -1,8 +1,7 @@
 // Reads a history file strictly: kinds in their order, versions, shapes, positions without gaps,
 // the hash chain of every stream, the trailer. Anything else is a HistoryFileError that names the
 // line.
-import type { Checkpoint } from '../machines/checkpoint.ts';
-import { checkpointVersion } from '../machines/checkpoint.ts';
+import { upcastCheckpoint, type Checkpoint } from '../machines/checkpoint.ts';
 import { eventVersions, toDomainEvent } from '../machines/event-types.ts';
 import type { StoredEvent } from '../machines/kernel/envelope.ts';
 import type { NodeState } from '../machines/node/state.ts';
@@ -124,16 +123,17 @@ class Reader {
     if (this.#checkpoint !== undefined || this.#eventCount > 0) {
       throw this.#wrong('a checkpoint stands only before the events');
     }
-    if (value['checkpointVersion'] !== checkpointVersion) {
-      throw this.#wrong('a checkpoint of a version that is not known');
-    }
-    this.#expect(value, { globalSeq: isCount, snapshotCount: isCount });
+    this.#expect(value, { checkpointVersion: isCount, globalSeq: isCount, snapshotCount: isCount });
     this.#expect(value['node'], nodeStateShape);
     const globalSeq = value['globalSeq'] as number;
     if (globalSeq !== (this.#header as HistoryHeader).firstSeq - 1) {
       throw this.#wrong('the checkpoint does not stand where the events begin');
     }
+    const checkpointVersion = value['checkpointVersion'] as number;
     const head = { checkpointVersion, globalSeq, node: value['node'] as NodeState };
+    if (upcastCheckpoint({ ...head, snapshots: [] }) === undefined) {
+      throw this.#wrong('a checkpoint of a version that is not known');
+    }
     this.#checkpoint = { head, count: value['snapshotCount'] as number };
     this.#lastSeq = globalSeq;
     this.#joinChain('node', head.node.revision);

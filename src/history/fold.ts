@@ -3,6 +3,7 @@
 import type { Checkpoint } from '../machines/checkpoint.ts';
 import type { StoredEvent } from '../machines/kernel/envelope.ts';
 import { Projection } from '../machines/projection.ts';
+import { shapesOf } from '../machines/checkpoint.ts';
 import { stateHash } from './export-file.ts';
 import type { HistoryHeader } from './export-file.ts';
 import { HistoryFileError } from './export-lines.ts';
@@ -108,7 +109,8 @@ class Folder {
         return;
       case 'trailer':
         if (entry.stateSha256 !== null) {
-          this.#isAsRecorded = entry.stateSha256 === stateHash(this.#projection.toCheckpoint());
+          const shapes = shapesOf(this.#projection.toCheckpoint());
+          this.#isAsRecorded = shapes.some((shape) => stateHash(shape) === entry.stateSha256);
         }
     }
   }

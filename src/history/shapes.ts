@@ -142,6 +142,8 @@ export const snapshotStateShape: Shape = {
     role: isRole,
     key: isText,
     ...parentage,
+    // Since checkpoint version 2.
+    awaitsParent: orAbsent(isBoolean),
     labels: isLabels,
     createdAtUs: isTimeUs,
     updatedAtUs: isTimeUs,

@@ -3,12 +3,12 @@
 import { invariant } from './kernel/invariant.ts';
 import type { RecordedEvent } from './kernel/envelope.ts';
 import { Catalog } from './catalog/catalog.ts';
-import { checkpointVersion, type Checkpoint } from './checkpoint.ts';
+import { checkpointVersion, upcastCheckpoint, type Checkpoint } from './checkpoint.ts';
 import { isNodeEvent, toDomainEvent } from './event-types.ts';
 import { evolveNode } from './node/evolve.ts';
 import { initialNodeState, type NodeState } from './node/state.ts';
 import { absentSnapshot, evolveSnapshot } from './snapshot/evolve.ts';
-import { snapshotStream, type SnapshotEvent } from './snapshot/events.ts';
+import { snapshotIdOf, type SnapshotEvent } from './snapshot/events.ts';
 import type { SnapshotState } from './snapshot/state.ts';
 
 /** Folds events in order; one that does not follow the last throws. */
@@ -21,11 +21,9 @@ export class Projection {
     return new Projection();
   }
 
-  static fromCheckpoint(checkpoint: Checkpoint): Projection {
-    invariant(
-      checkpoint.checkpointVersion === checkpointVersion,
-      `checkpoint version ${checkpoint.checkpointVersion} is not known`,
-    );
+  static fromCheckpoint(stored: Checkpoint): Projection {
+    const checkpoint = upcastCheckpoint(stored);
+    invariant(checkpoint, `checkpoint version ${stored.checkpointVersion} is not known`);
     const projection = new Projection();
     projection.#node = checkpoint.node;
     projection.#globalSeq = checkpoint.globalSeq;
@@ -79,7 +77,7 @@ export class Projection {
 }
 
 function idOf(stream: string): number {
-  const snapshotId = Number(stream.slice('snapshot-'.length));
-  invariant(snapshotStream(snapshotId) === stream, `${stream} is not a snapshot's stream`);
+  const snapshotId = snapshotIdOf(stream);
+  invariant(snapshotId !== undefined, `${stream} is not a snapshot's stream`);
   return snapshotId;
 }

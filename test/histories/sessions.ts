@@ -125,11 +125,33 @@ async function compacted(node: RecordedNode): Promise<void> {
   await accept(engine.remove('default/51/db', call('Remove')));
 }
 
+/** Parallel unpacks under way at the horizon and at the end, whose labels changed meanwhile. */
+async function unpacking(node: RecordedNode): Promise<void> {
+  const { engine } = node;
+  const labels = {
+    'containerd.io/snapshot.ref': chainId(2),
+    'containerd.io/snapshot/parent-chain-id': chainId(1),
+  };
+  const first = { 'containerd.io/snapshot.ref': chainId(1) };
+  for (const [key, before, after] of [
+    ['default/1/first', first, labels],
+    ['default/2/above', labels, first],
+    ['default/3/above', labels, labels],
+  ] as const) {
+    await accept(engine.prepare({ key, parent: '', labels: before }, call('Prepare')));
+    await accept(engine.update({ name: key, labels: after, paths: [] }, call('Update')));
+  }
+  const cause = { kind: 'operator', method: 'compact' } as const;
+  await accept(engine.compact(engine.store.lastSeq, cause));
+  await accept(engine.prepare({ key: 'default/4/above', parent: '', labels }, call('Prepare')));
+}
+
 export const sessions: readonly Session[] = [
   { name: 'containers', runtimeType: 'containerd', asyncRemove: false, run: containers },
   { name: 'docker', runtimeType: 'docker', asyncRemove: true, run: docker },
   { name: 'failures', runtimeType: 'containerd', asyncRemove: false, run: failures },
   { name: 'compacted', runtimeType: 'containerd', asyncRemove: false, run: compacted },
+  { name: 'unpacking', runtimeType: 'containerd', asyncRemove: false, run: unpacking },
 ];
 
 /** Request ids begin anew, so that a session is always recorded with the same ones. */

@@ -3,11 +3,12 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { mountsOf, type MountRequest } from '../../src/machines/snapshot/mounts.ts';
 import { parentChainIdLabel } from '../../src/machines/snapshot/role.ts';
+import { fold, labelsUpdated, prepared, type Step } from './given.ts';
 
 const base: MountRequest = {
   snapshotId: 9,
   role: 'containerLayer',
-  labels: {},
+  awaitsParent: false,
   ancestorIds: [],
   directory: '/var/lib/varve/snapshots',
   indexOff: true,
@@ -61,20 +62,33 @@ test('a kernel without the index parameter gets no index option', () => {
   assert.deepEqual(mounts({ ...request, role: 'view' }), overlay(`lowerdir=${fs(7)}:${fs(5)}`));
 });
 
+const label = { [parentChainIdLabel]: 'sha256:below' };
+const folded = (...steps: readonly Step[]) => {
+  const context = fold(...steps).snapshot(9)?.context;
+  return mountsOf({ ...base, ...context });
+};
+
 test('a parallel unpack, which brings its parent at Commit, gets an overlay with upperdir only', () => {
-  const labels = { [parentChainIdLabel]: 'sha256:below' };
-  assert.deepEqual(mounts({ role: 'imageLayer', labels }), overlay(`upperdir=${fs(9)}`));
+  const unpack = prepared(9, { role: 'imageLayer', labels: label });
+  assert.deepEqual(folded(unpack), overlay(`upperdir=${fs(9)}`));
+});
+
+test('what an unpack was prepared as stays when its labels are updated', () => {
+  const unpack = prepared(9, { role: 'imageLayer', labels: label });
+  assert.deepEqual(folded(unpack, labelsUpdated(9, {})), overlay(`upperdir=${fs(9)}`));
+  const first = prepared(9, { role: 'imageLayer' });
+  assert.deepEqual(folded(first, labelsUpdated(9, label)), bind(fs(9), 'rw'));
 });
 
 test('an unpack with a parent gets the ordinary overlay, whatever its labels say', () => {
-  const labels = { [parentChainIdLabel]: 'sha256:below' };
+  const unpack = prepared(9, { role: 'imageLayer', labels: label, parent: 'seven', parentId: 7 });
+  const context = fold(unpack).snapshot(9)?.context;
   assert.deepEqual(
-    mounts({ role: 'imageLayer', labels, ancestorIds: [7] }),
+    mounts({ ...context, ancestorIds: [7] }),
     overlay('index=off', ...upper, `lowerdir=${fs(7)}`),
   );
 });
 
 test('the label of a parallel unpack changes nothing for a view', () => {
-  const labels = { [parentChainIdLabel]: 'sha256:below' };
-  assert.deepEqual(mounts({ role: 'view', labels }), bind(fs(9), 'ro'));
+  assert.deepEqual(folded(prepared(9, { role: 'view', labels: label })), bind(fs(9), 'ro'));
 });

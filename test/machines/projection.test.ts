@@ -1,9 +1,18 @@
 // Folding refuses a history that is not one: gaps, wrong streams, events of a newer program.
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { shapesOf } from '../../src/machines/checkpoint.ts';
 import { upcast } from '../../src/machines/kernel/upcast.ts';
 import { Projection } from '../../src/machines/projection.ts';
-import { committed, fold, prepared, recordNext, removed, removeStarted } from './given.ts';
+import {
+  committed,
+  fold,
+  labelsUpdated,
+  prepared,
+  recordNext,
+  removed,
+  removeStarted,
+} from './given.ts';
 import type { RecordedEvent } from '../../src/machines/kernel/envelope.ts';
 
 const next = (projection: Projection, changes: Partial<RecordedEvent>): RecordedEvent => ({
@@ -43,8 +52,22 @@ test('a snapshot of another id in a stream is refused', () => {
 });
 
 test('a checkpoint of another version is refused', () => {
-  const checkpoint = { ...fold(prepared(1)).toCheckpoint(), checkpointVersion: 2 };
-  assert.throws(() => Projection.fromCheckpoint(checkpoint), /checkpoint version 2 is not known/);
+  const checkpoint = { ...fold(prepared(1)).toCheckpoint(), checkpointVersion: 3 };
+  assert.throws(() => Projection.fromCheckpoint(checkpoint), /checkpoint version 3 is not known/);
+});
+
+test('a checkpoint of version 1 is read: its labels say which unpacks await their parent', () => {
+  const labels = { 'containerd.io/snapshot/parent-chain-id': 'sha256:below' };
+  const projection = fold(
+    prepared(1, { role: 'imageLayer', labels }),
+    prepared(2, { role: 'imageLayer' }),
+    committed(3, 'base'),
+    labelsUpdated(3, labels),
+  );
+  const [newest, first] = shapesOf(projection.toCheckpoint());
+  assert.ok(first);
+  assert.doesNotMatch(JSON.stringify(first), /awaitsParent/);
+  assert.deepEqual(Projection.fromCheckpoint(first).toCheckpoint(), newest);
 });
 
 test('a checkpoint holds snapshots by id, without those that are gone', () => {

@@ -34,6 +34,13 @@ export const machineMutants: readonly Mutant[] = [
     replace: '',
   },
   {
+    name: 'a Commit joins one that asks for other labels or another parent',
+    file: decide,
+    search: 'if (!commit || commit.name !== command.name) return false;',
+    replace:
+      'if (commit?.name !== command.name) return false; else if (commit !== null) return true;',
+  },
+  {
     name: 'any snapshot can be a parent',
     file: decide,
     search: "parent !== undefined && kindOf(parent) !== 'committed'",
@@ -128,9 +135,16 @@ export const machineMutants: readonly Mutant[] = [
   {
     name: 'a parallel unpack gets a bind mount',
     file: `${snapshot}/mounts.ts`,
-    search: "if (role === 'imageLayer' && ",
-    replace: "if (role === 'initLayer' && ",
+    search: 'if (request.awaitsParent) {',
+    replace: "if (request.awaitsParent && role === 'initLayer') {",
     isShort: true,
+  },
+  {
+    name: 'labels that came later decide how an unpack is mounted',
+    file: evolution,
+    search: 'labels: event.data.labels, updatedAtUs',
+    replace:
+      'labels: event.data.labels, awaitsParent: awaitsParent({ ...context, ...event.data }), updatedAtUs',
   },
   {
     name: 'an active snapshot without a parent is read-only',

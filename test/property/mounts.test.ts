@@ -4,7 +4,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
-import { decidePrepare } from '../../src/machines/snapshot/decide.ts';
+import { decideCommit, decidePrepare, decideUpdate } from '../../src/machines/snapshot/decide.ts';
 import { mountsOf } from '../../src/machines/snapshot/mounts.ts';
 import { parentChainIdLabel, snapshotRefLabel } from '../../src/machines/snapshot/role.ts';
 import { committed, fold, recordNext } from '../machines/given.ts';
@@ -13,6 +13,7 @@ import { settings } from './settings.ts';
 const chainId = `sha256:${'0123456789abcdef'.repeat(4)}`;
 const label = fc.constantFrom(snapshotRefLabel, parentChainIdLabel, 'containerd.io/snapshot/x');
 const value = fc.constantFrom(chainId, '', 'x');
+const labels = fc.dictionary(label, value);
 const request = fc.record({
   kind: fc.constantFrom('active' as const, 'view' as const),
   key: fc.oneof(
@@ -20,7 +21,7 @@ const request = fc.record({
     fc.constantFrom(`k8s.io/7/extract-1-a ${chainId}`, `${chainId.slice(7)}-init-key`, 'web'),
   ),
   parent: fc.constantFrom('', 'one', 'two', 'three'),
-  labels: fc.dictionary(label, value),
+  labels,
   runtimeType: fc.constantFrom('containerd' as const, 'docker' as const),
 });
 
@@ -30,19 +31,24 @@ const base = fold(
   committed(3, 'three', { parent: 'two', parentId: 2 }),
 ).toCheckpoint();
 
-test('no Prepare is answered with a read-only mount, no View with a writable one', async () => {
+test('no unpack gets a read-only mount, no View a writable one, and Update changes none', async () => {
   const { Projection } = await import('../../src/machines/projection.ts');
   const { seed, runCount } = settings(2_000, 50_000);
   fc.assert(
-    fc.property(request, fc.boolean(), (command, indexOff) => {
+    fc.property(request, labels, fc.boolean(), (command, updated, indexOff) => {
       const projection = Projection.fromCheckpoint(base);
       const decided = decidePrepare({ ...command, snapshotId: 9 }, projection.catalog);
       assert.ok(decided.ok);
       projection.apply(recordNext(projection, { snapshotId: 9, event: decided.value }));
       const state = projection.snapshot(9);
       assert.ok(state);
-      const ancestorIds = projection.catalog.ancestorIdsOf(state);
-      const mounts = mountsOf({ ...state.context, ancestorIds, directory: '/s', indexOff });
+      const mountsNow = () => {
+        const now = projection.snapshot(9);
+        assert.ok(now);
+        const ancestorIds = projection.catalog.ancestorIdsOf(now);
+        return mountsOf({ ...now.context, ancestorIds, directory: '/s', indexOff });
+      };
+      const mounts = mountsNow();
       assert.equal(mounts.length, 1, 'the diff service wants exactly one');
       const [mount] = mounts;
       assert.ok(mount);
@@ -58,6 +64,16 @@ test('no Prepare is answered with a read-only mount, no View with a writable one
         assert.deepEqual([mount.type, mount.options], ['overlay', ['upperdir=/s/9/fs']]);
       }
       if (isPlain) assert.ok(['imageLayer', 'initLayer'].includes(state.context.role));
+      const update = decideUpdate(command.key, { labels: updated, paths: [] }, state);
+      assert.ok(update.ok);
+      projection.apply(recordNext(projection, { snapshotId: 9, event: update.value }));
+      assert.deepEqual(mountsNow(), mounts, 'Mounts is what Prepare answered');
+      if (command.kind === 'view') return;
+      const commit = { name: 'committed', labels: updated, parent: '' };
+      const begun = decideCommit(command.key, commit, projection.snapshot(9), projection.catalog);
+      assert.ok(begun.ok);
+      projection.apply(recordNext(projection, { snapshotId: 9, event: begun.value }));
+      assert.deepEqual(mountsNow(), mounts, 'while it is committed, too');
     }),
     { seed, numRuns: runCount },
   );

@@ -3,6 +3,7 @@
 import type { SnapshotContext } from './state.ts';
 import type { SnapshotEvent, SnapshotEventType } from './events.ts';
 import { invariant } from '../kernel/invariant.ts';
+import { awaitsParent } from './role.ts';
 
 /** The context before the first event. */
 export const emptySnapshotContext: SnapshotContext = {
@@ -11,6 +12,7 @@ export const emptySnapshotContext: SnapshotContext = {
   key: '',
   parent: '',
   parentId: null,
+  awaitsParent: false,
   labels: {},
   createdAtUs: 0,
   updatedAtUs: 0,
@@ -47,6 +49,7 @@ export const snapshotAssigns = {
     return {
       ...emptySnapshotContext,
       ...{ snapshotId, role, key, parent, parentId, labels },
+      awaitsParent: awaitsParent(event.data),
       createdAtUs: event.timeUs,
       updatedAtUs: event.timeUs,
     };
@@ -83,6 +86,7 @@ export const snapshotAssigns = {
       key: commit.name,
       parent: commit.parent,
       parentId: commit.parentId,
+      awaitsParent: false,
       labels: commit.labels,
       createdAtUs: event.timeUs,
       updatedAtUs: event.timeUs,

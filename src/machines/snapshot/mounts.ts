@@ -1,7 +1,6 @@
 // The mounts that a directory-backed snapshot is used by. The table is part of the contract with
 // clients: type, source, options and their order.
-import type { SnapshotRole, Labels } from './events.ts';
-import { parentChainIdLabel } from './role.ts';
+import type { SnapshotRole } from './events.ts';
 
 /** A mount as containerd gets it. */
 export interface Mount {
@@ -13,7 +12,8 @@ export interface Mount {
 export interface MountRequest {
   readonly snapshotId: number;
   readonly role: SnapshotRole;
-  readonly labels: Labels;
+  /** Whether it is an unpack that brings its parent at Commit. */
+  readonly awaitsParent: boolean;
   /** Ids of all ancestors, nearest first. */
   readonly ancestorIds: readonly number[];
   /** Absolute path of `<root>/snapshots`. */
@@ -28,9 +28,9 @@ export function mountsOf(request: MountRequest): readonly Mount[] {
   const [nearest, ...others] = ancestorIds;
   if (nearest === undefined) {
     if (role === 'view') return [bind(fs(snapshotId), 'ro')];
-    // A parallel unpack brings its parent at Commit. Whiteouts survive only if the client takes the
-    // mount for an overlay; in a bind mount it would drop them without a word.
-    if (role === 'imageLayer' && Object.hasOwn(request.labels, parentChainIdLabel)) {
+    // Whiteouts survive only if the client takes the mount for an overlay; in a bind mount it would
+    // drop them without a word.
+    if (request.awaitsParent) {
       return [{ type: 'overlay', source: 'overlay', options: [`upperdir=${fs(snapshotId)}`] }];
     }
     return [bind(fs(snapshotId), 'rw')];

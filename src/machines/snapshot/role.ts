@@ -21,6 +21,16 @@ export interface RoleRequest {
   readonly runtimeType: 'containerd' | 'docker';
 }
 
+/** Whether a snapshot is an unpack that names no parent yet, and brings it at Commit. */
+export const awaitsParent = (prepared: {
+  readonly role: SnapshotRole;
+  readonly parent: string;
+  readonly labels: Labels;
+}): boolean =>
+  prepared.role === 'imageLayer' &&
+  prepared.parent === '' &&
+  Object.hasOwn(prepared.labels, parentChainIdLabel);
+
 export function roleOf({ kind, key, labels, runtimeType }: RoleRequest): SnapshotRole {
   if (kind === 'view') return 'view';
   if (runtimeType === 'docker' && initKeyEnd.test(lastPart(key))) return 'initLayer';

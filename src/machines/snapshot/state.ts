@@ -42,6 +42,11 @@ export interface SnapshotContext {
   readonly key: string;
   readonly parent: string;
   readonly parentId: number | null;
+  /**
+   * Whether it is an unpack that brings its parent at Commit: decided by the labels of Prepare,
+   * which may change afterwards.
+   */
+  readonly awaitsParent: boolean;
   readonly labels: Labels;
   readonly createdAtUs: number;
   readonly updatedAtUs: number;
