@@ -29,6 +29,23 @@ test('List sends 250 snapshots in three messages', async (t) => {
   );
 });
 
+test('List sends snapshots with many labels in messages that every client takes', async (t) => {
+  const { snapshots: client } = await servedNode(t);
+  const labels = Object.fromEntries(
+    Array.from({ length: 130 }, (_, index) => [`label-${index}`, 'x'.repeat(4000)]),
+  );
+  const keys = Array.from({ length: 12 }, (_, index) => `k${String(index).padStart(3, '0')}`);
+  for (const key of keys) await client.call(snapshots.prepare, { key, labels });
+  const { code, messages } = await client.all(snapshots.list, {});
+  assert.equal(code, status.OK);
+  const sizesBytes = messages.map((message) => snapshots.list.responseSerialize(message).length);
+  assert.ok(Math.max(...sizesBytes) < 1.5 * 1024 * 1024, sizesBytes.join(' '));
+  assert.deepEqual(
+    messages.flatMap((message) => message.info?.map(({ name }) => name)),
+    keys,
+  );
+});
+
 test('List finds a snapshot by its reference and its exact parent', async (t) => {
   const { snapshots: client } = await servedNode(t);
   const reference = { 'containerd.io/snapshot.ref': 'sha256:abc' };

@@ -4,7 +4,7 @@
 /** Largest request. The largest real one (CRI labels of a pod) has a few KiB. */
 export const requestBytesMax = 4 * 1024 * 1024;
 
-/** Largest single answer; a List or Read is split long before. */
+/** Largest single answer; List and Read are split long before, between snapshots or events. */
 export const responseBytesMax = 64 * 1024 * 1024;
 
 /** Calls in progress over both sockets; more are refused, so that memory stays bounded. */
@@ -22,6 +22,9 @@ export const maskPathCountMax = 1024;
 
 /** Snapshots in one message of List: what containerd's own service sends. */
 export const listBatchCount = 100;
+
+/** Bytes in one message of List, about: containerd's client takes 16 MiB. */
+export const listBatchBytes = 1024 * 1024;
 
 /** Events in one message of Read. */
 export const readBatchCount = 200;

@@ -1,12 +1,18 @@
 // containerd's Snapshots service: each call checked for what only the wire can get wrong, handed to
 // the engine, and its answer translated. All rules of snapshots are the engine's.
 import type { UntypedServiceImplementation } from '@grpc/grpc-js';
-import type { Engine, Mount } from '../../engine/api.ts';
+import type { Engine, Mount, SnapshotInfo } from '../../engine/api.ts';
 import { checkName } from '../../machines/snapshot/labels.ts';
 import { accepted, rejected, type Result } from '../../machines/kernel/rejection.ts';
 import type { NodeAccess } from '../node-access.ts';
 import { fromLabels, toInfo, toMounts } from './convert.ts';
-import { filterBytesMax, filterCountMax, listBatchCount, maskPathCountMax } from './limits.ts';
+import {
+  filterBytesMax,
+  filterCountMax,
+  listBatchBytes,
+  listBatchCount,
+  maskPathCountMax,
+} from './limits.ts';
 import type { MessageStream } from './message-stream.ts';
 import type { containerd, google } from './messages.ts';
 import type { Rpc, RpcRunner } from './rpc.ts';
@@ -149,12 +155,8 @@ class SnapshotsHandlers {
     if (!engine.ok) return engine;
     const listed = await engine.value.list(filters, rpc);
     if (!listed.ok) return listed;
-    const infos = listed.value;
-    for (let from = 0; from < infos.length; from += listBatchCount) {
-      const batch = infos.slice(from, from + listBatchCount);
-      let sizeBytes = 0;
-      for (const info of batch) sizeBytes += approximateBytes(info);
-      await stream.write({ info: batch.map(toInfo) }, sizeBytes);
+    for (const { infos, sizeBytes } of batches(listed.value)) {
+      await stream.write({ info: infos.map(toInfo) }, sizeBytes);
     }
     return accepted(undefined);
   }
@@ -178,15 +180,33 @@ class SnapshotsHandlers {
 const checkParent = (parent: string): Result<void> =>
   parent === '' ? accepted(undefined) : checkName(parent, 'parent');
 
-/** Near enough to bound what waits for a slow consumer; exact counting would cost an encoding. */
-function approximateBytes(info: {
-  readonly name: string;
-  readonly parent: string;
-  readonly labels: Readonly<Record<string, string>>;
-}): number {
-  let sizeBytes = info.name.length + info.parent.length + 32;
-  for (const key in info.labels) sizeBytes += key.length + (info.labels[key]?.length ?? 0) + 6;
-  return sizeBytes;
+/** Snapshots that share a message of List. */
+interface Batch {
+  readonly infos: readonly SnapshotInfo[];
+  readonly sizeBytes: number;
+}
+
+function* batches(infos: readonly SnapshotInfo[]): Generator<Batch> {
+  let from = 0;
+  let sizeBytes = 0;
+  for (const [index, info] of infos.entries()) {
+    const ofInfo = approximateBytes(info);
+    const count = index - from;
+    if (count > 0 && (count === listBatchCount || sizeBytes + ofInfo > listBatchBytes)) {
+      yield { infos: infos.slice(from, index), sizeBytes };
+      from = index;
+      sizeBytes = 0;
+    }
+    sizeBytes += ofInfo;
+  }
+  if (from < infos.length) yield { infos: infos.slice(from), sizeBytes };
+}
+
+/** Near enough to bound a message; exact counting would cost an encoding. */
+function approximateBytes({ name, parent, labels }: SnapshotInfo): number {
+  let units = name.length + parent.length + 32;
+  for (const key in labels) units += key.length + (labels[key]?.length ?? 0) + 6;
+  return units;
 }
 
 function checkFilters(filters: readonly string[]): Result<void> {
