@@ -1,7 +1,8 @@
 // varve export FILE: the whole history; of a damaged log what lies before the damage. The file
-// appears under its name only when nothing more will come.
-import { unlinkSync } from 'node:fs';
-import { open, rename } from 'node:fs/promises';
+// appears under its name only when nothing more will come; what is no file (a device, a pipe) is
+// written as it is.
+import { constants, fstatSync, unlinkSync } from 'node:fs';
+import { open, readlink, realpath, rename, stat } from 'node:fs/promises';
 import type { FileHandle } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { inspectDefinition } from '../../server/grpc/definitions.ts';
@@ -18,12 +19,16 @@ export async function run(
   input: { readonly arguments: readonly string[] },
 ): Promise<void> {
   const [file = ''] = input.arguments;
+  if (file === '') throw new CliFailure(exitCodes.usage, 'name a file to write, or - for stdout');
   const address = adminAddress();
-  if (file === '-') {
+  const target = file === '-' ? 'output' : await targetOf(file);
+  if (target === 'output') {
     throwDamage(await exportTo(address, (content) => output.write(content)));
     return;
   }
-  const exported = await exportToFile(address, file);
+  const exported = target.isFile
+    ? await exportToFile(address, target.path)
+    : await exportThrough(address, target.path);
   const { sizeBytes, damage } = exported;
   const isWhole = damage === undefined;
   if (output.isJson) {
@@ -60,6 +65,52 @@ async function exportTo(address: string, write: Write): Promise<Exported> {
     }
     return { sizeBytes, damage: undefined };
   });
+}
+
+interface Target {
+  readonly path: string;
+  /** Whether a file may take its place. */
+  readonly isFile: boolean;
+}
+
+/** What a name leads to: a link leads to its file, and what is no file must not be replaced. */
+async function targetOf(file: string): Promise<Target | 'output'> {
+  try {
+    const found = await stat(file);
+    const own = fstatSync(process.stdout.fd);
+    // `/dev/stdout` may be a socket, which cannot be opened.
+    if (found.dev === own.dev && found.ino === own.ino) return 'output';
+    if (found.isDirectory()) {
+      throw new CliFailure(exitCodes.failure, `${file}: is a directory: name a file in it`);
+    }
+    return found.isFile()
+      ? { path: await realpath(file), isFile: true }
+      : { path: file, isFile: false };
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw writeFailure(file, error);
+    const linked = await readlink(file).catch(() => undefined);
+    if (linked === undefined) return { path: file, isFile: true };
+    throw new CliFailure(
+      exitCodes.failure,
+      `${file}: is a link to ${linked}, which is not there: name that file itself`,
+      error,
+    );
+  }
+}
+
+async function exportThrough(address: string, path: string): Promise<Exported> {
+  try {
+    // Opening a pipe waits for its reader, and nothing could interrupt that; this fails instead.
+    const probe = await open(path, constants.O_WRONLY | constants.O_NONBLOCK);
+    try {
+      await using handle = await open(path, constants.O_WRONLY);
+      return await exportTo(address, (content) => handle.writeFile(content));
+    } finally {
+      await probe.close();
+    }
+  } catch (error) {
+    throw writeFailure(path, error);
+  }
 }
 
 async function exportToFile(address: string, file: string): Promise<Exported> {
@@ -105,6 +156,12 @@ function writeFailure(file: string, error: unknown): unknown {
       return new CliFailure(
         exitCodes.permission,
         `${file}: cannot be written (${code}): name a file in a directory that you may write to`,
+        error,
+      );
+    case 'ENXIO':
+      return new CliFailure(
+        exitCodes.failure,
+        `${file}: nobody reads there: start the reader first, or name a file`,
         error,
       );
     case 'ENOSPC':
