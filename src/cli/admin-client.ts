@@ -2,7 +2,7 @@
 // to do next.
 import { stat } from 'node:fs/promises';
 import { connect } from 'node:net';
-import { Client, credentials, status } from '@grpc/grpc-js';
+import { Client, connectivityState, credentials, status } from '@grpc/grpc-js';
 import type {
   CallOptions,
   ClientReadableStream,
@@ -16,8 +16,11 @@ import type { ExitCode } from './exit-codes.ts';
 
 /** How long one question may take; folding a long history takes a while. */
 const questionDeadlineMs = 10 * 60 * 1000;
-/** How long the daemon may take to accept the connection. */
+/** How long the daemon may take to accept the connection, and to say its first word on it. */
 const connectDeadlineMs = 5000;
+/** A daemon that hangs later is noticed by a ping after so long, unanswered for so long. */
+const pingIntervalMs = 10_000;
+const pingDeadlineMs = 20_000;
 
 type Unary = 'status' | 'configuration';
 /** Answered in parts. */
@@ -26,9 +29,11 @@ type Part = varve.v1.Part.$Properties;
 
 export class AdminClient {
   readonly #client: Client;
+  readonly #address: string;
 
-  private constructor(client: Client) {
+  private constructor(client: Client, address: string) {
     this.#client = client;
+    this.#address = address;
   }
 
   /** Connects; fails with the reason and the next step if nobody answers at `address`. */
@@ -38,8 +43,11 @@ export class AdminClient {
       // A single event may have as many labels as a request can carry.
       'grpc.max_receive_message_length': -1,
       'grpc.enable_http_proxy': 0,
+      'grpc.keepalive_time_ms': pingIntervalMs,
+      'grpc.keepalive_timeout_ms': pingDeadlineMs,
     });
-    return new AdminClient(client);
+    await greeted(client, address);
+    return new AdminClient(client, address);
   }
 
   close(): void {
@@ -66,7 +74,8 @@ export class AdminClient {
         definition.responseDeserialize,
         request,
         { deadline: Date.now() + questionDeadlineMs },
-        (error, value) => (error === null ? resolve(value) : reject(failureOf(error))),
+        (error, value) =>
+          error === null ? resolve(value) : reject(failureOf(error, this.#address)),
       );
     });
     return response?.json ?? 'null';
@@ -106,7 +115,7 @@ export class AdminClient {
     try {
       for await (const answer of stream) yield answer as Response;
     } catch (error) {
-      throw failureOf(error);
+      throw failureOf(error, this.#address);
     } finally {
       stream.cancel();
     }
@@ -145,6 +154,24 @@ async function probe(address: string): Promise<void> {
   }
 }
 
+// A kernel accepts connections also for a process that hangs: only its first word counts.
+async function greeted(client: Client, address: string): Promise<void> {
+  const channel = client.getChannel();
+  const deadline = Date.now() + connectDeadlineMs;
+  for (;;) {
+    const state = channel.getConnectivityState(true);
+    // Why it fails, the first call tells.
+    const { READY, TRANSIENT_FAILURE } = connectivityState;
+    if (state === READY || state === TRANSIENT_FAILURE) return;
+    const isLate = await new Promise<boolean>((resolve) =>
+      channel.watchConnectivityState(state, deadline, (error) => resolve(error !== undefined)),
+    );
+    if (!isLate) continue;
+    client.close();
+    throw await connectionFailure(address, 'ETIMEDOUT');
+  }
+}
+
 async function connectionFailure(address: string, code: string): Promise<CliFailure> {
   switch (code) {
     case 'ENOENT':
@@ -167,10 +194,7 @@ async function connectionFailure(address: string, code: string): Promise<CliFail
         `permission denied at ${address}: run this as root, or as the user who runs varve serve`,
       );
     case 'ETIMEDOUT':
-      return new CliFailure(
-        exitCodes.unreachable,
-        `the varve daemon at ${address} does not answer: look at its log, or restart it`,
-      );
+      return new CliFailure(exitCodes.unreachable, noAnswer(address));
     default:
       return new CliFailure(
         exitCodes.unreachable,
@@ -178,6 +202,9 @@ async function connectionFailure(address: string, code: string): Promise<CliFail
       );
   }
 }
+
+const noAnswer = (address: string): string =>
+  `the varve daemon at ${address} does not answer: look at its log, or restart it`;
 
 async function isSocket(path: string): Promise<boolean> {
   try {
@@ -198,7 +225,7 @@ const exitCodeByStatus: ReadonlyMap<status, ExitCode> = new Map<status, ExitCode
 ]);
 
 /** The failure that a gRPC error is to the user. */
-export function failureOf(error: unknown): Error {
+function failureOf(error: unknown, address: string): Error {
   if (error instanceof CliFailure || !(error instanceof Error)) {
     return error instanceof Error ? error : new Error(String(error));
   }
@@ -207,9 +234,13 @@ export function failureOf(error: unknown): Error {
   if (code === status.UNIMPLEMENTED) {
     return new CliFailure(
       exitCodes.failure,
-      'the daemon does not know this command: restart varve serve with this version',
+      `${address} answers, but not as an admin socket: if it is the Snapshots socket, name it ` +
+        'with --address; if not, its varve serve is older: restart it with this version',
       error,
     );
+  }
+  if (code === status.DEADLINE_EXCEEDED || /keepalive/i.test(details ?? '')) {
+    return new CliFailure(exitCodes.unreachable, noAnswer(address), error);
   }
   const exitCode = exitCodeByStatus.get(code) ?? exitCodes.failure;
   const text = details === undefined || details === '' ? status[code] : details;
