@@ -27,6 +27,9 @@ export async function* eventsOfFile(
   const isWanted = wanted(query);
   try {
     for await (const entry of readHistory(await chunksOf(path))) {
+      // What follows is not asked for, and may be what is damaged.
+      if (entry.kind === 'event' && query.toSeq !== 0 && entry.event.globalSeq > query.toSeq)
+        return;
       if (entry.kind === 'header') refuseOutside(query, entry.header);
       const isEvent = entry.kind === 'event' || entry.kind === 'retained';
       if (isEvent && isWanted(entry.event)) yield [entry.event];
@@ -77,7 +80,7 @@ async function chunksOf(path: string): Promise<AsyncIterable<Uint8Array>> {
     const file = await open(path, 'r');
     if ((await file.stat()).isDirectory()) {
       await file.close();
-      throw Object.assign(new Error('it is a directory'), { code: 'EISDIR' });
+      throw Object.assign(new Error('it is a directory: name a file'), { code: 'EISDIR' });
     }
     return createReadStream(path, { fd: file });
   } catch (error) {

@@ -28,12 +28,19 @@ function allOptions(command: Command): Record<string, unknown> {
   return { ...parents, ...command.opts() };
 }
 
-/** A position of the log, from 0. */
-function position(text: string): number {
+/** A position of the log, or 0 for what was before the first. */
+function positionOrBeginning(text: string): number {
   const value = Number(text);
   if (!/^\d+$/.test(text) || !Number.isSafeInteger(value)) {
     throw new InvalidArgumentError('It must be a whole number, a position of the log.');
   }
+  return value;
+}
+
+/** A position of the log. */
+function position(text: string): number {
+  const value = positionOrBeginning(text);
+  if (value === 0) throw new InvalidArgumentError('Positions begin at 1.');
   return value;
 }
 
@@ -149,7 +156,11 @@ function addHistoryCommands(program: Command): void {
     .action(action(() => import('./commands/replay.ts')));
   daemonOptions(program.command('diff'))
     .description('show what changed between two positions')
-    .requiredOption('--from <position>', 'the earlier position; 0: the empty beginning', position)
+    .requiredOption(
+      '--from <position>',
+      'the earlier position; 0: the empty beginning',
+      positionOrBeginning,
+    )
     .option('--to <position>', 'the later position (default: the newest)', position)
     .addOption(fileOption())
     .action(action(() => import('./commands/diff.ts')));

@@ -52,7 +52,7 @@ function readFailure(error: unknown): string {
     case 'EACCES':
       return 'permission denied; run as a user who may read it';
     case 'EISDIR':
-      return 'it is a directory';
+      return 'it is a directory; name a file';
     default:
       return (error as Error).message;
   }

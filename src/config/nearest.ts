@@ -2,6 +2,8 @@
 
 /** The candidate nearest to `name`; undefined if none is near enough to be a slip of the finger. */
 export function nearestName(name: string, candidates: Iterable<string>): string | undefined {
+  // Of nothing, every short name is near.
+  if (name === '') return undefined;
   const wanted = name.toLowerCase();
   const distanceMax = Math.max(2, Math.floor(wanted.length / 3));
   let best: string | undefined;

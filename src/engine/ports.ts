@@ -87,7 +87,7 @@ export class OutOfRange extends Error {
   override readonly name = 'OutOfRange';
   readonly firstSeq: number;
   constructor(firstSeq: number) {
-    super(`the log begins at ${firstSeq}: older events were compacted away`);
+    super(`the log begins at ${firstSeq}, older events were compacted away: ask from there on`);
     this.firstSeq = firstSeq;
   }
 }

@@ -17,6 +17,9 @@ export class HistoryFileError extends Error {
   }
 }
 
+/** Thrown where the file ends too early; what came before may still be of use. */
+export class FileCutShort extends HistoryFileError {}
+
 /** One line of the file. `hashBefore` is the sha256 of every byte before it. */
 export interface FileLine {
   readonly number: number;
@@ -49,7 +52,7 @@ export async function* fileLines(
       throw new HistoryFileError(number, `longer than ${lineBytesMax} bytes`);
     }
   }
-  if (sizeBytes > 0) throw new HistoryFileError(number, 'the file ends within this line');
+  if (sizeBytes > 0) throw new FileCutShort(number, 'the file ends within this line');
 }
 
 const decoder = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });

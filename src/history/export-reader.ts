@@ -9,7 +9,7 @@ import type { SnapshotState } from '../machines/snapshot/state.ts';
 import { eventHash, firstPreviousHash } from './event-hash.ts';
 import { historyFormat, historyFormatVersion } from './export-file.ts';
 import type { HistoryHeader } from './export-file.ts';
-import { fileLines, HistoryFileError } from './export-lines.ts';
+import { FileCutShort, fileLines, HistoryFileError } from './export-lines.ts';
 import type { FileLine } from './export-lines.ts';
 import {
   eventDataShapes,
@@ -37,11 +37,15 @@ export async function* readHistory(
   chunks: AsyncIterable<Uint8Array> | Iterable<Uint8Array>,
 ): AsyncGenerator<HistoryEntry> {
   const reader = new Reader();
-  for await (const line of fileLines(chunks)) {
-    const entry = reader.next(line);
-    if (entry !== undefined) yield entry;
+  try {
+    for await (const line of fileLines(chunks)) {
+      const entry = reader.next(line);
+      if (entry !== undefined) yield entry;
+    }
+    reader.end();
+  } catch (error) {
+    throw error instanceof FileCutShort ? reader.cutShort(error) : error;
   }
-  reader.end();
 }
 
 interface Chain {
@@ -88,14 +92,19 @@ class Reader {
   }
 
   end(): void {
-    if (this.#isEnded) return;
-    throw new HistoryFileError(
-      this.#line + 1,
-      this.#lastSeq === undefined
-        ? 'the file is empty or ends before its first event'
-        : `the file ends early, after event ${this.#lastSeq}: ` +
-            `--at ${this.#lastSeq} shows the state up to there`,
-    );
+    if (this.#line === 0) throw new HistoryFileError(undefined, 'the file is empty');
+    if (!this.#isEnded) throw new FileCutShort(this.#line + 1, 'the file ends early');
+  }
+
+  /** The same failure, with how far the file can be replayed all the same. */
+  cutShort({ message }: FileCutShort): HistoryFileError {
+    const isWithinCheckpoint = this.#snapshots.length < (this.#checkpoint?.count ?? 0);
+    const seq = isWithinCheckpoint ? 0 : (this.#lastSeq ?? 0);
+    const rest =
+      seq === 0
+        ? 'before anything that can be replayed'
+        : `after event ${seq}: --at ${seq} shows the state up to there`;
+    return new HistoryFileError(undefined, `${message}, ${rest}`);
   }
 
   #readHeader(value: Readonly<Record<string, unknown>>): HistoryEntry {

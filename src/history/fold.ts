@@ -40,7 +40,7 @@ export class PositionOutOfRange extends Error {
   constructor(position: number, range: { readonly firstSeq: number; readonly lastSeq: number }) {
     super(
       `position ${position} is not in this history: ` +
-        `it goes from ${range.firstSeq} to ${range.lastSeq}`,
+        `name one from ${Math.max(range.firstSeq, 1)} to ${range.lastSeq}`,
     );
     this.firstSeq = range.firstSeq;
     this.lastSeq = range.lastSeq;

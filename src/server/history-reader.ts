@@ -75,7 +75,9 @@ export async function timeOf(store: EventStore, seq: number): Promise<number | u
 export class PositionBeyondEnd extends Error {
   override readonly name = 'PositionBeyondEnd';
   constructor(position: number, lastSeq: number) {
-    super(`position ${position} is not reached yet: the log ends at ${lastSeq}`);
+    super(
+      `position ${position} is not reached yet: the log ends at ${lastSeq}, name one up to there`,
+    );
   }
 }
 

@@ -229,6 +229,15 @@ test('a damaged or cut export is refused with its line', async () => {
   const cut = await varve(['verify', '--file', file]);
   assert.equal(cut.code, 6);
   assert.match(cut.stderr, /^varve: .*cut\.ndjson: line \d+: the file ends early, after event \d+/);
+  const before = await varve(['events', '--to', '3', '--json', '--file', file]);
+  assert.deepEqual([before.code, before.stdout.trimEnd().split('\n').length], [0, 3]);
+  writeFileSync(file, whole.slice(0, whole.lastIndexOf('{"kind":"trailer"') - 9));
+  const torn = await varve(['verify', '--file', file]);
+  assert.equal(torn.code, 6);
+  assert.match(
+    torn.stderr,
+    /line \d+: the file ends within this line, after event \d+: --at \d+ shows/,
+  );
   writeFileSync(file, whole.replace('"SnapshotPrepared"', '"SnapshotPrepareD"'));
   assert.equal((await varve(['replay', '--file', file])).code, 6);
 });
@@ -255,7 +264,69 @@ test('an unknown key ends with 4 and names the nearest', async () => {
 test('a position beyond the history ends with 5', async () => {
   await refused(5, /99999/, 'replay', '--at', '99999');
   await refused(5, /99999/, 'diff', '--from', '99999');
-  await refused(5, /positions begin at 1/, 'replay', '--at', '0');
+});
+
+test('positions begin at 1: 0 stands for nothing but the beginning that diff compares with', async () => {
+  const file = path.join(place.path, 'zero.ndjson');
+  await asked('export', file);
+  for (const source of [[], ['--file', file]]) {
+    for (const args of [
+      ['replay', '--at', '0'],
+      ['events', '--from', '0'],
+      ['events', '--to', '0'],
+      ['diff', '--from', '0', '--to', '0'],
+    ]) {
+      await refused(2, /'0' is invalid\. Positions begin at 1/, ...args, ...source);
+    }
+  }
+  assert.match(await asked('diff', '--from', '0', '--to', '1'), /^From 0 to 1 /);
+});
+
+test('events refuses positions beyond the end, from the daemon and from a file alike', async () => {
+  const file = path.join(place.path, 'end.ndjson');
+  await asked('export', file);
+  for (const source of [[], ['--file', file]]) {
+    await refused(5, /position 99999 .* name one /, 'events', '--from', '99999', ...source);
+    await refused(5, /position 99999 .* name one /, 'events', '--to', '99999', ...source);
+  }
+});
+
+test('events refuses a type or stream that no event can have, and names the nearest', async () => {
+  await refused(
+    2,
+    /no event type "snapshotprepared"; did you mean SnapshotPrepared\?/,
+    'events',
+    '--type',
+    'snapshotprepared',
+  );
+  await refused(
+    2,
+    /no event type "Zzzzzzzz"; docs\/events\.md lists them/,
+    'events',
+    '--type',
+    'Zzzzzzzz',
+  );
+  for (const stream of ['nope', 'snapshot-x', 'snapshots*', '']) {
+    await refused(
+      2,
+      /there is no stream ".*": name node, snapshot-<id> or snapshot-\*/,
+      'events',
+      '--stream',
+      stream,
+    );
+  }
+  for (const stream of ['*', 'no*', 'node*', 'snap*', 'snapshot-1*'])
+    await asked('events', '--stream', stream);
+});
+
+test('show of a removed key says where to look, and tells of no history that it does not have', async () => {
+  await refused(
+    4,
+    /no snapshot has the key or name "default\/4\/gone"; .*varve why tells of removed/,
+    'show',
+    'default/4/gone',
+  );
+  await refused(4, /no snapshot has the key or name ""; varve ls lists what there is/, 'show', '');
 });
 
 test('export into a directory that is not there says so and leaves nothing', async () => {

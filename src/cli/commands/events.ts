@@ -2,6 +2,7 @@
 import type { StoredEvent } from '../../machines/kernel/envelope.ts';
 import type { CommandContext } from '../command-context.ts';
 import { CliFailure, exitCodes } from '../exit-codes.ts';
+import { checkFilters } from '../event-filters.ts';
 import { followEvents, readEvents } from '../event-source.ts';
 import type { EventQuery } from '../event-source.ts';
 import { eventsOfFile } from '../history-file.ts';
@@ -32,6 +33,7 @@ function source(context: CommandContext, input: Input): AsyncIterable<readonly S
     streams: input.stream ?? [],
     types: input.type ?? [],
   };
+  checkFilters(query.streams, query.types);
   if (input.file !== undefined) return eventsOfFile(input.file, query);
   if (input.follow === true) return followEvents(context.adminAddress(), query);
   return readEvents(context.adminAddress(), query);

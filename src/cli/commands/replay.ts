@@ -20,9 +20,6 @@ export async function run(
 }
 
 async function stateOfDaemon(address: string, at: number | undefined): Promise<StateDocument> {
-  if (at === 0) {
-    throw new CliFailure(exitCodes.outOfRange, 'positions begin at 1: at 0 there is nothing yet');
-  }
   return withAdminClient(address, (client) =>
     client.document<StateDocument>('state', { atSeq: at ?? 0 }),
   );

@@ -47,6 +47,8 @@ async function whyInFile(file: string, key: string): Promise<WhyDocument> {
   throw new CliFailure(
     exitCodes.notFound,
     `${file}: no snapshot has or had the key or name ${quoted(key)}` +
-      (nearest === undefined ? '' : `; did you mean ${quoted(nearest)}?`),
+      (nearest === undefined
+        ? `; varve replay --file ${file} lists what there is`
+        : `; did you mean ${quoted(nearest)}?`),
   );
 }

@@ -33,6 +33,7 @@ import { fromSeq } from './convert.ts';
 import type { MessageStream } from './message-stream.ts';
 import type { varve } from './messages.ts';
 import type { Rpc, RpcRunner } from './rpc.ts';
+import { nothingBears } from './unknown-snapshot.ts';
 
 type V1 = typeof varve.v1;
 type JsonDocument = varve.v1.JsonDocument.$Properties;
@@ -158,7 +159,7 @@ class InspectHandlers {
     const state = findSnapshot(checkpoint, key);
     if (state === undefined) {
       const names = checkpoint.snapshots.map((one) => one.context.key);
-      return unknownSnapshot(key, names);
+      return nothingBears(key, names);
     }
     const kind = kindOf(state);
     const hasMounts = kind === 'active' || kind === 'view';
@@ -170,7 +171,7 @@ class InspectHandlers {
       mounts: mounts?.ok === true ? mounts.value : null,
       events: await streamEvents(engine.value.store, snapshotStream(snapshotId)),
     });
-    return document === undefined ? unknownSnapshot(key, []) : whole(document);
+    return document === undefined ? nothingBears(key, []) : whole(document);
   }
 
   async why({ key }: Keyed): Promise<Result<Iterable<string>>> {
@@ -233,7 +234,10 @@ class InspectHandlers {
 
 function unknownSnapshot(key: string, names: readonly string[]): Result<never> {
   const nearest = nearestName(key, names);
-  const hint = nearest === undefined ? '' : `; did you mean ${JSON.stringify(nearest)}?`;
+  const hint =
+    nearest === undefined
+      ? '; varve ls lists what there is'
+      : `; did you mean ${JSON.stringify(nearest)}?`;
   const shown = JSON.stringify(key.slice(0, 200));
   return rejected('not_found', `no snapshot has or had the key or name ${shown}${hint}`);
 }
