@@ -142,9 +142,8 @@ const documents = [
 function keyRows(owner: ConfigurationKey['owner']): readonly (readonly string[])[] {
   return configurationKeys
     .filter((key) => key.owner === owner)
-    .map(({ name, defaultValue, summary, sets }) => {
-      const isLater = sets === undefined && !summary.includes('without effect');
-      const note = isLater ? ' Only the default is accepted in this version.' : '';
+    .map(({ name, defaultValue, summary, isLater }) => {
+      const note = isLater === true ? ' Only the default is accepted in this version.' : '';
       return [name, `\`${JSON.stringify(defaultValue)}\``, summary + note];
     });
 }
@@ -159,9 +158,9 @@ function configurationReference(): string {
     '`varve serve` takes each value from a flag, else from the environment, else from the file,',
     'else from the default. The file is the one that `--config` names, else',
     `\`${defaultConfigPath}\` if it exists; it is JSON.`,
-    '`varve config default` prints one with every key, `varve config check FILE` names every',
-    'problem of one, and `varve config dump` shows the values that a daemon runs with and where',
-    'each came from.',
+    '`varve config default` prints one to begin with (without `adminAddress`, which follows',
+    '`address`), `varve config check FILE` names every problem of one, and `varve config dump`',
+    'shows the values that a daemon runs with and where each came from.',
     '',
     'All of it is checked once, at start, before anything is touched, and every problem is named.',
     'An unknown key is refused with the nearest valid name; a wrong type is named with what',
@@ -176,7 +175,8 @@ function configurationReference(): string {
     '',
     'Paths in the file are absolute; on the command line they may be relative to where one stands.',
     `The Snapshots socket is \`${defaultAddress}\` unless it is named, the admin socket`,
-    `\`${adminSocketName}\` beside it.`,
+    `\`${adminSocketName}\` beside it, unless it is named at the same level or a stronger one: a flag`,
+    '`--address` moves also an admin socket that the environment or the file names.',
     '',
     '## Keys of config.json as overlaybd-snapshotter knows them',
     '',

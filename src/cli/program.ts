@@ -184,7 +184,7 @@ function addFileCommands(program: Command): void {
 function addConfig(program: Command): void {
   const config = program.command('config').description('the configuration of varve serve');
   jsonOption(config.command('default'))
-    .description('print a configuration file with every key at its default')
+    .description('print a configuration file to begin with, every value at its default')
     .action(action(() => import('./commands/config-default.ts')));
   jsonOption(config.command('check'))
     .description('check a configuration file and name every problem in it')

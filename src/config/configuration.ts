@@ -1,6 +1,6 @@
 // The effective configuration of `varve serve`. Loaders make it once at start; nothing re-reads it.
 
-export interface Configuration {
+export interface Configuration extends UnusedConfiguration {
   /** Data directory. */
   readonly root: string;
   /** Unix socket of the Snapshots service. */
@@ -23,6 +23,25 @@ export interface Configuration {
   readonly retention: { readonly maxAgeMs: number; readonly maxEventCount: number };
   /** A checkpoint is stored after so many events. */
   readonly checkpointEveryEventCount: number;
+}
+
+/** Upstream's keys whose functions are still to come: only their defaults are accepted. */
+interface UnusedConfiguration {
+  readonly rwMode: string;
+  readonly autoRemoveDev: boolean;
+  /** While the metrics are not enabled, any prefix and port are accepted. */
+  readonly exporterConfig: {
+    readonly enable: boolean;
+    readonly uriPrefix: string;
+    readonly port: number;
+  };
+  readonly writableLayerType: string;
+  readonly mirrorRegistry: readonly object[];
+  readonly defaultFsType: string;
+  readonly rootfsQuota: string;
+  readonly tenant: number;
+  readonly turboFsType: readonly string[];
+  readonly logReportCaller: boolean;
 }
 
 export type LogLevel = 'trace' | 'debug' | 'info' | 'warn' | 'error' | 'fatal';
@@ -60,4 +79,14 @@ export const defaultConfiguration: Configuration = {
   effectDeadlineMs: 300_000,
   retention: { maxAgeMs: 7 * 24 * 3600 * 1000, maxEventCount: 1_000_000 },
   checkpointEveryEventCount: 10_000,
+  rwMode: 'overlayfs',
+  autoRemoveDev: false,
+  exporterConfig: { enable: false, uriPrefix: '/metrics', port: 9863 },
+  writableLayerType: 'append',
+  mirrorRegistry: [],
+  defaultFsType: 'ext4',
+  rootfsQuota: '',
+  tenant: -1,
+  turboFsType: ['erofs', 'ext4'],
+  logReportCaller: false,
 };

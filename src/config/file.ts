@@ -1,6 +1,7 @@
 // Reads a configuration file into values by key. Every problem is collected, none stops the
 // reading.
 import { readFileSync, statSync } from 'node:fs';
+import { parseJson, repeatedKeys } from './json.ts';
 import { configurationKeys } from './keys.ts';
 import type { ConfigurationKey } from './keys.ts';
 import { nearestName } from './nearest.ts';
@@ -25,10 +26,16 @@ export function readConfigurationFile(path: string): FileContent {
   const parsed = readJson(path);
   if ('problem' in parsed) return { values: [], problems: [`${path}: ${parsed.problem}`] };
   const { values, problems } = checkDocument(parsed.value);
-  return { values, problems: problems.map((problem) => `${path}: ${problem}`) };
+  const repeated = parsed.repeated.map(
+    (key) => `${JSON.stringify(key)} is given twice: keep one of them`,
+  );
+  return { values, problems: [...repeated, ...problems].map((problem) => `${path}: ${problem}`) };
 }
 
-function readJson(path: string): { readonly value: unknown } | { readonly problem: string } {
+type Read =
+  { readonly value: unknown; readonly repeated: readonly string[] } | { readonly problem: string };
+
+function readJson(path: string): Read {
   let text: string;
   try {
     const { size } = statSync(path);
@@ -38,11 +45,8 @@ function readJson(path: string): { readonly value: unknown } | { readonly proble
   } catch (error) {
     return { problem: `cannot be read: ${readFailure(error)}` };
   }
-  try {
-    return { value: JSON.parse(text) };
-  } catch (error) {
-    return { problem: `is not valid JSON: ${(error as Error).message}` };
-  }
+  const parsed = parseJson(text);
+  return 'problem' in parsed ? parsed : { value: parsed.value, repeated: repeatedKeys(text) };
 }
 
 function readFailure(error: unknown): string {

@@ -20,8 +20,10 @@ export interface ConfigurationKey {
   readonly owner: 'upstream' | 'varve';
   readonly rule: Rule;
   readonly defaultValue: unknown;
-  /** The key of Configuration that it sets; undefined: accepted, without effect in this version. */
-  readonly sets?: string;
+  /** The key of Configuration that it sets. */
+  readonly sets: string;
+  /** Its function comes with a later version: only the default is accepted. */
+  readonly isLater?: true;
   readonly summary: string;
 }
 
@@ -72,7 +74,13 @@ function later(
   type: Rule,
   what: string,
 ): ConfigurationKey {
-  return { ...key, owner: 'upstream', rule: isOnlyDefault(type, key.defaultValue, what) };
+  return {
+    ...key,
+    owner: 'upstream',
+    rule: isOnlyDefault(type, key.defaultValue, what),
+    sets: key.name,
+    isLater: true,
+  };
 }
 
 const upstreamKeys: readonly ConfigurationKey[] = [
@@ -117,17 +125,29 @@ const upstreamKeys: readonly ConfigurationKey[] = [
     summary: '`docker` recognises Docker’s init layers.',
   },
   later(
-    { name: 'rwMode', defaultValue: 'overlayfs', summary: 'How writable snapshots are mounted.' },
+    {
+      name: 'rwMode',
+      defaultValue: defaults.rwMode,
+      summary: 'How writable snapshots are mounted.',
+    },
     isOneOf('overlayfs', 'dir', 'dev'),
     'writable block devices come',
   ),
   later(
-    { name: 'autoRemoveDev', defaultValue: false, summary: 'Detach devices nobody uses.' },
+    {
+      name: 'autoRemoveDev',
+      defaultValue: defaults.autoRemoveDev,
+      summary: 'Detach devices nobody uses.',
+    },
     isTrueOrFalse,
     'block devices come',
   ),
   later(
-    { name: 'exporterConfig.enable', defaultValue: false, summary: 'Metrics over HTTP.' },
+    {
+      name: 'exporterConfig.enable',
+      defaultValue: defaults.exporterConfig.enable,
+      summary: 'Metrics over HTTP.',
+    },
     isTrueOrFalse,
     'the metrics server comes',
   ),
@@ -135,54 +155,80 @@ const upstreamKeys: readonly ConfigurationKey[] = [
     name: 'exporterConfig.uriPrefix',
     owner: 'upstream',
     rule: isString,
-    defaultValue: '/metrics',
+    defaultValue: defaults.exporterConfig.uriPrefix,
+    sets: 'exporterConfig.uriPrefix',
     summary: 'Path of the metrics; without effect while they are not enabled.',
   },
   {
     name: 'exporterConfig.port',
     owner: 'upstream',
     rule: isWholeNumber(0, 65_535, 'a TCP port'),
-    defaultValue: 9863,
+    defaultValue: defaults.exporterConfig.port,
+    sets: 'exporterConfig.port',
     summary: 'Port of the metrics; without effect while they are not enabled.',
   },
   later(
-    { name: 'writableLayerType', defaultValue: 'append', summary: 'Form of writable layers.' },
+    {
+      name: 'writableLayerType',
+      defaultValue: defaults.writableLayerType,
+      summary: 'Form of writable layers.',
+    },
     isString,
     'writable block layers come',
   ),
   later(
-    { name: 'mirrorRegistry', defaultValue: [], summary: 'Registries reached by plain HTTP.' },
+    {
+      name: 'mirrorRegistry',
+      defaultValue: defaults.mirrorRegistry,
+      summary: 'Registries reached by plain HTTP.',
+    },
     isListOf(isRegistry, 'a list of {"host": …, "insecure": …}'),
     'reading from registries comes',
   ),
   later(
-    { name: 'defaultFsType', defaultValue: 'ext4', summary: 'File system of block layers.' },
+    {
+      name: 'defaultFsType',
+      defaultValue: defaults.defaultFsType,
+      summary: 'File system of block layers.',
+    },
     isString,
     'block layers come',
   ),
   later(
-    { name: 'rootfsQuota', defaultValue: '', summary: 'Size limit of a container layer.' },
+    {
+      name: 'rootfsQuota',
+      defaultValue: defaults.rootfsQuota,
+      summary: 'Size limit of a container layer.',
+    },
     isString,
     'quotas come',
   ),
   later(
-    { name: 'tenant', defaultValue: -1, summary: 'Number of this snapshotter’s devices.' },
+    {
+      name: 'tenant',
+      defaultValue: defaults.tenant,
+      summary: 'Number of this snapshotter’s devices.',
+    },
     isWholeNumber(-1, 2 ** 31 - 1, 'a tenant number'),
     'block devices come',
   ),
   later(
     {
       name: 'turboFsType',
-      defaultValue: ['erofs', 'ext4'],
+      defaultValue: defaults.turboFsType,
       summary: 'Preference among TurboOCI metadata.',
     },
     turboFsTypes,
     'TurboOCI layers come',
   ),
   later(
-    { name: 'logReportCaller', defaultValue: false, summary: 'File and line in log lines.' },
+    {
+      name: 'logReportCaller',
+      defaultValue: defaults.logReportCaller,
+      summary: 'File and line in log lines.',
+    },
     isTrueOrFalse,
-    'this comes',
+    'callers in log lines come',
   ),
 ];
 

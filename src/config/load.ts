@@ -44,7 +44,12 @@ export const environmentNames = {
 interface Setting {
   readonly value: unknown;
   readonly origin: string;
+  readonly level: Level;
 }
+
+/** Where a setting stands, the least first. */
+const levels = { default: 0, file: 1, environment: 2, flag: 3 } as const;
+type Level = (typeof levels)[keyof typeof levels];
 
 /** Loads and checks everything once. */
 export function loadConfiguration(request: LoadRequest = {}): LoadResult {
@@ -54,18 +59,21 @@ export function loadConfiguration(request: LoadRequest = {}): LoadResult {
   for (const [key, name] of Object.entries(environmentNames)) {
     const value = request.environment?.[name];
     if (value === undefined || value === '') continue;
-    takeText({ key, value, origin: `environment ${name}` }, settings, problems);
+    const origin = `environment ${name}`;
+    takeText({ key, value, origin, level: levels.environment }, settings, problems);
   }
   for (const [key, name] of Object.entries(flagNames)) {
     const value = request.flags?.[key as keyof ConfigurationFlags];
     if (value === undefined) continue;
-    takeText({ key, value, origin: `flag ${name}` }, settings, problems);
+    takeText({ key, value, origin: `flag ${name}`, level: levels.flag }, settings, problems);
   }
   const loaded = assemble(settings);
-  if (loaded.configuration.adminAddress === loaded.configuration.address) {
+  const { address, adminAddress } = loaded.configuration;
+  if (adminAddress === address) {
+    const from = (key: string): string => `"${key}" (${loaded.origins[key] ?? ''})`;
     problems.push(
-      `"address" and "adminAddress" are both ${loaded.configuration.address}: ` +
-        'the two services need a socket each',
+      `${from('address')} and ${from('adminAddress')} are both ${address}: the two services ` +
+        'need a socket each; name another one with "adminAddress" or --admin-address',
     );
   }
   return problems.length > 0 ? { ok: false, problems } : { ok: true, ...loaded };
@@ -78,7 +86,6 @@ function takeFile(request: LoadRequest, settings: Map<string, Setting>, problems
   const content = readConfigurationFile(resolve(path));
   problems.push(...content.problems);
   for (const { key, value } of content.values) {
-    if (key.sets === undefined) continue;
     const origin = `file ${resolve(path)}${key.sets === key.name ? '' : ` (${key.name})`}`;
     const earlier = settings.get(key.sets);
     if (earlier !== undefined && earlier.value !== value) {
@@ -86,12 +93,17 @@ function takeFile(request: LoadRequest, settings: Map<string, Setting>, problems
         `${resolve(path)}: "verbose" and "logLevel" say different things: keep one of them`,
       );
     }
-    settings.set(key.sets, { value, origin });
+    settings.set(key.sets, { value, origin, level: levels.file });
   }
 }
 
 function takeText(
-  given: { readonly key: string; readonly value: string; readonly origin: string },
+  given: {
+    readonly key: string;
+    readonly value: string;
+    readonly origin: string;
+    readonly level: Level;
+  },
   settings: Map<string, Setting>,
   problems: string[],
 ): void {
@@ -103,7 +115,7 @@ function takeText(
   const checked = key?.rule(value) ?? { problem: 'is not a key' };
   if ('problem' in checked)
     problems.push(`${given.origin.replace(/^\w+ /, '')} ${checked.problem}`);
-  else settings.set(given.key, { value: checked.value, origin: given.origin });
+  else settings.set(given.key, { value: checked.value, origin: given.origin, level: given.level });
 }
 
 function assemble(settings: ReadonlyMap<string, Setting>): {
@@ -120,13 +132,19 @@ function assemble(settings: ReadonlyMap<string, Setting>): {
     Object.fromEntries(
       Object.entries(values).map(([name, value]) => [
         name,
-        typeof value === 'object'
+        typeof value === 'object' && !Array.isArray(value)
           ? takeAll(value as object, `${prefix}${name}.`)
           : take(prefix + name, value),
       ]),
     );
   const configuration = takeAll(defaultConfiguration, '') as Configuration;
-  if (settings.has('adminAddress')) return { configuration, origins };
+  // Whoever names a Snapshots socket looks for the admin socket beside it, unless that is named as
+  // strongly.
+  const address = settings.get('address');
+  const adminLevel = settings.get('adminAddress')?.level ?? levels.default;
+  const isNamed = adminLevel > levels.default && adminLevel >= (address?.level ?? levels.default);
+  if (isNamed || address === undefined) return { configuration, origins };
   const adminAddress = adminAddressBeside(configuration.address);
+  origins['adminAddress'] = `beside address: ${address.origin}`;
   return { configuration: { ...configuration, adminAddress }, origins };
 }

@@ -252,6 +252,8 @@ test('config dump tells every value and where it came from', async () => {
   const text = await asked('config', 'dump');
   assert.match(text, /^root +\S+ +flag --root$/m);
   assert.match(text, /^retention\.maxAgeMs +604800000 +default$/m);
+  assert.match(text, /^exporterConfig\.port +9863 +default$/m);
+  assert.match(text, /^rwMode +overlayfs +default$/m);
   const document = await json('config', 'dump');
   assert.equal((document['origins'] as Record<string, string>)['address'], 'flag --address');
 });

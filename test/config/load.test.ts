@@ -182,7 +182,11 @@ test('every problem of a file, the flags and the environment is reported at once
 });
 
 test('both services cannot have the same socket', () => {
-  assert.match(problems({ address: '/x/admin.sock' })[0] ?? '', /need a socket each/);
+  assert.deepEqual(problems({ address: '/x/admin.sock' }), [
+    `"address" (file ${configPath}) and "adminAddress" (beside address: file ${configPath}) are ` +
+      'both /x/admin.sock: the two services need a socket each; name another one with ' +
+      '"adminAddress" or --admin-address',
+  ]);
 });
 
 test('a file that is no file, no JSON, no object or too large is refused with its reason', () => {
@@ -196,6 +200,75 @@ test('a file that is no file, no JSON, no object or too large is refused with it
   const directory = loadConfiguration({ configPath: scratch });
   assert.ok(!directory.ok);
   assert.match(directory.problems[0] ?? '', /it is a directory/);
+});
+
+test('what is no JSON is named with line and column, on one line', () => {
+  const first = (file: string): string => {
+    const [problem = '', ...rest] = problems(file);
+    assert.deepEqual([rest, problem.includes('\n')], [[], false]);
+    return problem;
+  };
+  const cases: readonly (readonly [string, string])[] = [
+    ['{\n  "asyncRemove": True\n}\n', "line 2, column 18: Unexpected token 'T'"],
+    ['{\n  "root": trux,\n  "tenant": 1\n}', "line 2, column 14: Unexpected token 'x'"],
+    ['{"mirrorRegistry": [1,]}', "line 1, column 23: Unexpected token ']'"],
+    ['{root: "/a"}', "line 1, column 2: Expected property name or '}'"],
+    ['{"root": "/a"\n"tenant": 1}', "line 2, column 1: Expected ',' or '}' after property value"],
+    ['{"root": "/a",\n', 'line 2, column 1: Expected double-quoted property name'],
+    ['', 'line 1, column 1: Unexpected end of JSON input'],
+  ];
+  for (const [file, reason] of cases) assert.equal(first(file), `is not valid JSON: ${reason}`);
+  assert.equal(first('\uFEFF{}'), 'begins with a byte order mark; save it without one');
+});
+
+test('a key that is given twice is refused, in whatever case and wherever', () => {
+  assert.deepEqual(problems('{"root": "/a", "root" : "/b"}'), [
+    '"root" is given twice: keep one of them',
+  ]);
+  assert.deepEqual(problems('{"exporterConfig": {"port": 1, "po\\u0072t": 2}, "root": "/port"}'), [
+    '"port" is given twice: keep one of them',
+  ]);
+  accepted('{"exporterConfig": {"enable": false}, "root": "/a:\\"{root\\":"}');
+});
+
+test('the admin socket lies beside the Snapshots socket that is named more strongly than it', () => {
+  const adminAddress = (
+    file: object,
+    environment: Readonly<Record<string, string>>,
+    flags: LoadRequest['flags'] = {},
+  ): readonly string[] => {
+    const { configuration, origins } = accepted(file, { environment, flags });
+    return [configuration.adminAddress, origins['adminAddress'] ?? ''];
+  };
+  const named = { address: '/f/v.sock', adminAddress: '/f/x.sock' };
+  const admin = { VARVE_ADMIN_ADDRESS: '/e/x.sock' };
+  assert.deepEqual(adminAddress(named, {}), ['/f/x.sock', `file ${configPath}`]);
+  assert.deepEqual(adminAddress(named, {}, { address: '/g/v.sock' }), [
+    '/g/admin.sock',
+    'beside address: flag --address',
+  ]);
+  assert.deepEqual(adminAddress(named, { VARVE_ADDRESS: '/e/v.sock' }), [
+    '/e/admin.sock',
+    'beside address: environment VARVE_ADDRESS',
+  ]);
+  assert.deepEqual(adminAddress({}, admin, { address: '/g/v.sock' })[0], '/g/admin.sock');
+  assert.deepEqual(adminAddress(named, admin), ['/e/x.sock', 'environment VARVE_ADMIN_ADDRESS']);
+  const both = { address: '/g/v.sock', adminAddress: '/g/x.sock' };
+  assert.deepEqual(adminAddress(named, admin, both)[0], '/g/x.sock');
+});
+
+test('the file that config default prints leaves the admin socket beside an edited address', () => {
+  const edited = { ...defaultConfigurationFile(), address: '/n/v.sock' };
+  assert.equal(accepted(edited).configuration.adminAddress, '/n/admin.sock');
+});
+
+test('every key is in what is loaded, with where it came from', () => {
+  const { configuration, origins } = accepted({ exporterConfig: { port: 1 }, tenant: -1 });
+  assert.equal(configuration.exporterConfig.port, 1);
+  assert.equal(origins['exporterConfig.port'], `file ${configPath}`);
+  assert.equal(origins['exporterConfig.uriPrefix'], 'default');
+  assert.equal(origins['tenant'], `file ${configPath}`);
+  for (const { sets } of configurationKeys) assert.ok(sets in origins, sets);
 });
 
 test('every key has a default that its own rule accepts', () => {

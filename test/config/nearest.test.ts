@@ -18,4 +18,5 @@ test('a slip finds its name whatever the case; something else finds none', () =>
   assert.equal(nearestName('ADRESS', names), 'address');
   assert.equal(nearestName('colour', names), undefined);
   assert.equal(nearestName('x', []), undefined);
+  assert.equal(nearestName('', ['#3']), undefined);
 });
