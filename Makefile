@@ -43,7 +43,7 @@ docs: bundle ## Generate the references in docs/ again
 	@if [ -f scripts/generate-cli-docs.ts ]; then \
 	  $(STEP) 'docs: commands' $(NODE) scripts/generate-cli-docs.ts; fi
 
-clean: ## Delete what the build made (not the packages it fetched)
+clean: ## Delete what the build made (packages stay, and what tests keep in ~/.cache/varve)
 	@rm -rf build dist
 
 debian:

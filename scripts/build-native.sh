@@ -2,7 +2,7 @@
 # build-native.sh [-s SANITIZERS] [TARGET...]: builds native/ into build/native (with sanitizers into
 # a folder named after them); without targets only what varve itself needs.
 set -eu
-cd "$(dirname "$0")/.."
+cd -P "$(dirname "$0")/.."
 
 sanitizers=
 if [ "${1:-}" = -s ]; then
@@ -11,6 +11,12 @@ if [ "${1:-}" = -s ]; then
 fi
 folder=build/native${sanitizers:+-$(echo "$sanitizers" | tr ',' '-')}
 [ $# -gt 0 ] || set -- varve_sys varve-helper
+
+# A checkout that was moved or copied brings a folder that builds from where it was before.
+cache=$folder/CMakeCache.txt
+if [ -f "$cache" ] && ! grep -qxF "CMAKE_HOME_DIRECTORY:INTERNAL=$PWD/native" "$cache"; then
+  rm -rf "$folder"
+fi
 
 # CMake runs again by itself when its own files change.
 if [ ! -f "$folder/build.ninja" ]; then

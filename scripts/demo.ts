@@ -5,6 +5,7 @@ import { mkdirSync } from 'node:fs';
 import { basename, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { inspect } from 'node:util';
+import { cacheVariable } from '../test/e2e/lab/cache.ts';
 import { runCommand } from '../test/e2e/lab/command.ts';
 import { startContainerd, type Containerd } from '../test/e2e/lab/containerd.ts';
 import {
@@ -221,6 +222,8 @@ async function main(): Promise<void> {
   const grace = graceAfterInterruption();
   keepSignals();
   const scratch = makeScratch('vd-');
+  // Debian's packages are unpacked where they go away with everything else.
+  process.env[cacheVariable] ??= join(scratch.path, 'packages');
   let failure: unknown;
   try {
     await Promise.race([demonstrate(scratch), grace]);

@@ -2,7 +2,7 @@
 import { spawn } from 'node:child_process';
 import type { ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdtempSync, readdirSync, rmSync, statSync } from 'node:fs';
+import { mkdtempSync, readdirSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { createInterface } from 'node:readline';
@@ -94,7 +94,11 @@ export class Daemon {
   static async start(directory: string, flags: readonly string[] = []): Promise<Daemon> {
     const root = path.join(directory, 'root');
     const address = path.join(directory, 'run', 'varve.sock');
-    const child = startVarve(['serve', '--root', root, '--address', address, ...flags]);
+    // The machine may have a configuration of its own.
+    const config = path.join(directory, 'config.json');
+    writeFileSync(config, '{}');
+    const own = ['--root', root, '--address', address, '--config', config];
+    const child = startVarve(['serve', ...own, ...flags]);
     child.stdout?.resume();
     await begun(child);
     return new Daemon(child, root, address);

@@ -7,6 +7,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { test } from 'node:test';
+import { cacheDirectory, cacheVariable } from '../e2e/lab/cache.ts';
 
 const demo = fileURLToPath(new URL('../../scripts/demo.ts', import.meta.url));
 const options = { skip: process.getuid?.() === 0 ? false : 'needs root', timeout: 180_000 };
@@ -20,8 +21,11 @@ interface Finished {
 async function runDemo(
   directory: string,
   watch: (output: string, child: ChildProcess) => void,
+  variables: Readonly<Record<string, string>> = {},
 ): Promise<Finished> {
-  const child = spawn(process.execPath, [demo], { env: { ...process.env, TMPDIR: directory } });
+  // What the demo would fetch each time, the tests keep.
+  const env = { ...process.env, TMPDIR: directory, [cacheVariable]: cacheDirectory() };
+  const child = spawn(process.execPath, [demo], { env: { ...env, ...variables } });
   let output = '';
   const collect = (chunk: Buffer): void => {
     output += chunk.toString();
@@ -50,7 +54,13 @@ async function inEmptyDirectory(work: (directory: string) => Promise<void>): Pro
 
 test('the demo runs a container through varve and shows its history', options, async () => {
   await inEmptyDirectory(async (directory) => {
-    const { status, output } = await runDemo(directory, () => undefined);
+    // As on a machine where varve is in use: its sockets are not the demo's.
+    const elsewhere = join(directory, 'elsewhere');
+    const variables = {
+      VARVE_ADDRESS: join(elsewhere, 'varve.sock'),
+      VARVE_ADMIN_ADDRESS: join(elsewhere, 'admin.sock'),
+    };
+    const { status, output } = await runDemo(directory, () => undefined, variables);
     assert.equal(status, 0, output);
     for (const expected of [
       'Hello from a container on varve.',

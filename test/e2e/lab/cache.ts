@@ -4,8 +4,13 @@ import { existsSync, mkdirSync, mkdtempSync, renameSync, rmSync } from 'node:fs'
 import { homedir } from 'node:os';
 import { dirname, join } from 'node:path';
 
+/** Names another place for the cache: the demo keeps nothing beyond its own end. */
+export const cacheVariable = 'VARVE_LAB_CACHE';
+
 /** The cache directory: `$XDG_CACHE_HOME/varve`, by default below the home directory. */
 export function cacheDirectory(): string {
+  const named = process.env[cacheVariable] ?? '';
+  if (named !== '') return named;
   const base = process.env['XDG_CACHE_HOME'] ?? '';
   return join(base === '' ? join(homedir(), '.cache') : base, 'varve');
 }

@@ -2,7 +2,7 @@
 // health says so.
 import * as grpc from '@grpc/grpc-js';
 import { service as healthService } from 'grpc-health-check';
-import { mkdirSync } from 'node:fs';
+import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { startService, waitUntilReady, type Service } from './service.ts';
 
@@ -51,17 +51,27 @@ export function isServing(address: string): Promise<boolean> {
   });
 }
 
+// The machine may have a configuration of its own, with the sockets of a snapshotter in use.
+function emptyConfiguration(directory: string): string {
+  const path = join(directory, 'config.json');
+  writeFileSync(path, '{}');
+  return path;
+}
+
 /** Starts the snapshotter below a directory and waits until it serves. */
 export async function startSnapshotter(options: SnapshotterOptions): Promise<Snapshotter> {
   const { command, directory, configPath } = options;
   const root = join(directory, 'root');
   const address = join(directory, 'run/varve.sock');
   mkdirSync(join(directory, 'run'), { recursive: true, mode: 0o700 });
-  const config = configPath === undefined ? [] : ['--config', configPath];
   const service = startService({
     name: 'snapshotter',
-    argv: [command, 'serve', '--root', root, '--address', address, ...config],
+    argv: [
+      ...[command, 'serve', '--root', root, '--address', address],
+      ...['--config', configPath ?? emptyConfiguration(directory)],
+    ],
     logPath: join(directory, 'log'),
+    env: { VARVE_ADDRESS: undefined, VARVE_ADMIN_ADDRESS: undefined },
   });
   await waitUntilReady(service, () => isServing(address));
   return { address, root, service };
