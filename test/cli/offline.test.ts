@@ -6,7 +6,6 @@ import { createServer } from 'node:net';
 import path from 'node:path';
 import { after, test } from 'node:test';
 import { commandsOf, varveProgram } from '../../src/cli/program.ts';
-import { completionScript, shells } from '../../src/cli/completion.ts';
 import { scratch, varve } from './varve.ts';
 import type { RunOptions } from './varve.ts';
 
@@ -169,39 +168,6 @@ test('version is one line, or one document', async () => {
   const json = JSON.parse((await varve(['version', '--json'])).stdout) as { varve: string };
   assert.match(json.varve, /^\d+\.\d+\.\d+$/);
   assert.equal((await varve(['--version'])).stdout, `varve ${json.varve}\n`);
-});
-
-test('completion scripts are what their shells can read', async () => {
-  const printed = await varve(['completion', 'bash']);
-  assert.equal(printed.code, 0);
-  execFileSync('bash', ['-n'], { input: printed.stdout });
-  await fails(2, /no completion for "tcsh": name one of bash, zsh, fish/, ['completion', 'tcsh']);
-});
-
-test('bash completes commands, subcommands and options', () => {
-  const script = completionScript(varveProgram(), 'bash');
-  const complete = (...words: readonly string[]): readonly string[] => {
-    const line = words.map((word) => `'${word}'`).join(' ');
-    const state = `COMP_WORDS=(${line}); COMP_CWORD=${words.length - 1}`;
-    const input = `${script}\n${state}; _varve; echo "\${COMPREPLY[@]}"`;
-    return execFileSync('bash', [], { input, encoding: 'utf8' }).trim().split(' ');
-  };
-  assert.deepEqual(complete('varve', 'ev'), ['events']);
-  assert.deepEqual(complete('varve', 'config', ''), ['default', 'check', 'dump', '--help']);
-  assert.deepEqual(complete('varve', 'events', '--fo'), ['--follow']);
-  assert.deepEqual(complete('varve', 'config', 'dump', '--co'), ['--config']);
-});
-
-test('every command and option is in every completion script', () => {
-  for (const shell of shells) {
-    const script = completionScript(varveProgram(), shell);
-    for (const command of commandsOf(varveProgram())) {
-      assert.ok(script.includes(command.name()), `${shell}: ${command.name()}`);
-      for (const { long } of command.options) {
-        assert.ok(script.includes((long ?? '').replace('--', '')), `${shell}: ${String(long)}`);
-      }
-    }
-  }
 });
 
 test('every command that answers something has --json', () => {
