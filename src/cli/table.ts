@@ -18,9 +18,7 @@ export function tableLines(
   rows: readonly (readonly string[])[],
   output: Output,
 ): readonly string[] {
-  const widths = columns.map((column, index) =>
-    rows.reduce((width, row) => Math.max(width, textWidth(row[index] ?? '')), column.title.length),
-  );
+  const widths = widthsOf(columns, rows);
   fit(columns, widths, output.columns);
   const format = (cells: readonly string[]): string =>
     columns
@@ -36,11 +34,30 @@ export function tableLines(
   return [title, ...rows.map(format)];
 }
 
+/** Whether the table fits the terminal once its flexible columns are shortened. */
+export function canFit(
+  columns: readonly Column[],
+  rows: readonly (readonly string[])[],
+  output: Output,
+): boolean {
+  if (output.columns === undefined) return true;
+  const widths = widthsOf(columns, rows).map((width, index) =>
+    columns[index]?.isFlexible === true ? Math.min(width, flexibleWidthMin) : width,
+  );
+  return totalWidth(widths) <= output.columns;
+}
+
+const widthsOf = (columns: readonly Column[], rows: readonly (readonly string[])[]): number[] =>
+  columns.map((column, index) =>
+    rows.reduce((width, row) => Math.max(width, textWidth(row[index] ?? '')), column.title.length),
+  );
+
+const totalWidth = (widths: readonly number[]): number =>
+  widths.reduce((sum, width) => sum + width, 0) + gap.length * (widths.length - 1);
+
 function fit(columns: readonly Column[], widths: number[], available: number | undefined): void {
   if (available === undefined) return;
-  const total = (): number =>
-    widths.reduce((sum, width) => sum + width, 0) + gap.length * (widths.length - 1);
-  let excess = total() - available;
+  let excess = totalWidth(widths) - available;
   while (excess > 0) {
     let widest = -1;
     columns.forEach((column, index) => {

@@ -2,7 +2,9 @@
 import assert from 'node:assert/strict';
 import { EventEmitter } from 'node:events';
 import { test } from 'node:test';
+import type { StateDocument } from '../../src/history/state-document.ts';
 import { Output } from '../../src/cli/output.ts';
+import { snapshotTable } from '../../src/cli/render/state.ts';
 import { shortenMiddle, tableLines } from '../../src/cli/table.ts';
 
 interface Terminal {
@@ -42,6 +44,28 @@ test('a long key is shortened in its middle on a terminal, and whole anywhere el
   assert.match(narrow[1] ?? '', /^#1 +default\/1\/a+…a+$/);
   const whole = tableLines(columns, rows, outputOn({ columns: 80 }).output);
   assert.ok(whole[1]?.endsWith('a'.repeat(90)));
+});
+
+test('the table of snapshots fits a terminal of 80 columns, and of 60', () => {
+  const snapshot = {
+    id: 12345,
+    key: `default/1/${'a'.repeat(90)}`,
+    kind: 'committed',
+    role: 'containerLayer',
+    lifecycle: 'committed',
+    parent: `default/2/${'b'.repeat(90)}`,
+    created: '2026-01-31T09:15:00.000250Z',
+    usage: { sizeBytes: 1023 * 1024, inodeCount: 1 },
+  };
+  const state = { snapshots: [snapshot] } as unknown as StateDocument;
+  const linesAt = (columns: number): readonly string[] =>
+    snapshotTable(state, outputOn({ isTTY: true, columns }, { NO_COLOR: '1' }).output);
+  for (const columns of [60, 72, 80, 97, 120, 200]) {
+    for (const line of linesAt(columns)) assert.ok(line.length <= columns, `${columns}: ${line}`);
+  }
+  assert.match(linesAt(80)[0] ?? '', /^ +ID +KIND +ROLE +SIZE +CREATED +KEY$/);
+  assert.match(linesAt(80)[1] ?? '', / 01-31 09:15 +default\/1\/a*…a+$/);
+  assert.match(linesAt(200)[0] ?? '', /KEY +PARENT$/);
 });
 
 test('shortening keeps both ends and whole characters', () => {
