@@ -63,3 +63,53 @@ test(
     assert.ok((await remove(9, deadlineMs)).ok);
   },
 );
+
+test(
+  'a directory whose deletion is stuck costs one worker, however often it is tried',
+  { timeout, skip: !isRoot },
+  async (t) => {
+    const frozen = frozenFileSystem(t);
+    if (frozen === undefined) return;
+    const pool = testPool(t);
+    const request = (name: string) =>
+      ({
+        operation: 'remove-tree',
+        path: join(frozen.path, name),
+        parent: frozen.path,
+      }) as const;
+    const first = await pool.run(request('0'), { deadlineMs: 100 });
+    assert.ok(!first.ok && first.abandoned);
+    const batch = { operation: 'batch', requests: [request('1'), request('0')] } as const;
+    for (const again of [request('0'), batch]) {
+      const refused = await pool.run(again, { deadlineMs });
+      assert.ok(!refused.ok);
+      assert.deepEqual([refused.code, refused.step], ['EBUSY', 'queue']);
+    }
+    assert.equal(pool.status.abandonedCount, 1);
+    frozen.thaw();
+    await until(() => pool.status.abandonedCount === 0);
+    assert.ok((await pool.run(request('0'), { deadlineMs })).ok);
+  },
+);
+
+test(
+  'where no directory can be deleted, those that live are still measured',
+  { timeout, skip: !isRoot },
+  async (t) => {
+    const frozen = frozenFileSystem(t);
+    if (frozen === undefined) return;
+    const pool = testPool(t);
+    const results = await Promise.all(
+      [0, 1, 2, 3, 4, 5, 6, 7, 8, 9].map((name) => {
+        const path = join(frozen.path, String(name));
+        const parent = frozen.path;
+        return pool.run({ operation: 'remove-tree', path, parent }, { deadlineMs: 100 });
+      }),
+    );
+    assert.ok(results.every(({ ok }) => !ok));
+    const usage = await pool.run({ operation: 'disk-usage', path: '/etc/apt' }, { deadlineMs });
+    assert.ok(usage.ok, JSON.stringify(usage));
+    frozen.thaw();
+    await until(() => pool.status.abandonedCount === 0);
+  },
+);

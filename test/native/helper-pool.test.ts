@@ -8,6 +8,7 @@ import {
   readdirSync,
   readFileSync,
   readlinkSync,
+  rmSync,
   symlinkSync,
   writeFileSync,
 } from 'node:fs';
@@ -182,6 +183,29 @@ test('a missing worker program is a failure with the next step', async (t) => {
   assert.ok(!result.ok);
   assert.deepEqual([result.code, result.step], ['ENOENT', 'spawn']);
   assert.match(result.message, /make build/);
+});
+
+test('a worker that cannot be started is an answer, to who waits already, too', async (t) => {
+  const program = join(scratchDirectory(t), 'helper');
+  symlinkSync(findNativeFile('varve-helper'), program);
+  const pool = testPool(t, { program, workersMax: 1 });
+  const running = pool.run({ operation: 'sleep', milliseconds: 60_000 }, { deadlineMs });
+  const waiting = pool.run({ operation: 'syncfs', path: '/' }, { deadlineMs });
+  // A link to itself is one of the errors that spawn throws, as it does where memory is short.
+  rmSync(program);
+  symlinkSync(program, program);
+  process.kill(pool.status.workerPids[0] ?? 0, 'SIGKILL');
+  assert.ok(!(await running).ok);
+  for (const result of [
+    await waiting,
+    await pool.run({ operation: 'syncfs', path: '/' }, { deadlineMs }),
+  ]) {
+    assert.ok(!result.ok);
+    assert.deepEqual([result.code, result.step], ['ELOOP', 'spawn']);
+  }
+  rmSync(program);
+  symlinkSync(findNativeFile('varve-helper'), program);
+  assert.ok((await pool.run({ operation: 'sleep', milliseconds: 0 }, { deadlineMs })).ok);
 });
 
 test('a worker has three descriptors, no environment, and stands in the root', async (t) => {

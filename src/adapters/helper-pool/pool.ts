@@ -3,9 +3,11 @@
 // Invariants: a request is answered exactly once and never throws for conditions of the world. At
 // its deadline the worker is killed and the answer waits until it is known to be dead; one that
 // does not die is abandoned, and only then can the effect still happen after the answer. Abandoned
-// workers are bounded: at the limit nothing new is started in place of those that are stuck.
+// workers are bounded: at the limit nothing new is started in place of those that are stuck, and
+// what one of them is stuck with is given to no other.
 import { constants } from 'node:os';
 
+import { AbandonedWorkers, type AbandonedWorker } from './abandoned-workers.ts';
 import {
   subjectOf,
   type HelperFailure,
@@ -17,7 +19,6 @@ import { Worker, type WorkerAnswer } from './worker.ts';
 
 const workersMaxDefault = 4;
 const queueMaxDefault = 4096;
-const abandonedMax = 8;
 const killGraceMs = 1000;
 const closeGraceMs = 1000;
 
@@ -36,13 +37,6 @@ export interface RunOptions {
   /** From the moment a worker takes the request. */
   readonly deadlineMs: number;
   readonly signal?: AbortSignal;
-}
-
-/** A worker that a system call holds and that even a kill does not end. */
-export interface AbandonedWorker {
-  readonly pid: number;
-  readonly operation: HelperRequest['operation'];
-  readonly subject: string;
 }
 
 /** What the pool holds at this moment. */
@@ -69,7 +63,7 @@ export class HelperPool {
   readonly #workers = new Set<Worker>();
   readonly #idle: Worker[] = [];
   readonly #queue: Job[] = [];
-  readonly #abandoned = new Set<Worker>();
+  readonly #abandoned = new AbandonedWorkers();
   #isClosed = false;
 
   constructor(options: HelperPoolOptions) {
@@ -108,7 +102,7 @@ export class HelperPool {
       workerPids: [...this.#workers].flatMap(({ pid }) => (pid === undefined ? [] : [pid])),
       idleCount: this.#idle.length,
       queuedCount: this.#queue.length,
-      abandonedCount: this.#abandoned.size,
+      abandonedCount: this.#abandoned.count,
     };
   }
 
@@ -133,23 +127,32 @@ export class HelperPool {
     } else if (this.#queue.length >= this.#queueMax) {
       const reason = `${this.#queueMax} requests wait already; try again later`;
       this.#settle(job, failure(request, 'EAGAIN', 'queue', reason));
-    } else {
+    } else if (!this.#isRefused(job)) {
       this.#queue.push(job);
       this.#serveQueue();
     }
   }
 
+  /** Answers a request that would only hold one more worker. */
+  #isRefused(job: Job): boolean {
+    const refusal = this.#abandoned.refusal(job.request);
+    if (refusal === undefined) return false;
+    this.#settle(job, failure(job.request, refusal.code, 'queue', refusal.reason));
+    return true;
+  }
+
   #serveQueue(): void {
-    while (this.#queue.length > 0) {
-      const worker = this.#takeWorker();
-      if (worker === undefined) break;
-      const job = this.#queue.shift();
-      if (job !== undefined) void this.#serve(worker, job);
+    for (let job = this.#queue[0]; job !== undefined; job = this.#queue[0]) {
+      // What it is about may have got stuck while it waited.
+      const worker = this.#isRefused(job) ? undefined : this.#takeWorker();
+      if (worker === undefined && !job.isAnswered) break;
+      this.#queue.shift();
+      if (worker !== undefined) void this.#serve(worker, job);
     }
     if (this.#workers.size > 0) return;
     // Nobody is left who could ever take these.
     for (const job of this.#queue.splice(0)) {
-      const reason = `${this.#abandoned.size} workers are stuck in the kernel; see their processes`;
+      const reason = `${this.#abandoned.count} workers are stuck in the kernel; see their processes`;
       this.#settle(job, failure(job.request, 'EAGAIN', 'queue', reason));
     }
   }
@@ -158,9 +161,7 @@ export class HelperPool {
     for (let worker = this.#idle.pop(); worker !== undefined; worker = this.#idle.pop()) {
       if (!worker.hasEnded) return worker;
     }
-    if (this.#workers.size >= this.#workersMax || this.#abandoned.size >= abandonedMax) {
-      return undefined;
-    }
+    if (this.#workers.size >= this.#workersMax || this.#abandoned.isFull) return undefined;
     const worker = new Worker(this.#options.program, this.#options.programArguments ?? []);
     this.#workers.add(worker);
     void worker.ended.then(() => {
@@ -208,12 +209,8 @@ export class HelperPool {
   #abandon(worker: Worker, request: HelperRequest): void {
     worker.forget();
     this.#workers.delete(worker);
-    this.#abandoned.add(worker);
-    this.#options.onAbandoned?.({
-      pid: worker.pid ?? 0,
-      operation: request.operation,
-      subject: subjectOf(request),
-    });
+    const abandoned = this.#abandoned.add(worker, request);
+    this.#options.onAbandoned?.(abandoned);
     this.#serveQueue();
   }
 
@@ -234,7 +231,7 @@ const within = (promise: Promise<unknown>, milliseconds: number): Promise<boolea
     });
   });
 
-type FailureCode = 'ETIMEDOUT' | 'ECANCELED' | 'EAGAIN' | 'EPIPE';
+type FailureCode = 'ETIMEDOUT' | 'ECANCELED' | 'EAGAIN' | 'EBUSY' | 'EPIPE';
 
 const failure = (
   request: HelperRequest,
@@ -253,7 +250,9 @@ const toResult = (request: HelperRequest, answer: WorkerAnswer): HelperResult<un
     return reply;
   }
   if (answer.spawnCode !== undefined) {
-    const failed = failure(request, 'EPIPE', 'spawn', `${answer.reason}: run make build`);
+    const isMissing = ['ENOENT', 'EACCES'].includes(answer.spawnCode);
+    const next = isMissing ? 'run make build' : 'try again later';
+    const failed = failure(request, 'EPIPE', 'spawn', `${answer.reason}: ${next}`);
     return { ...failed, code: answer.spawnCode };
   }
   return failure(

@@ -43,7 +43,10 @@ export interface HelperValues {
 export interface HelperFailure {
   readonly ok: false;
   readonly errno: number;
-  /** The errno's name; ETIMEDOUT for a passed deadline, EAGAIN for no free worker. */
+  /**
+   * The errno's name; ETIMEDOUT for a passed deadline, EAGAIN for no free worker, EBUSY also for a
+   * subject with which a worker is still stuck.
+   */
   readonly code: string;
   /** The system call that failed, or `deadline`, `queue`, `spawn`, `worker`, `abort`, `close`. */
   readonly step: string;
@@ -58,9 +61,12 @@ export interface HelperFailure {
 /** The answer to a request. */
 export type HelperResult<Value> = { readonly ok: true; readonly value: Value } | HelperFailure;
 
-/** What a request is about, for messages and reports. */
-export const subjectOf = (request: HelperRequest): string => {
-  if (request.operation === 'batch') return request.requests.map(subjectOf).join(', ');
-  if ('path' in request) return request.path;
-  return 'target' in request ? request.target : '';
+/** What a request is about: a path for each operation that is about one. */
+export const subjectsOf = (request: HelperRequest): readonly string[] => {
+  if (request.operation === 'batch') return request.requests.flatMap(subjectsOf);
+  if ('path' in request) return [request.path];
+  return 'target' in request ? [request.target] : [];
 };
+
+/** The same for messages and reports. */
+export const subjectOf = (request: HelperRequest): string => subjectsOf(request).join(', ');

@@ -2,8 +2,9 @@
 //
 // Invariants: it inherits three pipes and nothing else, no environment, and stands in `/`. It keeps
 // this process alive only while a request is under way. `ended` resolves exactly once.
-import { spawn, type ChildProcess } from 'node:child_process';
+import { spawn, type ChildProcessByStdio } from 'node:child_process';
 import type { Socket } from 'node:net';
+import type { Readable, Writable } from 'node:stream';
 
 import type { HelperRequest } from './requests.ts';
 
@@ -16,7 +17,8 @@ export type WorkerAnswer =
 
 export class Worker {
   readonly ended: Promise<void>;
-  readonly #process: ChildProcess;
+  /** Undefined if none could be started. */
+  readonly #process: ChildProcessByStdio<Writable, Readable, null> | undefined;
   #answer: ((answer: WorkerAnswer) => void) | undefined;
   #received = '';
   #lastId = 0;
@@ -27,30 +29,34 @@ export class Worker {
     this.ended = new Promise((resolve) => {
       this.#resolveEnded = resolve;
     });
-    this.#process = spawn(program, [...args], {
-      cwd: '/',
-      env: {},
-      stdio: ['pipe', 'pipe', 'ignore'],
-    });
-    this.#process.on('error', (problem: NodeJS.ErrnoException) => {
-      // Also emitted when a kill fails; only a process without id never started.
-      if (this.#process.pid !== undefined) return;
+    const notStarted = (problem: NodeJS.ErrnoException): void => {
       const reason = `cannot start ${program}: ${problem.message}`;
       this.#finish({ kind: 'ended', reason, spawnCode: problem.code ?? 'EIO' });
+    };
+    try {
+      this.#process = start(program, args);
+    } catch (problem) {
+      // Some errors are thrown (no memory to fork, for one), others emitted.
+      notStarted(problem as NodeJS.ErrnoException);
+      return;
+    }
+    this.#process.on('error', (problem) => {
+      // Also emitted when a kill fails; only a process without id never started.
+      if (this.pid === undefined) notStarted(problem);
     });
     this.#process.on('exit', (code, signal) => {
       this.#finish({ kind: 'ended', reason: signal === null ? `exit code ${code}` : signal });
     });
-    this.#process.stdout?.setEncoding('utf8');
-    this.#process.stdout?.on('data', (text: string) => this.#receive(text));
+    this.#process.stdout.setEncoding('utf8');
+    this.#process.stdout.on('data', (text: string) => this.#receive(text));
     // A worker that is gone is reported by its exit, not by the pipe that broke.
-    this.#process.stdin?.on('error', () => undefined);
-    this.#process.stdout?.on('error', () => undefined);
+    this.#process.stdin.on('error', () => undefined);
+    this.#process.stdout.on('error', () => undefined);
     this.#keepAlive(false);
   }
 
   get pid(): number | undefined {
-    return this.#process.pid;
+    return this.#process?.pid;
   }
 
   get hasEnded(): boolean {
@@ -64,18 +70,18 @@ export class Worker {
     this.#keepAlive(true);
     return new Promise((resolve) => {
       this.#answer = resolve;
-      this.#process.stdin?.write(`${JSON.stringify({ ...request, id: this.#lastId })}\n`);
+      this.#process?.stdin.write(`${JSON.stringify({ ...request, id: this.#lastId })}\n`);
     });
   }
 
   /** Ends the worker at once; it may take time, or for ever, if a system call holds it. */
   kill(): void {
-    this.#process.kill('SIGKILL');
+    this.#process?.kill('SIGKILL');
   }
 
   /** Lets an idle worker end by itself. */
   endInput(): void {
-    this.#process.stdin?.end();
+    this.#process?.stdin.end();
   }
 
   /** Stops waiting for the worker's end, so that it does not keep this process alive. */
@@ -115,13 +121,19 @@ export class Worker {
   }
 
   #keepAlive(wanted: boolean): void {
-    const parts = [this.#process, this.#process.stdin, this.#process.stdout] as const;
-    for (const part of parts as readonly (Socket | null)[]) {
+    const parts = [this.#process, this.#process?.stdin, this.#process?.stdout] as const;
+    for (const part of parts as readonly (Socket | null | undefined)[]) {
       if (wanted) part?.ref();
       else part?.unref();
     }
   }
 }
+
+const start = (
+  program: string,
+  args: readonly string[],
+): ChildProcessByStdio<Writable, Readable, null> =>
+  spawn(program, [...args], { cwd: '/', env: {}, stdio: ['pipe', 'pipe', 'ignore'] });
 
 const parseReply = (line: string): Record<string, unknown> | undefined => {
   try {
