@@ -6,10 +6,11 @@
 import { mkdirSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { fileURLToPath } from 'node:url';
+import { describeCounts, describeSkips, noCounts, sum, type Counts } from './test/counts.ts';
 import { describeLeftovers, findLeftovers, removeLeftovers, runVariable } from './test/leaks.ts';
 import { countsMark } from './test/node-reporter.ts';
 import { endAll, run } from './test/run.ts';
-import { suitesOf, type Counts, type Suite } from './test/suites.ts';
+import { preparationSeconds, shortBudgetSeconds, suitesOf, type Suite } from './test/suites.ts';
 
 const checkout = fileURLToPath(new URL('..', import.meta.url)).replace(/\/$/, '');
 const argv = process.argv.slice(2);
@@ -19,7 +20,7 @@ const only = argv.filter((_, index) => argv[index - 1] === '--only');
 const runName = `${process.pid}`;
 // Short, since sockets lie in it and their paths are limited to 107 bytes.
 const scratch = `${tmpdir()}/vt${runName}`;
-const total = { passed: 0, failed: 0, skipped: 0 };
+const total = { seconds: 0, passed: 0, failed: 0, skipped: 0 };
 const say = (text: string): void => void process.stdout.write(text);
 // Whoever watches may go away; what was started is taken down all the same.
 process.stdout.on('error', () => undefined);
@@ -30,35 +31,31 @@ function add(counts: Counts): void {
   total.skipped += counts.skipped;
 }
 
-function describe({ passed, failed, skipped }: Counts): string {
-  const parts = [`${passed} passed`];
-  if (failed > 0) parts.push(`${failed} failed`);
-  if (skipped > 0) parts.push(`${skipped} skipped`);
-  return parts.join(', ');
-}
-
-const sum = (list: readonly Counts[]): Counts => ({
-  passed: list.reduce((count, one) => count + one.passed, 0),
-  failed: list.reduce((count, one) => count + one.failed, 0),
-  skipped: list.reduce((count, one) => count + one.skipped, 0),
-  skips: list.flatMap(({ skips }) => skips),
-});
-
 interface Failure {
   readonly step: string;
   readonly output: string;
   readonly logPath: string;
 }
 
+interface SuiteResult {
+  readonly counts: Counts;
+  readonly failures: readonly Failure[];
+  readonly preparationSeconds: number;
+}
+
+const secondsSince = (begin: number): number => Math.round((Date.now() - begin) / 1000);
+
 /** Runs the steps of a suite until one of them cannot go on. */
-async function runSteps(suite: Suite): Promise<{ counts: Counts; failures: Failure[] }> {
+async function runSteps(suite: Suite): Promise<SuiteResult> {
   const budgetSeconds = isLong ? suite.longBudgetSeconds : suite.budgetSeconds;
-  const { firstTimeSeconds = 0 } = suite;
-  const endsAt = Date.now() + (4 * budgetSeconds + firstTimeSeconds) * 1000;
+  let remainingSeconds = 4 * budgetSeconds;
+  let preparedSeconds = 0;
   const counted: Counts[] = [];
   const failures: Failure[] = [];
   for (const [index, step] of suite.steps.entries()) {
+    const { isPreparation = false } = step;
     const logPath = `${checkout}/build/log/test-${suite.name}-${index + 1}.log`;
+    const begin = Date.now();
     const result = await run({
       argv: step.argv,
       cwd: checkout,
@@ -69,44 +66,43 @@ async function runSteps(suite: Suite): Promise<{ counts: Counts; failures: Failu
         VARVE_LONG: isLong ? '1' : '0',
         VARVE_SERVE: `${checkout}/bin/varve`,
       },
-      timeoutSeconds: Math.max(1, Math.round((endsAt - Date.now()) / 1000)),
+      timeoutSeconds: isPreparation ? preparationSeconds : Math.max(1, remainingSeconds),
       logPath,
     });
+    if (isPreparation) preparedSeconds += secondsSince(begin);
+    else remainingSeconds -= secondsSince(begin);
+    const isWhole = step.count === undefined && !isPreparation;
     const ownCounts = step.count?.(result.output) ?? {
-      passed: result.status === 0 ? 1 : 0,
-      failed: 0,
-      skipped: 0,
-      skips: [],
+      ...noCounts,
+      passed: isWhole && result.status === 0 ? 1 : 0,
     };
     // A command that fails without naming a failed test is a failure of its own.
     const isFailed = result.status !== 0 || ownCounts.failed > 0;
     counted.push(isFailed ? { ...ownCounts, failed: Math.max(1, ownCounts.failed) } : ownCounts);
     if (isFailed) failures.push({ step: step.name, output: result.output, logPath });
-    if (isFailed && step.name.startsWith('build')) break;
+    if (isFailed && isPreparation) break;
   }
-  return { counts: sum(counted), failures };
+  return { counts: sum(counted), failures, preparationSeconds: preparedSeconds };
 }
 
 async function runSuite(suite: Suite): Promise<void> {
   const budgetSeconds = isLong ? suite.longBudgetSeconds : suite.budgetSeconds;
   say(`${suite.name} … `);
   const begin = Date.now();
-  const { counts, failures } = await runSteps(suite);
-  const seconds = Math.round((Date.now() - begin) / 1000);
+  const { counts, failures, preparationSeconds: preparedSeconds } = await runSteps(suite);
+  const seconds = secondsSince(begin) - preparedSeconds;
   const verdict = failures.length === 0 ? 'ok' : 'FAILED';
   const over = seconds > budgetSeconds ? ', OVER BUDGET' : '';
-  say(`${verdict} ${seconds} s (budget ${budgetSeconds} s${over}), ${describe(counts)}\n`);
+  const prepared = preparedSeconds > 1 ? `, after ${preparedSeconds} s of preparation` : '';
+  const time = `${seconds} s (budget ${budgetSeconds} s${over}${prepared})`;
+  say(`${verdict} ${time}, ${describeCounts(counts)}\n`);
   for (const { step, output, logPath } of failures) {
     const text = output.split('\n').filter((line) => !line.startsWith(countsMark));
     say(`  ${step} failed:\n${text.join('\n').trim().replace(/^/gm, '    ')}\n`);
     say(`  whole log: ${logPath}\n`);
   }
-  const reasons = new Map<string, number>();
-  for (const skip of counts.skips) {
-    const reason = skip.slice(skip.lastIndexOf(': ') + 2);
-    reasons.set(reason, (reasons.get(reason) ?? 0) + 1);
-  }
-  for (const [reason, count] of reasons) say(`  ${count} skipped: ${reason}\n`);
+  for (const line of describeSkips(counts.skips)) say(`  ${line}\n`);
+  total.seconds += seconds;
   add(counts);
 }
 
@@ -144,6 +140,11 @@ if (interruption.received) {
   say('interrupted\n');
   total.failed += 1;
 }
-say(`all suites in ${Math.round((Date.now() - begin) / 1000)} s\n`);
+const isShort = !isLong && only.length === 0;
+const isOver = isShort && total.seconds > shortBudgetSeconds;
+const budget = isShort ? ` of ${shortBudgetSeconds} s${isOver ? ', OVER BUDGET' : ''}` : '';
+const preparedSeconds = secondsSince(begin) - total.seconds;
+const aside = preparedSeconds > 1 ? `, and ${preparedSeconds} s of preparation` : '';
+say(`all suites in ${total.seconds} s${budget}${aside}\n`);
 say(`${total.passed} passed, ${total.failed} failed, ${total.skipped} skipped\n`);
 process.exitCode = total.failed === 0 ? 0 : 1;

@@ -3,12 +3,18 @@
 import type { TestEvent } from 'node:test/reporters';
 import { inspect } from 'node:util';
 
+/** A test that was skipped, and why. */
+export interface Skip {
+  readonly name: string;
+  readonly reason: string;
+}
+
 export interface NodeCounts {
   readonly passed: number;
   readonly failed: number;
   readonly skipped: number;
-  /** `test name: reason` of each test that was skipped with a reason. */
-  readonly skips: readonly string[];
+  /** The tests, and suites as a whole, that were skipped with a reason. */
+  readonly skips: readonly Skip[];
 }
 
 /** Marks the line of counts in the output. */
@@ -24,7 +30,7 @@ function failureText(error: Error): string {
 }
 
 export default async function* report(source: AsyncIterable<TestEvent>): AsyncGenerator<string> {
-  const skips: string[] = [];
+  const skips: Skip[] = [];
   const output = new Map<string, string>();
   const failedFiles = new Set<string>();
   const isFileItself = (file: string | undefined, name: string): boolean =>
@@ -40,8 +46,9 @@ export default async function* report(source: AsyncIterable<TestEvent>): AsyncGe
         break;
       }
       case 'test:pass':
-        if (typeof event.data.skip === 'string')
-          skips.push(`${event.data.name}: ${event.data.skip}`);
+        if (typeof event.data.skip === 'string') {
+          skips.push({ name: event.data.name, reason: event.data.skip });
+        }
         break;
       case 'test:fail': {
         const { name, file, line, details } = event.data;

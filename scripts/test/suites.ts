@@ -1,20 +1,16 @@
 // The suites of `make test`, in the order in which they run: quick ones that point at the cause
-// first. Each has a budget; one that takes four times as long is ended and has failed.
+// first. Each has a budget, which holds on a quiet machine with 2 cores; one that takes four times
+// as long is ended and has failed. Preparations (downloads and builds, which are kept) are aside.
 import { existsSync, readdirSync } from 'node:fs';
-import { countsMark, type NodeCounts } from './node-reporter.ts';
-
-export interface Counts {
-  readonly passed: number;
-  readonly failed: number;
-  readonly skipped: number;
-  readonly skips: readonly string[];
-}
+import { countConformance, countNativeTests, countNodeTests, type Counts } from './counts.ts';
 
 export interface Step {
   readonly name: string;
   readonly argv: readonly string[];
   /** Reads the counts from the output; without it the step itself is one check. */
   readonly count?: (output: string) => Counts | undefined;
+  /** Downloads or builds what the next steps need, without being a check. */
+  readonly isPreparation?: true;
 }
 
 export interface Suite {
@@ -24,9 +20,13 @@ export interface Suite {
   readonly budgetSeconds: number;
   readonly longBudgetSeconds: number;
   readonly steps: readonly Step[];
-  /** What first-time downloads and builds may take besides. */
-  readonly firstTimeSeconds?: number;
 }
+
+/** How long all suites in their short form may take together. */
+export const shortBudgetSeconds = 480;
+
+/** How long one preparation may take. */
+export const preparationSeconds = 900;
 
 export interface SuiteOptions {
   readonly checkout: string;
@@ -36,32 +36,12 @@ export interface SuiteOptions {
 const node = process.execPath;
 const nodeModules = (script: string): string => `node_modules/${script}`;
 
-/** Reads the line that the reporter ends with. */
-function countNodeTests(output: string): Counts | undefined {
-  const line = output.split('\n').findLast((text) => text.startsWith(countsMark));
-  return line === undefined
-    ? undefined
-    : (JSON.parse(line.slice(countsMark.length)) as NodeCounts satisfies Counts);
-}
-
-/** Reads the line per kind of run that test/conformance/run.ts prints, or why it did nothing. */
-function countConformance(output: string): Counts | undefined {
-  const skip = /^conformance: skipped: (.*)$/m.exec(output);
-  if (skip !== null) return { passed: 0, failed: 0, skipped: 1, skips: [skip[1] ?? ''] };
-  const runs = [...output.matchAll(/^conformance \(kill \w+\): (\d+) of (\d+) passed/gm)];
-  if (runs.length === 0) return undefined;
-  const passed = runs.reduce((count, match) => count + Number(match[1]), 0);
-  const all = runs.reduce((count, match) => count + Number(match[2]), 0);
-  return { passed, failed: all - passed, skipped: 0, skips: [] };
-}
-
-/** Reads the summary of each GoogleTest program that ctest ran, or ctest's own. */
-function countNativeTests(output: string): Counts | undefined {
-  const summary = /(\d+)% tests passed, (\d+) tests failed out of (\d+)/.exec(output);
-  if (summary === null) return undefined;
-  const failed = Number(summary[2]);
-  return { passed: Number(summary[3]) - failed, failed, skipped: 0, skips: [] };
-}
+/** A step that is no check itself. */
+const prepare = (argv: readonly string[]): Step => ({
+  name: argv.join(' '),
+  argv,
+  isPreparation: true,
+});
 
 /** A step that runs the files below test/ whose path matches. */
 function nodeTests(pattern: string, concurrency = 2): Step {
@@ -78,28 +58,30 @@ function nodeTests(pattern: string, concurrency = 2): Step {
   };
 }
 
+/** Gets the containerds and what they need, and keeps it. */
+const labPrograms = [node, 'test/e2e/lab/prepare.ts'];
+
 /** Areas with a budget of their own: seconds in the short and in the long form. */
 const areas: readonly {
   readonly name: string;
   readonly budget: readonly [number, number];
   readonly folders: readonly string[];
   readonly concurrency?: number;
-  readonly firstTimeSeconds?: number;
+  readonly preparation?: readonly string[];
 }[] = [
-  { name: 'machines', budget: [20, 60], folders: ['kernel', 'unit', 'machines', 'catalog'] },
-  { name: 'property', budget: [30, 600], folders: ['property'] },
-  { name: 'mutants', budget: [60, 600], folders: ['mutants'] },
-  { name: 'configuration', budget: [10, 20], folders: ['config'] },
-  { name: 'history', budget: [20, 60], folders: ['history'] },
-  { name: 'engine', budget: [30, 300], folders: ['engine'] },
-  { name: 'store', budget: [60, 900], folders: ['store', 'level', 'adapters'] },
-  { name: 'server', budget: [60, 300], folders: ['server', 'grpc'] },
-  { name: 'cli', budget: [40, 120], folders: ['cli'] },
-  { name: 'histories', budget: [20, 60], folders: ['histories'] },
+  { name: 'machines', budget: [10, 60], folders: ['kernel', 'unit', 'machines', 'catalog'] },
+  { name: 'property', budget: [15, 600], folders: ['property'] },
+  { name: 'mutants', budget: [30, 600], folders: ['mutants'] },
+  { name: 'configuration', budget: [5, 20], folders: ['config'] },
+  { name: 'history', budget: [10, 60], folders: ['history'] },
+  { name: 'engine', budget: [10, 300], folders: ['engine'] },
+  { name: 'store', budget: [20, 900], folders: ['store', 'level', 'adapters'] },
+  { name: 'server', budget: [30, 300], folders: ['server', 'grpc'] },
+  { name: 'cli', budget: [25, 120], folders: ['cli'] },
+  { name: 'histories', budget: [5, 60], folders: ['histories'] },
   { name: 'traces', budget: [40, 120], folders: ['traces'] },
-  { name: 'crash', budget: [60, 900], folders: ['crash'], concurrency: 1 },
-  { name: 'demo', budget: [20, 60], folders: ['demo'], concurrency: 1 },
-  { name: 'e2e', budget: [120, 900], folders: ['e2e'], concurrency: 1, firstTimeSeconds: 600 },
+  { name: 'demo', budget: [25, 60], folders: ['demo'], concurrency: 1, preparation: labPrograms },
+  { name: 'e2e', budget: [60, 300], folders: ['e2e'], concurrency: 1, preparation: labPrograms },
 ];
 
 /** Folders whose tests other suites run. */
@@ -117,18 +99,21 @@ function areaSuites({ checkout }: SuiteOptions): Suite[] {
     .filter((entry) => entry.isDirectory() && !known.has(entry.name))
     .map(({ name }) => ({
       name,
-      budget: [60, 300] as const,
+      budget: [20, 300] as const,
       folders: [name],
       concurrency: 1,
-      firstTimeSeconds: 0,
+      preparation: undefined,
     }));
   return [...areas.slice(0, -1), ...others, ...areas.slice(-1)].flatMap((area) => {
     const folders = area.folders.filter((folder) => hasTests(checkout, folder));
     if (folders.length === 0) return [];
     const [budgetSeconds, longBudgetSeconds] = area.budget;
-    const steps = folders.map((folder) => nodeTests(`${folder}/**/*.test.ts`, area.concurrency));
-    const { name, firstTimeSeconds = 0 } = area;
-    return [{ name, budgetSeconds, longBudgetSeconds, firstTimeSeconds, steps }];
+    const { name, concurrency, preparation } = area;
+    const steps = [
+      ...(preparation === undefined ? [] : [prepare(preparation)]),
+      ...folders.map((folder) => nodeTests(`${folder}/**/*.test.ts`, concurrency)),
+    ];
+    return [{ name, budgetSeconds, longBudgetSeconds, steps }];
   });
 }
 
@@ -142,7 +127,7 @@ function sourcesSuite({ checkout }: SuiteOptions): Suite {
   ];
   return {
     name: 'sources',
-    budgetSeconds: 60,
+    budgetSeconds: 50,
     longBudgetSeconds: 60,
     env: { NODE_COMPILE_CACHE: `${checkout}/build/compile-cache` },
     steps: [
@@ -160,20 +145,18 @@ function nativeSuite({ checkout, isLong }: SuiteOptions): Suite {
     argv: ['ctest', '--test-dir', folder, '--output-on-failure', '--no-tests=error'],
     count: countNativeTests,
   });
-  const build = (argv: readonly string[]): Step => ({
-    name: `build ${argv.join(' ')}`,
-    argv: ['scripts/build-native.sh', ...argv],
-  });
+  const build = (argv: readonly string[]): Step =>
+    prepare(['scripts/build-native.sh', ...argv, 'all']);
   const sanitizers = isLong ? ['address,undefined', 'thread'] : ['address,undefined'];
   return {
     name: 'native',
-    budgetSeconds: 150,
+    budgetSeconds: 40,
     longBudgetSeconds: 300,
     steps: [
-      build(['all']),
+      build([]),
       ctest('build/native'),
       ...sanitizers.flatMap((names) => [
-        build(['-s', names, 'all']),
+        build(['-s', names]),
         ctest(`build/native-${names.replace(',', '-')}`),
       ]),
       ...(hasTests(checkout, 'native') ? [nodeTests('native/**/*.test.ts', 1)] : []),
@@ -181,16 +164,21 @@ function nativeSuite({ checkout, isLong }: SuiteOptions): Suite {
   };
 }
 
-function conformanceSuite({ checkout }: SuiteOptions): Suite[] {
+function conformanceSuite({ checkout, isLong }: SuiteOptions): Suite[] {
   const script = 'test/conformance/run.ts';
   if (!existsSync(`${checkout}/${script}`)) return [];
+  // That the harness notices faults is proven where there is time for it.
+  const proof = { name: 'faults', argv: [node, script, '--prove'], count: countConformance };
   return [
     {
       name: 'conformance',
-      budgetSeconds: 180,
+      budgetSeconds: 100,
       longBudgetSeconds: 1800,
-      firstTimeSeconds: 600,
-      steps: [{ name: 'run', argv: [node, script], count: countConformance }],
+      steps: [
+        prepare([node, script, '--prepare']),
+        { name: 'run', argv: [node, script], count: countConformance },
+        ...(isLong ? [proof] : []),
+      ],
     },
   ];
 }

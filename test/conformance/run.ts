@@ -2,8 +2,10 @@
 //
 //   node test/conformance/run.ts [--kill none|between|during|all] [--long] [--serve COMMAND]
 //   node test/conformance/run.ts --prove
+//   node test/conformance/run.ts --prepare
 //
 // `--prove` runs it against a stand-in instead: sound, it must pass; with a fault, it must not.
+// `--prepare` only fetches and builds, which Go keeps.
 // Without a new enough Go or the module proxy it says so in one line and succeeds, unless
 // VARVE_REQUIRE_GO=1. Everything that a run creates lies in one scratch directory.
 
@@ -188,7 +190,7 @@ const faults: readonly (readonly [string, KillMode])[] = [
 ];
 
 function prove(run: Run): boolean {
-  let sound = checkModes(run, killModes);
+  let sound = checkModes({ ...run, long: false }, killModes);
   for (const [fault, kill] of faults) {
     const environment = { STAND_IN_FAULT: fault };
     const outcome = runMode({ ...run, long: true, cases: casesWithFaults, environment }, kill);
@@ -210,6 +212,7 @@ function main(): number {
         default: process.env['VARVE_SERVE'] ?? join(dirname(dirname(here)), 'bin/varve'),
       },
       prove: { type: 'boolean', default: false },
+      prepare: { type: 'boolean', default: false },
     },
   });
   const modes = values.kill === 'all' ? killModes : killModes.filter((one) => one === values.kill);
@@ -227,7 +230,8 @@ function main(): number {
     const testBinary = join(scratch, 'conformance.test');
     const standIn = join(scratch, 'stand-in');
     build(['test', '-c', '-o', testBinary, '.']);
-    if (values.prove) build(['build', '-o', standIn, './stand-in']);
+    if (values.prove || values.prepare) build(['build', '-o', standIn, './stand-in']);
+    if (values.prepare) return 0;
     const command = values.prove ? standIn : resolve(values.serve);
     const run: Run = { testBinary, command, scratch, long: values.long, environment: {} };
     return (values.prove ? prove(run) : checkModes(run, modes)) ? 0 : 1;
