@@ -1,5 +1,6 @@
-// Recursive deletion that cannot leave the tree it was given: not by a link, not by a mount, not by a
-// directory that is moved while it works.
+// Recursive deletion that never steps out of the tree it was given: not through a link, not through
+// a mount, not through the parent of a directory that was moved. A directory that is moved out of
+// the tree while it is being emptied is emptied all the same, so nobody else may work in the tree.
 #include <dirent.h>
 #include <fcntl.h>
 #include <sys/stat.h>
@@ -38,6 +39,16 @@ std::string relative_path(const std::string& path, const std::string& parent) {
     begin = end + 1;
   }
   return relative;
+}
+
+// Lets its owner into a directory. By a descriptor, since a link may take the place of the name.
+bool make_accessible(int holder, const std::string& name) {
+  const UniqueFd fd(
+      ::openat(holder, name.c_str(), O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
+  const bool is_done =
+      fd && ::chmod(("/proc/self/fd/" + std::to_string(fd.get())).c_str(), 0700) == 0;
+  if (!is_done) errno = EACCES;
+  return is_done;
 }
 
 class Removal {
@@ -92,9 +103,7 @@ class Removal {
 
   void enter(DirectoryStack& stack, const std::string& name) {
     int error = stack.descend(name);
-    if (error == EACCES && ::fchmodat(stack.top().fd.get(), name.c_str(), 0700, 0) == 0) {
-      error = stack.descend(name);
-    }
+    if (error == EACCES && make_accessible(stack.top().fd.get(), name)) error = stack.descend(name);
     if (error == 0) return empty(stack);
     if (error == ENOENT) return;
     if (error == EXDEV) {
@@ -137,9 +146,7 @@ class Removal {
 // The root directory of the tree, or an empty descriptor if there is none (any more).
 UniqueFd open_tree(int holder, const std::string& name, const std::string& path) {
   UniqueFd tree = open_beneath(holder, name);
-  if (!tree && errno == EACCES && ::fchmodat(holder, name.c_str(), 0700, 0) == 0) {
-    tree = open_beneath(holder, name);
-  }
+  if (!tree && errno == EACCES && make_accessible(holder, name)) tree = open_beneath(holder, name);
   if (tree || errno == ENOENT) return tree;
   if (errno == EXDEV) refuse_mount(path);
   throw Failure(errno, "openat2", path);

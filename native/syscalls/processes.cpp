@@ -6,6 +6,7 @@
 #include <cerrno>
 #include <cstring>
 
+#include "syscalls/unique_fd.h"
 #include "syscalls/varve_sys.h"
 
 namespace {
@@ -53,7 +54,9 @@ int varve_sys_receive_fd(int socket) {
   message.msg_iov = &content;
   message.msg_iovlen = 1;
   message.msg_control = control;
-  message.msg_controllen = sizeof control;
+  // Room for one descriptor and not for the padding after it, which would hold a second: what finds
+  // no room, the kernel closes.
+  message.msg_controllen = CMSG_LEN(sizeof(int));
   const ssize_t received =
       retry_interrupted([&] { return ::recvmsg(socket, &message, MSG_CMSG_CLOEXEC); });
   if (received < 0) return -errno;
@@ -63,9 +66,12 @@ int varve_sys_receive_fd(int socket) {
       header->cmsg_len != CMSG_LEN(sizeof(int))) {
     return -EBADMSG;
   }
-  int fd = -1;
-  std::memcpy(&fd, CMSG_DATA(header), sizeof fd);
-  return fd;
+  int number = -1;
+  std::memcpy(&number, CMSG_DATA(header), sizeof number);
+  varve::UniqueFd fd(number);
+  // Whoever sends several means something else than this call does.
+  if ((message.msg_flags & MSG_CTRUNC) != 0) return -EBADMSG;
+  return fd.release();
 }
 
 int varve_sys_close(int fd) { return ::close(fd) == 0 ? 0 : -errno; }

@@ -165,7 +165,7 @@ VARVE_SYS_API int varve_sys_pidfd_open(int pid);
 VARVE_SYS_API int varve_sys_send_fd(int socket, int fd);
 
 // Receives what varve_sys_send_fd sent and returns the descriptor. ENODATA if the peer has closed,
-// EBADMSG if a message came without a descriptor.
+// EBADMSG if a message came without a descriptor or with several, which are closed.
 VARVE_SYS_API int varve_sys_receive_fd(int socket);
 
 // Closes a descriptor that this library returned.

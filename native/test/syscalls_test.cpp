@@ -9,6 +9,7 @@
 #include <cstddef>
 #include <cstdlib>
 #include <cstring>
+#include <filesystem>
 #include <fstream>
 #include <string>
 #include <vector>
@@ -188,6 +189,42 @@ TEST_F(SyscallsTest, DescriptorsPassThroughASocket) {
   EXPECT_EQ(varve_sys_receive_fd(receiver.get()), -EBADMSG);
   sender.reset();
   EXPECT_EQ(varve_sys_receive_fd(receiver.get()), -ENODATA);
+}
+
+// How many descriptors this process has open.
+size_t open_descriptor_count() {
+  size_t count = 0;
+  for (const auto& entry : std::filesystem::directory_iterator("/proc/self/fd")) {
+    count += entry.is_symlink() ? 1 : 0;
+  }
+  return count;
+}
+
+TEST_F(SyscallsTest, AMessageWithSeveralDescriptorsIsRefusedAndLeavesNoneOpen) {
+  int pair[2];
+  ASSERT_EQ(::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair), 0);
+  const UniqueFd sender(pair[0]);
+  const UniqueFd receiver(pair[1]);
+  const int sent[3] = {0, 1, 2};
+  char byte = 0;
+  iovec content = {&byte, 1};
+  const size_t before = open_descriptor_count();
+  for (const size_t count : {2U, 3U}) {
+    alignas(cmsghdr) char control[CMSG_SPACE(sizeof sent)] = {};
+    msghdr message = {};
+    message.msg_iov = &content;
+    message.msg_iovlen = 1;
+    message.msg_control = control;
+    message.msg_controllen = CMSG_SPACE(count * sizeof(int));
+    cmsghdr* header = CMSG_FIRSTHDR(&message);
+    header->cmsg_level = SOL_SOCKET;
+    header->cmsg_type = SCM_RIGHTS;
+    header->cmsg_len = CMSG_LEN(count * sizeof(int));
+    std::memcpy(CMSG_DATA(header), sent, count * sizeof(int));
+    ASSERT_EQ(::sendmsg(sender.get(), &message, 0), 1);
+    EXPECT_EQ(varve_sys_receive_fd(receiver.get()), -EBADMSG);
+  }
+  EXPECT_EQ(open_descriptor_count(), before);
 }
 
 TEST_F(SyscallsTest, NotificationsArriveAtPathAndAbstractSockets) {
