@@ -233,7 +233,7 @@ export class Dispatcher {
           const synced = await directories.sync(intent.snapshotId);
           if (!synced.ok) return { kind: 'failed', failure: synced.failure };
         }
-        const usage = await directories.usage(intent.snapshotId);
+        const usage = await directories.usage(intent.snapshotId, 'commit');
         return usage.ok
           ? { kind: 'sealed', ...usage.value }
           : { kind: 'failed', failure: usage.failure };

@@ -12,8 +12,8 @@ export const batchEventCountMax = 2_000;
 /** Calls that may wait for one snapshot's effect in flight; more are refused. */
 export const waiterCountMax = 64;
 
-/** Commits whose usage is measured at a time. */
-export const sealConcurrencyMax = 8;
+/** Commits handed to the directories at a time, which sync and measure many in one call. */
+export const sealConcurrencyMax = 64;
 
 /** Deletions handed to the directories at a time, which carry out many in one call. */
 export const deleteConcurrencyMax = 64;

@@ -110,6 +110,9 @@ export type EffectResult<Value> =
   | { readonly ok: true; readonly value: Value }
   | { readonly ok: false; readonly failure: EffectFailure };
 
+/** Who waits for a measurement. */
+export type UsagePurpose = 'commit' | 'query';
+
 export interface DiskUsage {
   readonly sizeBytes: number;
   readonly inodeCount: number;
@@ -128,8 +131,11 @@ export interface SnapshotDirectories {
     readonly withWork: boolean;
     readonly parentId: number | null;
   }): Promise<EffectResult<void>>;
-  /** Measures `<id>/fs`: 512-byte blocks per distinct inode, directories included. */
-  usage(snapshotId: number): Promise<EffectResult<DiskUsage>>;
+  /**
+   * Measures `<id>/fs`: 512-byte blocks per distinct inode, directories included. A commit never
+   * waits for queries, however many or slow they are.
+   */
+  usage(snapshotId: number, purpose: UsagePurpose): Promise<EffectResult<DiskUsage>>;
   /** Makes what lies under `<id>` durable (syncfs of the file system that holds it). */
   sync(snapshotId: number): Promise<EffectResult<void>>;
   /** Deletes `<id>` and all below it, never crossing a mount (EBUSY). Absent is success. */

@@ -79,7 +79,7 @@ export class Queries {
     const kind = kindOf(found.value);
     if (kind === 'view') return accepted({ sizeBytes: 0, inodeCount: 0 });
     if (kind === 'committed') return accepted({ sizeBytes, inodeCount });
-    const measured = await this.#options.directories.usage(snapshotId);
+    const measured = await this.#options.directories.usage(snapshotId, 'query');
     if (measured.ok) return accepted(measured.value);
     // Removed while it was measured, it has no usage: that is no failure of measuring.
     const isGone = this.#options.projection.find(key)?.context.snapshotId !== snapshotId;

@@ -13,7 +13,7 @@ import { notifyServiceManager } from '../adapters/native/notify.ts';
 import { exitNow } from '../adapters/native/processes.ts';
 import { compileExpression } from '../adapters/regular-expression/re2.ts';
 import { snapshotDirectories } from '../adapters/snapshot-dirs/directories.ts';
-import { directoryOperations } from '../adapters/snapshot-dirs/operations.ts';
+import { directoryOperations, helperCount } from '../adapters/snapshot-dirs/operations.ts';
 import { prepareRoot, prepareSnapshots } from '../adapters/snapshot-dirs/root.ts';
 import { systemClock } from '../adapters/system/clock.ts';
 import { crashPoints } from '../adapters/system/crash-points.ts';
@@ -56,6 +56,7 @@ async function composePorts(
   const snapshotsPath = await prepareSnapshots(root, { makeDirectory, whyNoOverlayUpper });
   const pool = new HelperPool({
     program: findNativeFile('varve-helper'),
+    workersMax: helperCount,
     queueMax: helperQueueMax,
     onAbandoned: (worker) => {
       logger.error({ ...worker }, 'a helper is stuck in the kernel and was left behind');

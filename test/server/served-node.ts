@@ -14,7 +14,7 @@ import { systemClock } from '../../src/adapters/system/clock.ts';
 import { makeDirectory } from '../../src/adapters/system/directories.ts';
 import { newRequestId } from '../../src/adapters/system/ids.ts';
 import { defaultConfiguration, type Configuration } from '../../src/config/configuration.ts';
-import type { Clock, SpaceGuard } from '../../src/engine/ports.ts';
+import type { Clock, DiskUsage, EffectResult, SpaceGuard } from '../../src/engine/ports.ts';
 import { NodeServer } from '../../src/server/node-server.ts';
 import type { LogOpening, ProcessLogger } from '../../src/server/ports.ts';
 import { TestClient } from './client.ts';
@@ -165,6 +165,11 @@ function recordingLogger(lines: LogLines): ProcessLogger {
 
 const done = { ok: true, value: undefined } as const;
 
+const measured = async (): Promise<EffectResult<DiskUsage>> => ({
+  ok: true,
+  value: { sizeBytes: 4096, inodeCount: 1 },
+});
+
 const plainOperations = (snapshotsPath: string): DirectoryOperations => ({
   makeLayer: async ({ snapshotId, withWork }) => {
     const layer = path.join(snapshotsPath, String(snapshotId));
@@ -172,7 +177,7 @@ const plainOperations = (snapshotsPath: string): DirectoryOperations => ({
     if (withWork) await mkdir(path.join(layer, 'work'));
     return done;
   },
-  diskUsage: async () => ({ ok: true, value: { sizeBytes: 4096, inodeCount: 1 } }),
+  diskUsage: { commit: measured, query: measured },
   removeTree: async (directory) => {
     await rm(directory, { recursive: true, force: true, maxRetries: 20, retryDelay: 100 });
     return done;

@@ -3,7 +3,12 @@
 // puts them.
 import { readdir } from 'node:fs/promises';
 import path from 'node:path';
-import type { DiskUsage, EffectResult, SnapshotDirectories } from '../../engine/ports.ts';
+import type {
+  DiskUsage,
+  EffectResult,
+  SnapshotDirectories,
+  UsagePurpose,
+} from '../../engine/ports.ts';
 
 type CreateRequest = Parameters<SnapshotDirectories['create']>[0];
 
@@ -14,9 +19,12 @@ export interface DirectoryOperations {
    * `<id>` exists.
    */
   makeLayer(request: CreateRequest): Promise<EffectResult<void>>;
-  diskUsage(directory: string): Promise<EffectResult<DiskUsage>>;
+  readonly diskUsage: Readonly<
+    Record<UsagePurpose, (directory: string) => Promise<EffectResult<DiskUsage>>>
+  >;
   removeTree(directory: string): Promise<EffectResult<void>>;
-  sync(directory: string): Promise<EffectResult<void>>;
+  /** Syncs the file system that holds all of them. */
+  sync(): Promise<EffectResult<void>>;
 }
 
 const done: EffectResult<void> = { ok: true, value: undefined };
@@ -30,8 +38,9 @@ export function snapshotDirectories(
   return {
     path: snapshotsPath,
     create: (request) => create(snapshotsPath, request, operations),
-    usage: (snapshotId) => operations.diskUsage(path.join(directoryOf(snapshotId), 'fs')),
-    sync: (snapshotId) => operations.sync(directoryOf(snapshotId)),
+    usage: (snapshotId, purpose) =>
+      operations.diskUsage[purpose](path.join(directoryOf(snapshotId), 'fs')),
+    sync: () => operations.sync(),
     remove: (snapshotId) => operations.removeTree(directoryOf(snapshotId)),
     list: () => list(snapshotsPath),
   };
