@@ -59,7 +59,7 @@ export interface Engine {
   remove(key: string, call: Call): Promise<Result<void>>;
   stat(key: string, call: Call): Promise<Result<SnapshotInfo>>;
   update(request: UpdateRequest, call: Call): Promise<Result<SnapshotInfo>>;
-  /** All that match, as one consistent picture, in byte order of names. */
+  /** All that match, as one consistent picture, in the order of their names. */
   list(filters: readonly string[], call: Call): Promise<Result<readonly SnapshotInfo[]>>;
   usage(key: string, call: Call): Promise<Result<DiskUsage>>;
   /** Frees everything that was removed; resolves when nothing is left (or the deadline passed). */

@@ -1,23 +1,24 @@
 // Reads, answered from memory. Each waits until what it saw is durable, so that nobody is told of a
 // state that a power cut can take back.
 import { accepted, rejected, type Result } from '../machines/kernel/rejection.ts';
-import { parseFilters } from '../machines/catalog/filter.ts';
+import { parseFilters, type CompileExpression } from '../machines/catalog/filter.ts';
+import { shorten } from '../machines/kernel/text.ts';
 import { mountsOf } from '../machines/snapshot/mounts.ts';
 import { kindOf, type SnapshotState } from '../machines/snapshot/state.ts';
 import type { Projection } from '../machines/projection.ts';
 import type { Mount, SnapshotInfo } from './api.ts';
 import type { EffectFailure } from '../machines/kernel/envelope.ts';
-import type { DiskUsage, SnapshotDirectories } from './ports.ts';
+import type { DiskUsage, Logger, SnapshotDirectories } from './ports.ts';
 import type { Sequencer } from './sequencer.ts';
 
-/** Compiles an RE2 expression to an unanchored match; undefined for an invalid one. */
-export type CompileExpression = (source: string) => ((text: string) => boolean) | undefined;
+export type { CompileExpression };
 
 export interface QueriesOptions {
   readonly projection: Projection;
   readonly sequencer: Sequencer;
   readonly directories: SnapshotDirectories;
   readonly compileExpression: CompileExpression;
+  readonly logger: Logger;
   readonly indexOff: boolean;
 }
 
@@ -87,13 +88,26 @@ export class Queries {
   }
 
   async list(filters: readonly string[]): Promise<Result<readonly SnapshotInfo[]>> {
-    const { projection, sequencer, compileExpression } = this.#options;
-    const filter = parseFilters(filters, compileExpression);
+    const { projection, sequencer } = this.#options;
+    const filter = parseFilters(filters, (source) => this.#compile(source));
     if (!filter.ok) return filter;
     const infos = projection.catalog.visible().map((state) => this.infoOf(state));
     const matching = infos.filter(filter.value);
     await sequencer.durableAt(sequencer.appliedSeq);
     return accepted(matching);
+  }
+
+  #compile(source: string): ReturnType<CompileExpression> {
+    const { compileExpression, logger } = this.#options;
+    const compiled = compileExpression(source);
+    if (compiled === 'invalid') {
+      const expression = shorten(source);
+      logger.info(
+        { expression },
+        'a List has an invalid regular expression, which matches nothing',
+      );
+    }
+    return compiled;
   }
 
   async #find(key: string): Promise<Result<SnapshotState>> {

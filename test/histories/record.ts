@@ -105,7 +105,7 @@ export class RecordedNode {
       spaceGuard,
       store: log.opened.store,
       directories: this.#asDirectories(),
-      compileExpression: () => undefined,
+      compileExpression: () => 'invalid',
       indexOff: true,
       configuration: {
         runtimeType: this.#session.runtimeType,

@@ -55,6 +55,14 @@ test('a label of exactly the limit is stored, one byte more is refused', () => {
   assert.equal(refused.rejection.code, 'invalid_argument');
 });
 
+test('a label without a key is refused', () => {
+  for (const value of ['x', '']) {
+    const refused = storedLabels({ '': value });
+    assert.ok(!refused.ok);
+    assert.equal(refused.rejection.code, 'invalid_argument');
+  }
+});
+
 test('label lengths are bytes of UTF-8, not characters', () => {
   assert.ok(storedLabels({ k: '😀'.repeat(1023) }).ok);
   assert.ok(!storedLabels({ k: '😀'.repeat(1024) }).ok);

@@ -228,7 +228,7 @@ export function engineOptions(life: Life, asyncRemove: boolean): EngineOptions {
     logger: silent,
     spaceGuard: { isLow: false, refresh: async () => undefined },
     crashPoint: () => undefined,
-    compileExpression: () => undefined,
+    compileExpression: () => 'invalid',
     indexOff: true,
     configuration: {
       runtimeType: 'containerd',

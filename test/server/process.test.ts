@@ -53,6 +53,17 @@ describe('a server process', { timeout }, () => {
     assert.equal(await modeOf(path.dirname(configuration.address)), '755');
   });
 
+  test('deletes what an earlier check of the root left behind', async (t) => {
+    const scratch = await scratchDirectory(t);
+    const configuration = configurationIn(scratch);
+    const snapshotsPath = path.join(configuration.root, 'snapshots');
+    await mkdir(path.join(snapshotsPath, '.varve-probe-42', 'typed'), { recursive: true });
+    await mkdir(path.join(snapshotsPath, '.varve-probe-not'));
+    const server = new ServerProcess(t, configuration);
+    await server.serving();
+    assert.deepEqual(await readdir(snapshotsPath), ['.varve-probe-not']);
+  });
+
   test('makes layer directories and frees them', async (t) => {
     const scratch = await scratchDirectory(t);
     const configuration = configurationIn(scratch);

@@ -5,10 +5,15 @@ import { Metadata, status, type ServerUnaryCall } from '@grpc/grpc-js';
 import { systemClock } from '../../src/adapters/system/clock.ts';
 import { RpcRunner } from '../../src/server/grpc/rpc.ts';
 import { sendable } from '../../src/server/grpc/status.ts';
-import { rejected } from '../../src/machines/kernel/rejection.ts';
+import { concurrentCallsMax } from '../../src/server/grpc/limits.ts';
+import { accepted, rejected } from '../../src/machines/kernel/rejection.ts';
 
 const logged: string[] = [];
-const log = (_fields: object, message: string): number => logged.push(message);
+let loggedFields: object = {};
+const log = (fields: object, message: string): void => {
+  loggedFields = fields;
+  logged.push(message);
+};
 
 const runner = new RpcRunner({
   logger: { debug: log, info: log, warn: log, error: log },
@@ -19,11 +24,9 @@ const runner = new RpcRunner({
   onFatal: (error) => assert.fail(error),
 });
 
-const call = {
-  request: { key: 'k' },
-  metadata: new Metadata(),
-  getDeadline: () => Infinity,
-} as unknown as ServerUnaryCall<object, object>;
+const callOf = (key: string): ServerUnaryCall<object, object> =>
+  ({ request: { key }, metadata: new Metadata(), getDeadline: () => Infinity }) as never;
+const call = callOf('k');
 
 test('an answer that cannot be sent ends its call, not the process', async () => {
   const replies: unknown[] = [];
@@ -38,6 +41,36 @@ test('an answer that cannot be sent ends its call, not the process', async () =>
   const codes = replies.map((reply) => (reply as { code: number }).code);
   assert.deepEqual(codes, [status.NOT_FOUND, status.INTERNAL]);
   assert.ok(logged.includes('the answer of Stat cannot be sent'), logged.join());
+});
+
+test('a log line shows the beginning of a key', async () => {
+  const answered = Promise.withResolvers<unknown>();
+  const handler = runner.unary('Stat', () => rejected('invalid_argument', 'too long'));
+  const key = '😀'.repeat(100_000);
+  handler(callOf(key), (reply) => answered.resolve(reply));
+  await answered.promise;
+  const { key: shown } = loggedFields as { readonly key: string };
+  assert.match(shown, /^(😀){100,130}…$/u);
+});
+
+test('calls in progress are bounded', async () => {
+  const release = Promise.withResolvers<undefined>();
+  let endedCount = 0;
+  const handler = runner.unary('Usage', async () => {
+    await release.promise;
+    return accepted({});
+  });
+  const refused = Promise.withResolvers<unknown>();
+  for (let index = 0; index < concurrentCallsMax; index += 1) {
+    handler(call, () => (endedCount += 1));
+  }
+  handler(call, (reply) => refused.resolve(reply));
+  const { code, details } = (await refused.promise) as { code: number; details: string };
+  assert.equal(status[code], 'RESOURCE_EXHAUSTED');
+  assert.match(details, /4096 calls are in progress already: call again later/);
+  release.resolve(undefined);
+  await runner.whenIdle();
+  assert.equal(endedCount, concurrentCallsMax);
 });
 
 test('the details of an answer are whole characters, and fit into a header', () => {

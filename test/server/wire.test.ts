@@ -46,6 +46,15 @@ test('List sends snapshots with many labels in messages that every client takes'
   );
 });
 
+test('List takes an invalid regular expression for one that matches nothing, and logs it', async (t) => {
+  const { snapshots: client, lines } = await servedNode(t);
+  await client.call(snapshots.prepare, { key: 'k' });
+  const reply = await client.all(snapshots.list, { filters: ['name~="("'] });
+  assert.deepEqual([reply.code, reply.messages], [status.OK, []]);
+  const line = lines.find(({ message }) => message.includes('invalid regular expression'));
+  assert.deepEqual([line?.level, line?.fields], ['info', { expression: '(' }]);
+});
+
 test('List finds a snapshot by its reference and its exact parent', async (t) => {
   const { snapshots: client } = await servedNode(t);
   const reference = { 'containerd.io/snapshot.ref': 'sha256:abc' };

@@ -1,6 +1,6 @@
 // The data directory: made 0700 if it is absent, resolved to its real path (mount options hold
 // it), and refused if its file system cannot carry overlay upper directories.
-import { realpath, stat } from 'node:fs/promises';
+import { readdir, realpath, rm, stat } from 'node:fs/promises';
 import path from 'node:path';
 
 /** Makes a directory (0700) and what is missing above it; one that exists is left as it is. */
@@ -48,6 +48,7 @@ export async function prepareSnapshots(
 ): Promise<string> {
   const snapshots = path.join(root, 'snapshots');
   await makeDirectory(snapshots);
+  await removeScratch(snapshots);
   const reason = whyNoOverlayUpper(snapshots);
   if (reason !== undefined) {
     throw new RootRefused(
@@ -56,4 +57,12 @@ export async function prepareSnapshots(
     );
   }
   return snapshots;
+}
+
+/** Deletes what a check left behind that was ended in the middle. */
+async function removeScratch(snapshots: string): Promise<void> {
+  for (const name of await readdir(snapshots)) {
+    if (!/^\.varve-probe-\d+$/.test(name)) continue;
+    await rm(path.join(snapshots, name), { recursive: true, force: true });
+  }
 }

@@ -51,7 +51,7 @@ export class Catalog implements SnapshotFacts {
     return ids;
   }
 
-  /** Snapshots that clients can see, in byte order of their names. */
+  /** Snapshots that clients can see, in the order of their names. */
   visible(): readonly SnapshotState[] {
     const names = [...this.#ids.keys()].sort((a, b) => (a < b ? -1 : a > b ? 1 : 0));
     return names.map((name) => this.find(name)).filter((state) => state !== undefined);

@@ -19,8 +19,11 @@ export interface FilterSubject {
 
 export type SnapshotFilter = (snapshot: FilterSubject) => boolean;
 
-/** Compiles an RE2 expression to a search anywhere in a text; undefined for an invalid one. */
-export type CompileExpression = (source: string) => ((text: string) => boolean) | undefined;
+/** Whether a text holds a match. */
+export type Search = (text: string) => boolean;
+
+/** Compiles an RE2 expression to a search anywhere in a text, or says why there is none. */
+export type CompileExpression = (source: string) => Search | 'invalid' | 'tooCostly';
 
 // Far above what clients send (one string with a chain id and a parent's name).
 export const filterCountMax = 256;
@@ -60,7 +63,11 @@ export function parseFilters(
         );
       }
     }
-    alternatives.push(all(parsed.value.map((selector) => compile(selector, compileExpression))));
+    const conditions = parsed.value.map((selector) => compile(selector, compileExpression));
+    if (conditions.includes(undefined)) {
+      return invalid(`${where} has a regular expression that takes too many steps`);
+    }
+    alternatives.push(all(conditions.filter((condition) => condition !== undefined)));
   }
   return accepted(any(alternatives));
 }
@@ -81,7 +88,11 @@ function all(conditions: readonly SnapshotFilter[]): SnapshotFilter {
   return (snapshot) => conditions.every((condition) => condition(snapshot));
 }
 
-function compile(selector: Selector, compileExpression: CompileExpression): SnapshotFilter {
+/** Undefined for an expression that is too costly. */
+function compile(
+  selector: Selector,
+  compileExpression: CompileExpression,
+): SnapshotFilter | undefined {
   const read = fieldReader(selector.path);
   if (selector.comparison === undefined) return (snapshot) => read(snapshot) !== undefined;
   const { operator, value } = selector.comparison;
@@ -93,8 +104,10 @@ function compile(selector: Selector, compileExpression: CompileExpression): Snap
       return (snapshot) => (read(snapshot) ?? '') !== value;
     case '~=': {
       // Bytes that are no UTF-8 make an expression invalid; re-encoding would hide them.
-      const search = value.isWellFormed() ? compileExpression(value) : undefined;
-      if (search === undefined) return () => false;
+      const search = value.isWellFormed() ? compileExpression(value) : 'invalid';
+      if (search === 'tooCostly') return undefined;
+      // containerd takes such a selector for one that never holds.
+      if (search === 'invalid') return () => false;
       return (snapshot) => search(read(snapshot) ?? '');
     }
   }

@@ -44,6 +44,8 @@ export function storedLabels(labels: Labels): Result<Labels> {
     );
   }
   for (const [key, value] of entries) {
+    // containerd's own store has no place for it, and no field mask could name it.
+    if (key === '') return rejected('invalid_argument', 'the key of a label must not be empty');
     const length = byteLength(key) + byteLength(value);
     if (length > labelBytesMax) {
       return rejected(

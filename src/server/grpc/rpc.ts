@@ -10,6 +10,7 @@ import {
 import type { Call } from '../../engine/api.ts';
 import type { Clock, Logger } from '../../engine/ports.ts';
 import { rejected, type Result } from '../../machines/kernel/rejection.ts';
+import { shorten } from '../../machines/kernel/text.ts';
 import { MalformedRequest } from './definitions.ts';
 import { concurrentCallsMax } from './limits.ts';
 import { ConsumerGone, ConsumerStalled, MessageStream } from './message-stream.ts';
@@ -38,6 +39,9 @@ export interface RpcRunnerOptions {
 }
 
 type AnyCall = ServerUnaryCall<unknown, unknown> | ServerWritableStream<unknown, unknown>;
+
+/** As much of a key as a log line shows. */
+const loggedKeyLengthMax = 256;
 
 const namespaceHeader = 'containerd-namespace';
 /** containerd's own limit for a namespace's name is 76 bytes. */
@@ -174,7 +178,7 @@ export class RpcRunner {
             kind: 'rpc' as const,
             method,
             requestId,
-            namespace: namespace.slice(0, namespaceLengthMax),
+            namespace: shorten(namespace, namespaceLengthMax),
           }
         : { kind: 'rpc' as const, method, requestId };
     const deadline = Number(call.getDeadline());
@@ -208,7 +212,7 @@ export class RpcRunner {
     const fields = {
       requestId: rpc.requestId,
       method: rpc.cause.method,
-      key: key || info?.name || name || undefined,
+      key: shorten(key || info?.name || name || '', loggedKeyLengthMax) || undefined,
       namespace: rpc.cause.namespace,
       status: failed === undefined ? 'OK' : statusName(failed.code),
       durationMs: (clock.nowUs() - outcome.startedAtUs) / 1000,
