@@ -46,6 +46,8 @@ export interface ServedNodeOptions {
     spaceGuard: SpaceGuard,
   ) => Promise<LogOpening> | LogOpening;
   readonly configuration?: Partial<Configuration>;
+  /** Instead of plain directories, which never fail. */
+  readonly operations?: Partial<DirectoryOperations>;
   /** Called when the log is about to be opened: the sockets answer already. */
   readonly onListening?: (node: ServedNode) => void;
   /** Makes the server's timers shorter by this factor. */
@@ -92,7 +94,10 @@ export async function servedNode(
       version: '0.0.0-test',
       bootId: 'boot',
       root,
-      directories: snapshotDirectories(snapshotsPath, plainOperations(snapshotsPath)),
+      directories: snapshotDirectories(snapshotsPath, {
+        ...plainOperations(snapshotsPath),
+        ...options.operations,
+      }),
       makeDirectory,
       openLog: async () => {
         options.onListening?.(node);
