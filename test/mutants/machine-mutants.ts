@@ -12,14 +12,12 @@ export const machineMutants: readonly Mutant[] = [
     file: evolution,
     search: 'context.operation !== null && context.operation.operationId === data.operationId',
     replace: 'context.operation !== null && data !== undefined',
-    isShort: true,
   },
   {
     name: 'a parent is removed under its child',
     file: decide,
     search: 'if (child !== undefined) {',
     replace: 'if (child !== undefined && key === "") {',
-    isShort: true,
   },
   {
     name: 'Prepare takes a key that is taken',
@@ -76,7 +74,6 @@ export const machineMutants: readonly Mutant[] = [
     file: catalog,
     search: 'if (name !== undefined) this.#claimed.set(name, snapshotId);',
     replace: '',
-    isShort: true,
   },
   {
     name: 'a name that a failed commit took stays taken',
@@ -137,7 +134,6 @@ export const machineMutants: readonly Mutant[] = [
     file: `${snapshot}/mounts.ts`,
     search: 'if (request.awaitsParent) {',
     replace: "if (request.awaitsParent && role === 'initLayer') {",
-    isShort: true,
   },
   {
     name: 'labels that came later decide how an unpack is mounted',

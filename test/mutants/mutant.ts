@@ -11,8 +11,6 @@ export interface Mutant {
   /** Occurs exactly once. */
   readonly search: string;
   readonly replace: string;
-  /** Part of the short form. */
-  readonly isShort?: boolean;
 }
 
 /** The file's text with the sabotage in it. */
