@@ -1,12 +1,19 @@
 // Health and reflection on both sockets, and what each socket serves.
 import assert from 'node:assert/strict';
 import { test, type TestContext } from 'node:test';
-import { Client, credentials, status, type MethodDefinition } from '@grpc/grpc-js';
+import {
+  Client,
+  credentials,
+  status,
+  type MethodDefinition,
+  type ServiceError,
+} from '@grpc/grpc-js';
 import { service as healthService } from 'grpc-health-check';
 import {
   inspectDefinition as inspect,
   snapshotsDefinition as snapshots,
 } from '../../src/server/grpc/definitions.ts';
+import { healthWatchesMax } from '../../src/server/grpc/limits.ts';
 import { SocketServer } from '../../src/server/grpc/server.ts';
 import { makeDirectory } from '../../src/adapters/system/directories.ts';
 import { MemoryStore } from './memory-store.ts';
@@ -51,6 +58,33 @@ test('health is NOT_SERVING while the server starts, and calls are UNAVAILABLE',
   booting.resolve(undefined);
   node = await started;
   assert.equal(await health(node.snapshots, snapshotsName), 'SERVING');
+});
+
+test('Watches of health are bounded, and those that end make room', async (t) => {
+  const node = await servedNode(t);
+  const watch = healthService['Watch'] as unknown as Health;
+  const open = () => node.snapshots.open(watch, { service: '' });
+  const ended = (stream: ReturnType<typeof open>): Promise<string> =>
+    new Promise((resolve) => {
+      stream.on('error', (error: ServiceError) => resolve(status[error.code]));
+    });
+  const begun = (stream: ReturnType<typeof open>): Promise<unknown> =>
+    new Promise((resolve) => stream.once('data', resolve));
+  const watches = Array.from({ length: healthWatchesMax }, open);
+  const ends = watches.map(ended);
+  await Promise.all(watches.map(begun));
+  const last = node.snapshots.call(check, { service: '' });
+  assert.equal(await ended(open()), 'RESOURCE_EXHAUSTED');
+  assert.equal((await last).value?.status, 'SERVING');
+  watches[0]?.cancel();
+  assert.equal(await ends[0], 'CANCELLED');
+  // The server hears of it before the call that comes after it.
+  await node.snapshots.call(check, { service: '' });
+  const another = open();
+  const end = ended(another);
+  assert.deepEqual(await begun(another), { status: 'SERVING' });
+  for (const one of [...watches, another]) one.cancel();
+  await Promise.all([...ends, end]);
 });
 
 test('a history that does not fold leaves the server up, not in a crash loop', async (t) => {

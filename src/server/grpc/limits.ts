@@ -13,6 +13,9 @@ export const concurrentCallsMax = 4096;
 /** Watches in progress: each holds a stream open for as long as its consumer likes. */
 export const concurrentWatchesMax = 256;
 
+/** Watches of health in progress on one socket. */
+export const healthWatchesMax = 256;
+
 /** Filters of one List, and bytes of one of them. containerd sends one or two short ones. */
 export const filterCountMax = 256;
 export const filterBytesMax = 64 * 1024;

@@ -2,13 +2,15 @@
 import {
   Server,
   ServerCredentials,
+  status,
+  type ServerWritableStream,
   type ServiceDefinition,
   type UntypedServiceImplementation,
 } from '@grpc/grpc-js';
 import { HealthImplementation } from 'grpc-health-check';
 import type { ServerPorts } from '../ports.ts';
 import { prepareSocketPath, refuseIfAnswered, SocketRefused } from '../socket-path.ts';
-import { requestBytesMax, responseBytesMax } from './limits.ts';
+import { healthWatchesMax, requestBytesMax, responseBytesMax } from './limits.ts';
 
 export interface ServedService {
   /** Full name, for health. */
@@ -37,7 +39,7 @@ export class SocketServer {
     this.#names = ['', ...services.map(({ name }) => name)];
     this.#health = new HealthImplementation();
     this.setServing(false);
-    this.#health.addToServer(this.#server);
+    this.#health.addToServer(withBoundedWatches(this.#server));
     for (const { definition, implementation } of services) {
       this.#server.addService(definition, implementation);
     }
@@ -97,4 +99,29 @@ export class SocketServer {
     clearTimeout(timer);
     this.#server.forceShutdown();
   }
+}
+
+type WatchCall = ServerWritableStream<unknown, unknown>;
+
+/** The server as the health service sees it, which itself takes any number of Watches. */
+function withBoundedWatches(server: Server): Server {
+  let watchCount = 0;
+  const addService = (
+    definition: ServiceDefinition,
+    { watch, ...others }: UntypedServiceImplementation,
+  ): void =>
+    server.addService(definition, {
+      ...others,
+      watch: (call: WatchCall) => {
+        if (watchCount >= healthWatchesMax) {
+          const details = `${healthWatchesMax} Watches of health are open already`;
+          call.emit('error', { code: status.RESOURCE_EXHAUSTED, details });
+          return;
+        }
+        watchCount += 1;
+        call.on('cancelled', () => (watchCount -= 1));
+        (watch as (call: WatchCall) => void)(call);
+      },
+    });
+  return { addService } as unknown as Server;
 }
