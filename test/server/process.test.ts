@@ -325,11 +325,11 @@ async function mountedScratch(
   return target;
 }
 
-/** Flips one bit in the middle of LevelDB's write-ahead log. */
+/** Flips one bit in the middle of what LevelDB's write-ahead log holds; room ahead is zeros. */
 async function flipAByte(directory: string): Promise<void> {
   const name = (await readdir(directory)).find((file) => file.endsWith('.log')) ?? '';
   const content = await readFile(path.join(directory, name));
-  const place = Math.floor(content.length / 2);
+  const place = Math.floor(content.findLastIndex((byte) => byte !== 0) / 2);
   content[place] = (content[place] ?? 0) ^ 1;
   await writeFile(path.join(directory, name), content);
 }
