@@ -38,10 +38,12 @@ interface Waiter {
   readonly resolve: (ended: Ended) => void;
 }
 
-/** An intent, and why its operation was begun. */
+/** Why an operation was begun; asked when its outcome is recorded. */
+type AskCause = () => Cause | Promise<Cause>;
+
 interface Job {
   readonly intent: Intent;
-  readonly cause: Cause;
+  readonly askCause: AskCause;
 }
 
 interface Delayed {
@@ -79,12 +81,12 @@ export class Dispatcher {
       snapshotId === undefined ? undefined : this.#options.projection.snapshot(snapshotId);
     // Memory may already be ahead: the event that it is ahead by comes here by itself.
     if (state === undefined || state.lastSeq !== globalSeq) return;
-    this.resume(state, cause);
+    this.resume(state, () => cause);
   }
 
-  /** Starts what a snapshot owes, begun for this cause; all its events are durable. */
-  resume(state: SnapshotState, cause: Cause): void {
-    for (const intent of intentsOf(state)) this.#schedule({ intent, cause });
+  /** Starts what a snapshot owes whose events are all durable. */
+  resume(state: SnapshotState, askCause: AskCause): void {
+    for (const intent of intentsOf(state)) this.#schedule({ intent, askCause });
   }
 
   /**
@@ -93,7 +95,7 @@ export class Dispatcher {
   anticipate(snapshotId: number, cause: Cause): void {
     const state = this.#options.projection.snapshot(snapshotId);
     for (const intent of state === undefined ? [] : intentsOf(state)) {
-      if (intent.changesNothing) this.#schedule({ intent, cause });
+      if (intent.changesNothing) this.#schedule({ intent, askCause: () => cause });
     }
   }
 
@@ -185,9 +187,11 @@ export class Dispatcher {
     return outcome;
   }
 
-  async #report({ intent, cause }: Job, outcome: Outcome): Promise<void> {
+  async #report({ intent, askCause }: Job, outcome: Outcome): Promise<void> {
     const { projection, logger } = this.#options;
     const { snapshotId, operationId, kind } = intent;
+    // What began it, so that a follower can tie the outcome to its request.
+    const cause = await askCause();
     this.#running.delete(snapshotId);
     // Too late to be recorded: the next start finds the operation in flight and does it again.
     if (this.#sequencer.isOver) return;
@@ -197,7 +201,6 @@ export class Dispatcher {
     const state = projection.snapshot(snapshotId);
     const events = state === undefined ? [] : decideOutcome(state, operationId, outcome);
     if (events.length === 0) return;
-    // With what began it, so that a follower can tie the outcome to its request.
     const seq = this.#sequencer.recordSnapshotLazily(snapshotId, events, {
       ...cause,
       kind: 'effect',

@@ -132,17 +132,11 @@ class RunningEngine implements Engine {
       const seq = this.#sequencer.recordNode([{ type: 'NodeStarted', data }], recovery);
       await this.#sequencer.durableAt(seq);
     }
-    void this.#resume();
+    for (const state of this.#plan.inFlight) {
+      this.#dispatcher.resume(state, () => causeAt(this.store, state.lastSeq));
+    }
     this.#retention.start();
     void this.#removeOrphans(directories, logger);
-  }
-
-  /** Goes on with what was in flight, for the cause of the event that began it. */
-  async #resume(): Promise<void> {
-    for (const state of this.#plan.inFlight) {
-      if (this.#isStopping) return;
-      this.#dispatcher.resume(state, await causeAt(this.store, state.lastSeq));
-    }
   }
 
   async #removeOrphans(directories: SnapshotDirectories, logger: Logger): Promise<void> {

@@ -19,7 +19,7 @@ const modeOf = async (file: string): Promise<string> =>
   ((await stat(file)).mode & 0o777).toString(8);
 
 // For all tests together, on a machine that is busy with others.
-const timeout = 180_000;
+const timeout = 240_000;
 
 describe('a server process', { timeout }, () => {
   test('makes its directories 0700 and its sockets 0600, and takes the sockets away', async (t) => {
