@@ -3,6 +3,7 @@
 import type { RecordedEvent } from '../machines/kernel/envelope.ts';
 import { snapshotStream } from '../machines/snapshot/events.ts';
 import { snapshotIdOf } from './snapshot-document.ts';
+import { quoted } from './text.ts';
 
 /** Collects, event by event, the ids that `wanted` (a key, a name or `#<id>`) stands for. */
 export class NameSearch {
@@ -44,6 +45,19 @@ export class NameSearch {
   get namesSeen(): readonly string[] {
     return [...this.#namesSeen];
   }
+}
+
+/** What is said of a name that no event since `firstSeq` tells of; `lister` shows what there is. */
+export function neverSeenText(
+  wanted: string,
+  { firstSeq, nearest, lister }: { firstSeq: number; nearest: string | undefined; lister: string },
+): string {
+  const since = firstSeq === 1 ? '' : ` since position ${firstSeq}, where the history begins`;
+  const hint =
+    nearest === undefined
+      ? `; ${lister} lists what there is`
+      : `; did you mean ${quoted(nearest)}?`;
+  return `no snapshot has or had the key or name ${quoted(wanted.slice(0, 200))}${since}${hint}`;
 }
 
 /** The snapshot id of a stream `snapshot-<id>`. */

@@ -99,6 +99,11 @@ export async function historiesOf(
   live: Checkpoint,
 ): Promise<{ readonly streams: StoredEvent[][]; readonly namesSeen: readonly string[] }> {
   const search = new NameSearch(wanted);
+  const horizon = await horizonCheckpoint(store);
+  for (const stream of horizon === undefined ? [] : retainedStreams(horizon)) {
+    const events = await streamEvents(store, stream, horizon?.globalSeq);
+    for (const event of events) search.see(event);
+  }
   for await (const events of store.read()) for (const event of events) search.see(event);
   const ids = new Set(search.snapshotIds);
   // Its naming event may lie before the horizon; then only the state still knows the name.

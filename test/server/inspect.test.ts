@@ -133,6 +133,29 @@ test('old history that does not fold is damage to a reader, and the node serves 
   assert.match(await ended(node, inspect.state, {}), /^OK/);
 });
 
+test('why finds a snapshot that lives on by a name from before the horizon', async (t) => {
+  const node = await withSnapshots(t, ['extract', 'gone']);
+  await node.snapshots.call(snapshots.commit, { key: 'extract', name: 'layer' });
+  await node.snapshots.call(snapshots.remove, { key: 'gone' });
+  await node.snapshots.call(snapshots.cleanup, {});
+  await node.admin.call(control.compact, { throughSeq: node.store.lastSeq });
+  const why = async (key: string): Promise<unknown> => {
+    const json = await node.admin.text(inspect.why, { key });
+    return (JSON.parse(json) as { histories: object[] }).histories;
+  };
+  assert.deepEqual(await why('extract'), await why('layer'));
+  assert.deepEqual(await why('extract'), await why('#1'));
+  const since = `since position ${node.store.firstSeq}, where the history begins`;
+  assert.equal(
+    await ended(node, inspect.why, { key: 'gone' }),
+    `NOT_FOUND no snapshot has or had the key or name "gone" ${since}; ` +
+      'varve ls --all lists what there is',
+  );
+  // Removed after the compaction, its kept events are still there.
+  await node.snapshots.call(snapshots.remove, { key: 'layer' });
+  assert.deepEqual(await why('extract'), await why('#1'));
+});
+
 test('a lost checkpoint at the horizon is damage, and the node serves on', async (t) => {
   const node = await withSnapshots(t, ['a', 'b']);
   await node.admin.call(control.compact, { throughSeq: 4 });

@@ -1,7 +1,6 @@
 // varve why KEY: the history of a snapshot in sentences.
 import { nearestName } from '../../config/nearest.ts';
-import { NameSearch } from '../../history/names.ts';
-import { quoted } from '../../history/text.ts';
+import { neverSeenText, NameSearch } from '../../history/names.ts';
 import { whyDocument } from '../../history/why.ts';
 import type { WhyDocument } from '../../history/why.ts';
 import type { StoredEvent } from '../../machines/kernel/envelope.ts';
@@ -36,7 +35,7 @@ async function whyInFile(file: string, key: string): Promise<WhyDocument> {
     if (events === undefined) streams.set(event.stream, [event]);
     else events.push(event);
   };
-  await foldFile(file, { positions: ['end'], onEvent });
+  const { header } = await foldFile(file, { positions: ['end'], onEvent });
   if (search.streams.length > 0) {
     return whyDocument(
       key,
@@ -44,11 +43,6 @@ async function whyInFile(file: string, key: string): Promise<WhyDocument> {
     );
   }
   const nearest = nearestName(key, search.namesSeen);
-  throw new CliFailure(
-    exitCodes.notFound,
-    `${file}: no snapshot has or had the key or name ${quoted(key)}` +
-      (nearest === undefined
-        ? `; varve replay --file ${file} lists what there is`
-        : `; did you mean ${quoted(nearest)}?`),
-  );
+  const said = { firstSeq: header.firstSeq, nearest, lister: `varve replay --file ${file}` };
+  throw new CliFailure(exitCodes.notFound, `${file}: ${neverSeenText(key, said)}`);
 }

@@ -1,7 +1,6 @@
 // varve.v1.Inspect: documents about the node, made by the pure functions of src/history.
 import type { UntypedServiceImplementation } from '@grpc/grpc-js';
 import type { Configuration, Origins } from '../../config/configuration.ts';
-import { nearestName } from '../../config/nearest.ts';
 import { LogDamaged, OutOfRange, type Clock } from '../../engine/ports.ts';
 import { diffStates } from '../../history/diff.ts';
 import { findSnapshot, snapshotDocument } from '../../history/snapshot-document.ts';
@@ -33,7 +32,7 @@ import { fromSeq } from './convert.ts';
 import type { MessageStream } from './message-stream.ts';
 import type { varve } from './messages.ts';
 import type { Rpc, RpcRunner } from './rpc.ts';
-import { nothingBears } from './unknown-snapshot.ts';
+import { nothingBears, nothingEverBore } from './unknown-snapshot.ts';
 
 type V1 = typeof varve.v1;
 type JsonDocument = varve.v1.JsonDocument.$Properties;
@@ -181,9 +180,8 @@ class InspectHandlers {
     const engine = node.adminEngine();
     const live = engine.ok ? engine.value.checkpoint() : emptyState;
     const { streams, namesSeen } = await historiesOf(store.value, key, live);
-    return streams.length === 0
-      ? unknownSnapshot(key, namesSeen)
-      : whole(whyDocument(key, streams));
+    if (streams.length > 0) return whole(whyDocument(key, streams));
+    return nothingEverBore(key, namesSeen, store.value.firstSeq);
   }
 
   async diff(request: DiffRequest): Promise<Result<Iterable<string>>> {
@@ -230,14 +228,4 @@ class InspectHandlers {
     await parts.end();
     return accepted(undefined);
   }
-}
-
-function unknownSnapshot(key: string, names: readonly string[]): Result<never> {
-  const nearest = nearestName(key, names);
-  const hint =
-    nearest === undefined
-      ? '; varve ls lists what there is'
-      : `; did you mean ${JSON.stringify(nearest)}?`;
-  const shown = JSON.stringify(key.slice(0, 200));
-  return rejected('not_found', `no snapshot has or had the key or name ${shown}${hint}`);
 }

@@ -1,6 +1,7 @@
-// What Snapshot answers when nothing bears the key now: the nearest key, and where to look for one
-// that is removed.
+// What Snapshot and Why answer when nothing bears, or ever bore, the key: the nearest key, and
+// where to look.
 import { nearestName } from '../../config/nearest.ts';
+import { neverSeenText } from '../../history/names.ts';
 import { rejected, type Result } from '../../machines/kernel/rejection.ts';
 
 const keyLengthMax = 200;
@@ -17,4 +18,14 @@ export function nothingBears(key: string, names: readonly string[]): Result<neve
     'not_found',
     `no snapshot has the key or name ${shown}; ${next} varve why tells of removed ones`,
   );
+}
+
+/** The refusal for `key` when no event since `firstSeq` names it; `names` are those seen. */
+export function nothingEverBore(
+  key: string,
+  names: readonly string[],
+  firstSeq: number,
+): Result<never> {
+  const said = { firstSeq, nearest: nearestName(key, names), lister: 'varve ls --all' };
+  return rejected('not_found', neverSeenText(key, said));
 }
