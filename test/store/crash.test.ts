@@ -12,7 +12,7 @@ import {
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { LogDamaged, LogFailure, type EventStore } from '../../src/engine/ports.ts';
-import { formatKey } from '../../src/adapters/level/keys.ts';
+import { eventKey, formatKey, indexKey } from '../../src/adapters/level/keys.ts';
 import { openDatabase } from '../../src/adapters/level/database.ts';
 import { repairLog } from '../../src/adapters/level/repair.ts';
 import { seal } from '../../src/adapters/level/sealed-value.ts';
@@ -263,6 +263,35 @@ test('damage behind the checkpoint leaves the log open, but its evidence is kept
     await clean.close();
     const again = await repairLog({ root, logger: quietLogger, clock: countingClock });
     assert.equal(again.status, 'sound');
+  });
+});
+
+test('what compaction kept of a stream is read, whatever happened to the log since', async () => {
+  await withRoot(async (root) => {
+    const numbers = new EventNumbers();
+    const { store } = (await openSound(root)).opened;
+    const streams = ['snapshot-1', 'snapshot-2'];
+    await store.append(numbers.batch([...streams, ...streams]));
+    const horizon = numbers.checkpoint(streams);
+    await store.writeCheckpoint(horizon);
+    await store.compact(horizon, new Set(streams));
+    await store.append(numbers.batch([...streams, 'snapshot-3', 'snapshot-3']));
+    await store.writeCheckpoint(numbers.checkpoint(['snapshot-2', 'snapshot-3']));
+    await store.close();
+    const database = await openDatabase(join(root, 'log'));
+    await database.batch([
+      { type: 'del', key: eventKey(7) },
+      { type: 'del', key: indexKey('snapshot-3', 1) },
+    ]);
+    await database.close();
+    const { opened } = await openSound(root);
+    const kept = await readAll(opened.store, { stream: 'snapshot-1', toSeq: 4 });
+    assert.deepEqual(
+      kept.map(({ globalSeq }) => globalSeq),
+      [1, 3],
+    );
+    await assert.rejects(readAll(opened.store, { stream: 'snapshot-1' }), LogDamaged);
+    await opened.store.close();
   });
 });
 

@@ -189,9 +189,8 @@ export class LevelEventStore implements EventStore {
   async *read(options: ReadOptions = {}): AsyncGenerator<readonly StoredEvent[]> {
     const { database } = this.#parts;
     const toSeq = Math.min(options.toSeq ?? this.#lastSeq, this.#lastSeq);
-    // With damage in the tail the newest event found need not be the stream's end.
-    const head = this.#damage.length > 0 ? undefined : this.#heads.get(options.stream ?? '');
     const horizon = this.#horizon;
+    const head = this.#headFor(options.stream ?? '', toSeq);
     const snapshot = database.snapshot();
     try {
       if (options.stream !== undefined) {
@@ -216,6 +215,16 @@ export class LevelEventStore implements EventStore {
     } finally {
       await snapshot.close();
     }
+  }
+
+  /** How far the stream must reach for a read through `toSeq` to be whole, if it is known. */
+  #headFor(stream: string, toSeq: number): StreamHead | undefined {
+    // Of a stream that ended since, the horizon's checkpoint still knows how far it reached there.
+    const { horizonSeq, record } = this.#horizon;
+    const atHorizon = toSeq <= horizonSeq ? record?.heads.get(stream) : undefined;
+    if (atHorizon !== undefined) return atHorizon;
+    // With damage in the tail the newest event found need not be the stream's end.
+    return this.#damage.length > 0 ? undefined : this.#heads.get(stream);
   }
 
   async #describe(found: SeqRange & { readonly reason: string }): Promise<Damage> {
