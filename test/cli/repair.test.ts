@@ -1,22 +1,25 @@
 // A damaged log as its operator meets it: the daemon stays up and says what to run, repair says
 // what it saved, and the daemon serves again.
 import assert from 'node:assert/strict';
-import { readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
+import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { test } from 'node:test';
 import { snapshotsDefinition } from '../../src/server/grpc/definitions.ts';
 import { Daemon, scratch, varve } from './varve.ts';
 
-/** Flips one bit in the middle of the largest file that holds events. */
+/** Flips one bit in the middle of what the file with most events holds. */
 function damage(root: string): void {
   const files = readdirSync(path.join(root, 'log'))
     .filter((name) => /\.(?:log|ldb)$/.test(name))
     .map((name) => path.join(root, 'log', name))
-    .sort((left, right) => statSync(right).size - statSync(left).size);
-  const [file] = files;
-  assert.ok(file);
-  const bytes = readFileSync(file);
-  const middle = bytes.length >> 1;
+    .map((file) => ({ file, bytes: readFileSync(file) }))
+    // Room for what is not written yet is zeros.
+    .map((one) => ({ ...one, usedBytes: one.bytes.findLastIndex((byte) => byte !== 0) + 1 }))
+    .sort((left, right) => right.usedBytes - left.usedBytes);
+  const [largest] = files;
+  assert.ok(largest);
+  const { file, bytes, usedBytes } = largest;
+  const middle = usedBytes >> 1;
   bytes[middle] = (bytes[middle] as number) ^ 4;
   writeFileSync(file, bytes);
 }
