@@ -3,6 +3,7 @@
 import { Command, type CommanderError, InvalidArgumentError, Option } from 'commander';
 import { adminSocketName, defaultAddress, defaultConfigPath } from '../config/configuration.ts';
 import { environmentNames } from '../config/load.ts';
+import { nearestName } from '../config/nearest.ts';
 import { commandContext } from './command-context.ts';
 import type { CommandContext } from './command-context.ts';
 import { version } from '../server/version.ts';
@@ -77,7 +78,7 @@ export function varveProgram(): Command {
     .enablePositionalOptions()
     .version(`varve ${version}`, '-V, --version', 'print the version')
     .showSuggestionAfterError(true)
-    .helpCommand('help [command]', 'show the help of a command')
+    .helpCommand(false)
     .exitOverride()
     .configureOutput({ outputError: () => undefined });
   // Common options may also stand before the subcommand.
@@ -205,7 +206,29 @@ function addOthers(program: Command): void {
     .description('print a completion script for a shell')
     .argument('<shell>', 'bash, zsh or fish')
     .action(action(() => import('./commands/completion.ts')));
+  program
+    .command('help')
+    .description('show the help of a command')
+    .argument('[command...]', 'the command')
+    .action((names: readonly string[]) => commandNamed(program, names).outputHelp());
 }
+
+function commandNamed(program: Command, names: readonly string[]): Command {
+  let command = program;
+  for (const name of names) {
+    const known = command.commands.map((child) => child.name());
+    const child = command.commands[known.indexOf(name)];
+    if (child === undefined) {
+      const nearest = nearestName(name, known);
+      const next = nearest === undefined ? allHelp : `did you mean ${nearest}?`;
+      throw new CliFailure(exitCodes.usage, `unknown command '${name}'; ${next}`);
+    }
+    command = child;
+  }
+  return command;
+}
+
+const allHelp = 'varve help shows what there is';
 
 /** A wrong command line as the one line that the user is told. */
 export function usageFailure(error: CommanderError): CliFailure {
@@ -214,5 +237,6 @@ export function usageFailure(error: CommanderError): CliFailure {
     .replace(/\s*\n\s*\(Did you mean (.*)\?\)/, '; did you mean $1?')
     .replace(/\s*\n\s*/g, ' ')
     .replace(/\.$/, '');
-  return new CliFailure(exitCodes.usage, `${message}; varve help shows what there is`, error);
+  const next = message.endsWith('?') ? '' : `; ${allHelp}`;
+  return new CliFailure(exitCodes.usage, message + next, error);
 }

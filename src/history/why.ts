@@ -4,6 +4,7 @@ import { eventVersions, toDomainEvent } from '../machines/event-types.ts';
 import type { Cause, EffectFailure, StoredEvent } from '../machines/kernel/envelope.ts';
 import type { NodeEvent } from '../machines/node/events.ts';
 import type { Labels, SnapshotEvent, SnapshotRole } from '../machines/snapshot/events.ts';
+import { failureReason } from './failure-text.ts';
 import { counted, humanSize, isoTime, printable, quoted } from './text.ts';
 
 /** One sentence of a history. */
@@ -287,8 +288,8 @@ function parentText(data: { readonly parent: string; readonly parentId: number |
 
 function failureText(failure: EffectFailure): string {
   const path = failure.path === undefined ? '' : ` at ${quoted(failure.path)}`;
-  const { step, code, message } = failure;
-  return `${printable(step)} answered ${printable(code)}${path} (${printable(message)})`;
+  const { step, code } = failure;
+  return `${printable(step)} answered ${printable(code)}${path} (${failureReason(failure)})`;
 }
 
 function article(noun: string): string {

@@ -1,12 +1,12 @@
 // What needs no daemon: wrong command lines, unreachable daemons, configuration, version, repair.
 import assert from 'node:assert/strict';
-import { execFileSync } from 'node:child_process';
+import { execFileSync, spawnSync } from 'node:child_process';
 import { chmodSync, mkdirSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:net';
 import path from 'node:path';
 import { after, test } from 'node:test';
 import { commandsOf, varveProgram } from '../../src/cli/program.ts';
-import { scratch, varve } from './varve.ts';
+import { program, scratch, varve } from './varve.ts';
 import type { RunOptions } from './varve.ts';
 
 const place = scratch();
@@ -28,7 +28,9 @@ async function fails(
 }
 
 test('a wrong command line ends with 2 and says what would be right', async () => {
-  await fails(2, /unknown command 'lss'; did you mean ls\?/, ['lss']);
+  await fails(2, /^varve: unknown command 'lss'; did you mean ls\?\n$/, ['lss']);
+  await fails(2, /^varve: unknown command 'lss'; did you mean ls\?\n$/, ['help', 'lss']);
+  await fails(2, /unknown command 'zzzz'; varve help shows what there is/, ['help', 'zzzz']);
   await fails(2, /unknown option '--jsn'; did you mean --json\?/, ['ls', '--jsn']);
   await fails(2, /missing required argument 'key'/, ['show']);
   await fails(2, /too many arguments for 'ls'/, ['ls', 'box']);
@@ -46,6 +48,10 @@ test('without a command the help is on stderr with 2; asked for, on stdout with 
   const asked = await varve(['--help']);
   assert.deepEqual([asked.code, asked.stderr], [0, '']);
   assert.match(asked.stdout, /^Usage: varve/);
+  assert.deepEqual(await varve(['help']), asked);
+  const ofDump = await varve(['help', 'config', 'dump']);
+  assert.deepEqual([ofDump.code, ofDump.stderr], [0, '']);
+  assert.match(ofDump.stdout, /^Usage: varve config dump/);
 });
 
 test('a daemon that is not there ends with 3 and says how to name or start it', async () => {
@@ -148,6 +154,25 @@ test('serve refuses a wrong configuration with 8 before it touches anything', as
   ]);
 });
 
+test('the log of serve on a terminal has colours, and none under NO_COLOR', async () => {
+  const root = inPlace('no-directory');
+  writeFileSync(root, '');
+  const words = ['serve', '--root', root, '--config', inPlace('empty.json')];
+  words.push('--address', inPlace('s.sock'));
+  const command = [process.execPath, program, ...words].map((word) => `'${word}'`).join(' ');
+  writeFileSync(inPlace('empty.json'), '{}');
+  const logged = (environment: Readonly<Record<string, string>>): string => {
+    const { NO_COLOR: _, ...rest } = process.env;
+    const env = { ...rest, TERM: 'xterm', ...environment };
+    // It gives the command a terminal.
+    return spawnSync('script', ['-qec', command, '/dev/null'], { env, encoding: 'utf8' }).stdout;
+  };
+  assert.ok(logged({}).includes('\u001b['));
+  const plain = logged({ NO_COLOR: '1' });
+  assert.match(plain, /cannot start/);
+  assert.equal(plain.includes('\u001b['), false, plain);
+});
+
 test('a history file that is not there, or is none, is refused', async () => {
   await fails(1, /no such file: name one that varve export wrote/, ['replay', '--file', '/absent']);
   await fails(6, /line 1: not valid JSON/, ['verify', '--file', import.meta.filename]);
@@ -175,5 +200,5 @@ test('every command that answers something has --json', () => {
     .filter((command) => command.commands.length === 0)
     .filter((command) => !command.options.some(({ long }) => long === '--json'))
     .map((command) => command.name());
-  assert.deepEqual(without.sort(), ['completion', 'serve']);
+  assert.deepEqual(without.sort(), ['completion', 'help', 'serve']);
 });

@@ -1,6 +1,7 @@
 // Histories in sentences.
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { failureReason } from '../../src/history/failure-text.ts';
 import type { StoredEvent } from '../../src/machines/kernel/envelope.ts';
 import { eventDataShapes } from '../../src/history/shapes.ts';
 import { eventVersions } from '../../src/machines/event-types.ts';
@@ -34,6 +35,13 @@ test('a failure is told with its step, errno, path and message', () => {
     'Its directory was deleted: nothing of it is left on disk.',
     'It is gone: nothing of it is left on disk.',
   ]);
+});
+
+test('a failure whose message repeats step and path is told once', () => {
+  const failure = { step: 'mount-check', code: 'EBUSY', path: '/x/1/fs' };
+  const message = 'mount-check /x/1/fs: is a mount point; unmount it first';
+  assert.equal(failureReason({ ...failure, message }), 'is a mount point; unmount it first');
+  assert.equal(failureReason({ ...failure, message: 'busy' }), 'busy');
 });
 
 test('what is still going on is said, with its beginning', () => {

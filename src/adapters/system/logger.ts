@@ -35,10 +35,11 @@ export async function openLogger(level: Configuration['logLevel']): Promise<Pino
 /** Loaded only for a terminal: the formatter is a large import. */
 async function prettyStream(): Promise<DestinationStream & Writable> {
   const { default: pretty } = await import('pino-pretty');
+  const { NO_COLOR, TERM } = process.env;
   return pretty({
     destination: stderrDescriptor,
     sync: true,
-    colorize: true,
+    colorize: (NO_COLOR ?? '') === '' && TERM !== 'dumb',
     ignore: 'pid,hostname',
   });
 }

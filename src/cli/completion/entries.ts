@@ -58,18 +58,16 @@ export function entriesOf(command: Command, path = ''): readonly Entry[] {
     name: child.name(),
     description: child.description(),
   }));
-  const help = { name: 'help', description: 'show the help of a command' };
   const own: Entry = {
     path,
-    subcommands: isProgram ? [...subcommands, help] : subcommands,
+    subcommands,
     options: [...command.options.map(entryOption), helpOption],
     takesFile: command.registeredArguments.some((argument) => namesFile(argument.name())),
-    argumentWords: command.registeredArguments.flatMap(wordsOf),
+    argumentWords: command.registeredArguments.flatMap((one) =>
+      wordsOf(one, command.parent ?? command),
+    ),
   };
-  if (!isProgram) return [own, ...below];
-  const names = subcommands.map(({ name }) => name);
-  const nothing = { subcommands: [], options: [], takesFile: false };
-  return [own, ...below, { ...nothing, path: 'help', argumentWords: names }];
+  return [own, ...below];
 }
 
 const helpOption: EntryOption = {
@@ -80,8 +78,10 @@ const helpOption: EntryOption = {
 
 const namesFile = (placeholder: string): boolean => /file|socket|directory/.test(placeholder);
 
-const wordsOf = (argument: Argument): readonly string[] =>
-  argument.name() === 'shell' ? shells : [];
+function wordsOf(argument: Argument, program: Command): readonly string[] {
+  if (argument.name() === 'shell') return shells;
+  return argument.name() === 'command' ? program.commands.map((child) => child.name()) : [];
+}
 
 function entryOption(option: Option): EntryOption {
   const value = namesFile(option.flags) ? 'file' : 'text';

@@ -1,4 +1,5 @@
 // One snapshot with everything around it, and its history in sentences, for people.
+import { failureReason } from '../../history/failure-text.ts';
 import type { SnapshotDocument } from '../../history/snapshot-document.ts';
 import { counted, humanSize, printable } from '../../history/text.ts';
 import type { Sentence, WhyDocument } from '../../history/why.ts';
@@ -28,12 +29,15 @@ export function snapshotLines(snapshot: SnapshotDocument, output: Output): reado
     ),
   ];
   if (operation !== null) {
-    const name = operation.name === null ? '' : `commit as ${printable(operation.name)}, `;
-    lines.push(fact('going on', `${name}attempt ${operation.attemptCount}`));
+    const { name, attemptCount } = operation;
+    const what = name === null ? 'deleting its directory' : `commit as ${printable(name)}`;
+    lines.push(fact('going on', `${what}, attempt ${attemptCount}`));
   }
   if (lastFailure !== null) {
-    const { step, code, message } = lastFailure;
-    const text = `${printable(step)} answered ${printable(code)} (${printable(message)})`;
+    const { step, code, path } = lastFailure;
+    const at = path === undefined ? '' : ` at ${printable(path)}`;
+    const reason = failureReason(lastFailure);
+    const text = `${printable(step)} answered ${printable(code)}${at} (${reason})`;
     lines.push(fact('failure', output.styled('red', text)));
   }
   return [...lines, ...surroundings(snapshot, fact)];
