@@ -5,6 +5,7 @@ import { writeFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import type { Command } from 'commander';
 import { adminSocketName, defaultAddress, defaultConfigPath } from '../src/config/configuration.ts';
+import { environmentNames } from '../src/config/load.ts';
 import { configurationKeys } from '../src/config/keys.ts';
 import type { ConfigurationKey } from '../src/config/keys.ts';
 import { exitCodeMeanings, exitCodes } from '../src/cli/exit-codes.ts';
@@ -64,14 +65,14 @@ function cliReference(): string {
     '',
     'Generated from `src/cli` by `make docs`; do not edit.',
     '',
-    'Every command but `serve`, `repair`, `config default`, `config check`, `version` and',
-    '`completion` asks the daemon, over its admin socket. `why`, `events`, `replay`, `diff` and',
+    'Every command but `serve`, `repair`, `config default`, `config check`, `version`, `completion`',
+    'and `help` asks the daemon, over its admin socket. `why`, `events`, `replay`, `diff` and',
     '`verify` also work on an exported history, without a daemon, on any machine: `--file FILE`.',
     '',
     '## Options of every command',
     '',
-    'They may also stand before the command. `serve` and `completion` have no `--json`; those that',
-    'need no daemon have no addresses. With `--json` the output is one document, or one document a',
+    'They may also stand before the command. `serve`, `completion` and `help` have no `--json`;',
+    'those that need no daemon have no addresses. With `--json` the output is one document, or one document a',
     'line for `events` and `export -`.',
     '',
     ...table(
@@ -82,6 +83,16 @@ function cliReference(): string {
     'Colour and shortened keys are for terminals only; `NO_COLOR` switches colour off. On anything',
     'else every key is printed in full. Times are UTC. Control characters in names are printed as',
     'escapes (`\\x1b`).',
+    '',
+    '## A key, a name, or `#ID`',
+    '',
+    '`show` and `why` take the key of a snapshot, the name that it was committed under, or `#` and',
+    'its id (quoted, since `#` begins a comment in a shell). Keys are free text, so one may look like',
+    'an id: `show` then takes the snapshot that bears the key, `why` tells both histories.',
+    '',
+    '## Environment',
+    '',
+    ...table(['variable', 'meaning'], environmentRows),
     '',
     '## Exit codes',
     '',
@@ -99,11 +110,24 @@ function cliReference(): string {
     .replace(/\n+$/, '\n');
 }
 
+const environmentRows = [
+  [environmentNames.address, 'as `--address`, for `serve` too; a flag wins'],
+  [environmentNames.adminAddress, 'as `--admin-address`, for `serve` too; a flag wins'],
+  ['NO_COLOR', 'no colour on a terminal'],
+  ['VARVE_DEBUG', '`1`: a failure that was not expected is printed with its stack'],
+  [
+    'VARVE_NATIVE_DIR',
+    'where `serve` and `repair` find the native library and the helper program; ' +
+      'default: `build/native` of the checkout',
+  ],
+] as const;
+
 const documents = [
   '## Documents',
   '',
-  'Each JSON document begins with `format` and `version`. Fields are added, never renamed or',
-  'removed, while `version` stays.',
+  'Each JSON document begins with `format` and `version`, but for the file that `config default`',
+  'prints and for the lines of `events`. Fields are added, never renamed or removed, while `version`',
+  'stays.',
   '',
   '- **state** (`varve-state`: `ls`, `replay`): `position` (globalSeq of the last event folded',
   '  in), `time` of that event, `node` (`version`, `bootId`, `started`, `isRunning`, `horizonSeq`,',
@@ -125,7 +149,11 @@ const documents = [
   '  `space` and more.',
   '- **configuration** (`varve-configuration`: `config dump`): `configuration`, `origins`.',
   '- **repair** (`varve-repair`): `status`, `savedThroughSeq`, `lost`, `notes`, `keptIn`.',
-  '- **event** (`events`, one a line): described in [events.md](events.md).',
+  '- **export** (`varve-export`: `export FILE`): `file`, `sizeBytes`.',
+  '- **check** (`varve-check`: `config check`): `file`, `isValid`, `problems`.',
+  '- **version** (`varve-version`): `varve`, `node`, `platform`, `arch`.',
+  '- **event** (`events`, one a line): described in [events.md](events.md), with `time`,',
+  '  which is `timeUs` as text, besides.',
   '',
   '## Exported histories',
   '',
@@ -135,8 +163,11 @@ const documents = [
   'its snapshots (left out when the events begin at 1), every later `event` with its hashes, and a',
   '`trailer` with the count of events, a hash of the state that the node had, and a hash of all',
   'bytes before it. A reader refuses a file that is cut or altered and names the line; one that',
-  'was cut can be replayed up to its last event with `--at`. Of a damaged log `varve export` writes',
-  'such a file, up to the damage, and ends with 6.',
+  'was cut can be replayed up to its last whole event with `--at`. Of a damaged log `varve export`',
+  'writes such a file, up to the damage, and ends with 6.',
+  '',
+  'The file appears under its name only when it is complete. A link leads to its file; a device or a',
+  'pipe is written as it is.',
 ];
 
 function keyRows(owner: ConfigurationKey['owner']): readonly (readonly string[])[] {

@@ -3,6 +3,7 @@
 import { readFileSync, readdirSync, existsSync, writeFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import ts from 'typescript';
+import { firstPreviousHash } from '../src/history/event-hash.ts';
 
 const checkout = fileURLToPath(new URL('..', import.meta.url));
 const machines = `${checkout}src/machines/`;
@@ -16,8 +17,8 @@ const commonMeanings: Readonly<Record<string, string>> = {
   schemaVersion: 'Version of the shape of `data`.',
   timeUs: 'Microseconds since the Unix epoch, UTC. For readers; nothing is decided by it.',
   cause: 'Why it was recorded.',
-  previousHash: "The hash of the event before it in its stream; of the first one, ''.",
-  hash: 'SHA-256 of the event and `previousHash`.',
+  previousHash: `The hash of the event before it in its stream; ${firstPreviousHash} for the first.`,
+  hash: 'The first 128 bits of SHA-256 over `previousHash` and the event, in hexadecimal.',
   version: 'The version of varve.',
   pid: 'The process of the server.',
   reason: 'Why the server ended: a signal or an error.',
@@ -176,6 +177,8 @@ function render(): string {
     'gets a new schema version and an upcaster, a changed meaning a new type',
     '([adr/0007](adr/0007-versions-and-upcasters.md)).',
     '`varve events` prints them, `varve why KEY` tells those of one snapshot in sentences.',
+    '[following.md](following.md) says how to follow them. `varve events --json` gives each also a',
+    '`time`: `timeUs` as text.',
     '',
     '## Every event',
     '',

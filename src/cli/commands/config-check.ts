@@ -10,7 +10,8 @@ export async function run(
   const [file = ''] = input.arguments;
   const loaded = loadConfiguration({ configPath: file });
   const problems = loaded.ok ? [] : loaded.problems;
-  if (output.isJson) await output.json({ file, isValid: loaded.ok, problems });
+  const document = { format: 'varve-check', version: 1, file, isValid: loaded.ok, problems };
+  if (output.isJson) await output.json(document);
   else if (loaded.ok) await output.line(`${file}: valid`);
   if (!loaded.ok) throw new CliFailure(exitCodes.configuration, problems.join('\n'));
 }

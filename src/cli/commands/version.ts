@@ -4,6 +4,7 @@ import type { CommandContext } from '../command-context.ts';
 
 export async function run({ output }: CommandContext): Promise<void> {
   const { platform, arch, version: node } = process;
-  if (output.isJson) await output.json({ varve: version, node, platform, arch });
+  const document = { format: 'varve-version', version: 1, varve: version, node, platform, arch };
+  if (output.isJson) await output.json(document);
   else await output.line(`varve ${version} (Node ${node}, ${platform} ${arch})`);
 }
