@@ -46,6 +46,9 @@ function refuseOutside(
   for (const position of [fromSeq, toSeq]) {
     if (position > lastSeq) throw new PositionOutOfRange(position, { firstSeq, lastSeq });
   }
+  if (fromSeq !== 0 && fromSeq < firstSeq) {
+    throw new PositionOutOfRange(fromSeq, { firstSeq, lastSeq });
+  }
 }
 
 function wanted({ fromSeq, toSeq, streams, types }: EventQuery): (event: StoredEvent) => boolean {

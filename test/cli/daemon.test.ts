@@ -6,7 +6,8 @@ import { existsSync, readdirSync, readFileSync, statSync, writeFileSync } from '
 import path from 'node:path';
 import { createInterface } from 'node:readline';
 import { after, before, test } from 'node:test';
-import { snapshotsDefinition } from '../../src/server/grpc/definitions.ts';
+import { controlDefinition, snapshotsDefinition } from '../../src/server/grpc/definitions.ts';
+import { TestClient } from '../server/client.ts';
 import { Daemon, program, scratch, startVarve, varve } from './varve.ts';
 import type { Ended } from './varve.ts';
 
@@ -349,6 +350,20 @@ test('repair refuses while the daemon runs', async () => {
   const { code, stderr } = await varve(['repair', '--root', daemon.root]);
   assert.equal(code, 1);
   assert.match(stderr, /stop the other varve serve/);
+});
+
+test('history that is compacted away is refused, from the daemon and from a file alike', async (t) => {
+  const admin = new TestClient(path.join(path.dirname(daemon.address), 'admin.sock'));
+  t.after(() => admin.close());
+  const { code, details } = await admin.call(controlDefinition.compact, { throughSeq: 5 });
+  assert.equal(code, 0, details);
+  const file = path.join(place.path, 'compacted.ndjson');
+  await asked('export', file);
+  await refused(5, /the log begins at 6, .* ask from there on/, 'events', '--from', '1');
+  await refused(5, /the log begins at 6, .* --from 6/, 'events', '--from', '1', '--follow');
+  await refused(5, /name one from 6 to \d+/, 'events', '--from', '1', '--file', file);
+  const { stdout } = await varve(['events', '--from', '6', '--json', '--file', file]);
+  assert.equal(stdout, await asked('events', '--from', '6', '--json'));
 });
 
 test('the daemon goes on when nobody reads its output, and ends in order on Ctrl-C', async (t) => {
