@@ -167,7 +167,7 @@ async function demonstrate(scratch: Scratch): Promise<void> {
   const { reference } = await importImage(scratch, programs, containerd);
   const output = await step('container', () =>
     containerd.ctr(
-      ...['run', '--snapshotter', 'varve', reference, containerName],
+      ...['run', '--snapshotter', 'varve', ...containerd.runOptions, reference, containerName],
       ...['sh', '-c', containerScript],
     ),
   );

@@ -3,7 +3,7 @@
 // holds the counts alone, for programs that read them.
 //
 //   test.ts [--long] [--only SUITE]...
-import { mkdirSync, rmSync } from 'node:fs';
+import { mkdirSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { fileURLToPath } from 'node:url';
 import { describeCounts, describeSkips, noCounts, sum, type Counts } from './test/counts.ts';
@@ -120,7 +120,8 @@ function checkLeftovers(): void {
   removeLeftovers(scratch, leftovers);
 }
 
-rmSync(scratch, { recursive: true, force: true });
+// A run that was killed may have had this process's number.
+removeLeftovers(scratch, findLeftovers(scratch, runName));
 mkdirSync(scratch, { mode: 0o700 });
 const interruption = { received: false };
 for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) {

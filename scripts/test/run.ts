@@ -20,7 +20,7 @@ export interface CommandResult {
 }
 
 /** How long a command may take to end after it was asked to, before it is killed. */
-const graceMs = 10_000;
+const graceMs = 30_000;
 
 function signalGroup(pid: number, signal: NodeJS.Signals): void {
   try {

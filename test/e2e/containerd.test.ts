@@ -72,17 +72,18 @@ async function snapshotRows(node: Node): Promise<readonly (readonly string[])[]>
 
 /** Runs a shell script in a new container that is gone afterwards. */
 function runOnce(node: Node, reference: string, script: string): Promise<string> {
-  const options = ['--rm', '--snapshotter', plugin];
+  const options = ['--rm', '--snapshotter', plugin, ...node.containerd.runOptions];
   return node.containerd.ctr('run', ...options, reference, 'once', 'sh', '-c', script);
 }
 
 function runDetached(node: Node, name: string): Promise<string> {
-  const options = ['--detach', '--snapshotter', plugin];
+  const options = ['--detach', '--snapshotter', plugin, ...node.containerd.runOptions];
   return node.containerd.ctr('run', ...options, node.image.reference, name, 'sleep', '1000');
 }
 
 function execute(node: Node, name: string, script: string): Promise<string> {
-  const options = ['--exec-id', `exec-${Math.random().toString(36).slice(2)}`];
+  const id = `exec-${Math.random().toString(36).slice(2)}`;
+  const options = ['--exec-id', id, ...node.containerd.execOptions];
   return node.containerd.ctr('tasks', 'exec', ...options, name, 'sh', '-c', script);
 }
 

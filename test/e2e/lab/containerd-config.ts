@@ -64,6 +64,9 @@ export function containerdConfig(options: ConfigOptions): string {
     '  level = "info"',
     '[plugins."io.containerd.gc.v1.scheduler"]',
     '  startup_delay = "100ms"',
+    // By default it lies in a place of the whole machine.
+    '[plugins."io.containerd.internal.v1.opt"]',
+    `  path = ${text(join(directory, 'opt'))}`,
     ...snapshotters.flatMap(proxyLines),
     ...transferLines(options),
   ];

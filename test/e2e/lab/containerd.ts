@@ -1,10 +1,14 @@
 // A containerd of its own below a directory. Stopping it ends its containers and their shims, too.
-import { mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
+// Its namespace is named after the run: runc and the control groups know a container by namespace
+// and name alone, whichever containerd it belongs to.
+import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { delimiter, join } from 'node:path';
 import { runBinary, runCommand, tryCommand } from './command.ts';
 import { containerdConfig, type ProxySnapshotter } from './containerd-config.ts';
+import { runVariable } from '../../../scripts/test/leaks.ts';
 import { unmountBelow } from './scratch.ts';
 import { startService, waitUntilReady, type Service } from './service.ts';
+import { removeSharedState, shimSockets, watchSharedDirectories } from './shared-places.ts';
 
 export interface ContainerdOptions {
   readonly directory: string;
@@ -18,6 +22,9 @@ export interface Containerd {
   readonly address: string;
   readonly version: string;
   readonly service: Service;
+  /** What keeps the state of containers below the directory, for `ctr run` and `ctr tasks exec`. */
+  readonly runOptions: readonly string[];
+  readonly execOptions: readonly string[];
   /** Runs ctr and gives what it printed; it must succeed. */
   readonly ctr: (...parameters: string[]) => Promise<string>;
   /** The same for output that is not text. */
@@ -26,6 +33,11 @@ export interface Containerd {
 }
 
 const ctrLimitMs = 120_000;
+/** What does not answer while it is stopped is taken down without being asked. */
+const stoppingLimitMs = 5000;
+
+/** Of this process's run, and of no other on this machine. */
+const namespaceOfRun = (): string => `varve-${process.env[runVariable] ?? process.pid}`;
 
 function environmentOf(programDirectories: readonly string[]): Record<string, string> {
   const path = [
@@ -48,6 +60,8 @@ export async function startContainerd(options: ContainerdOptions): Promise<Conta
   const limits = maxConcurrentUnpacks === undefined ? {} : { maxConcurrentUnpacks };
   const majorVersion = Number.parseInt(version, 10);
   writeFileSync(configPath, containerdConfig({ directory, majorVersion, snapshotters, ...limits }));
+  const namespace = namespaceOfRun();
+  const removeEmptyDirectories = watchSharedDirectories();
   const service = startService({
     name: 'containerd',
     argv: ['containerd', '-c', configPath],
@@ -60,30 +74,46 @@ export async function startContainerd(options: ContainerdOptions): Promise<Conta
     address,
     ...parameters,
   ];
-  const limited = { env, limitMs: ctrLimitMs };
+  const limited = { env: { ...env, CONTAINERD_NAMESPACE: namespace }, limitMs: ctrLimitMs };
   await waitUntilReady(service, async () => {
     return (await tryCommand(argvOf(['version']), limited)).status === 0;
   });
   const ctr = (...parameters: string[]): Promise<string> => runCommand(argvOf(parameters), limited);
+  const ctrAtStop: typeof ctr = (...parameters) =>
+    runCommand(argvOf(parameters), { ...limited, limitMs: stoppingLimitMs });
+  const execOptions = ['--fifo-dir', join(directory, 'fifo')];
   return {
     address,
     version,
     service,
+    runOptions: ['--runc-root', runcRoot(directory), ...execOptions],
+    execOptions,
     ctr,
     ctrBinary: (...parameters) => runBinary(argvOf(parameters), limited),
-    stop: () => stopContainerd(directory, service, ctr),
+    stop: async () => {
+      if (service.isRunning()) await removeTasks(ctrAtStop).catch(() => undefined);
+      await service.stop();
+      await removeContainers(directory, { namespace, env });
+      unmountBelow(directory);
+      removeEmptyDirectories();
+    },
   };
 }
 
-async function stopContainerd(
+const runcRoot = (directory: string): string => join(directory, 'runc');
+
+/** Removes what a containerd that was stopped with tasks left; nothing, if it ended in order. */
+async function removeContainers(
   directory: string,
-  service: Service,
-  ctr: Containerd['ctr'],
+  { namespace, env }: { readonly namespace: string; readonly env: Record<string, string> },
 ): Promise<void> {
-  if (service.isRunning()) await removeTasks(ctr).catch(() => undefined);
-  await service.stop();
+  const sockets = shimSockets(join(directory, 'state'));
   killShims(join(directory, 'containerd.sock'));
-  unmountBelow(directory);
+  const root = join(runcRoot(directory), namespace);
+  for (const container of existsSync(root) ? readdirSync(root) : []) {
+    await tryCommand(['runc', '--root', root, 'delete', '--force', container], { env });
+  }
+  removeSharedState(sockets, namespace);
 }
 
 const words = (text: string): readonly string[] => text.split(/\s+/).filter((word) => word !== '');

@@ -4,12 +4,16 @@ import { spawnSync } from 'node:child_process';
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { onInterruption } from './interruption.ts';
 
 export interface Scratch {
   readonly path: string;
   /** Adds something to undo at the end; the last added is undone first. */
   readonly defer: (undo: () => Promise<unknown>) => void;
-  /** Undoes everything, unmounts what is left below and deletes the directory. */
+  /**
+   * Undoes everything, unmounts what is left below and deletes the directory; an interruption of
+   * this process does the same.
+   */
   readonly dispose: () => Promise<void>;
 }
 
@@ -38,14 +42,20 @@ export function unmountBelow(directory: string): void {
 export function makeScratch(prefix = 'varve-lab-'): Scratch {
   const path = mkdtempSync(join(tmpdir(), prefix));
   const undos: (() => Promise<unknown>)[] = [];
-  const dispose = async (): Promise<void> => {
+  const undoAll = async (): Promise<void> => {
     const failures: unknown[] = [];
     for (let undo = undos.pop(); undo !== undefined; undo = undos.pop()) {
       await undo().catch((failure: unknown) => failures.push(failure));
     }
     unmountBelow(path);
-    rmSync(path, { recursive: true, force: true });
+    // Deleting through a mount that could not be taken down would reach into other trees.
+    if (mountsBelow(path).length > 0) failures.push(new Error(`still mounted below ${path}`));
+    else rmSync(path, { recursive: true, force: true });
+    forget();
     if (failures.length > 0) throw new AggregateError(failures, 'tidying up failed');
   };
+  let disposing: Promise<void> | undefined;
+  const dispose = (): Promise<void> => (disposing ??= undoAll());
+  const forget = onInterruption(dispose);
   return { path, defer: (undo) => void undos.push(undo), dispose };
 }

@@ -1,9 +1,10 @@
 // Long-running processes of a test. Each is known by its child process, logs to a file, and ends
-// at the latest when this process does.
+// at the latest when this process does. It is in a session of its own, see interruption.ts.
 import { spawn, type ChildProcess } from 'node:child_process';
 import { closeSync, mkdirSync, openSync, readFileSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
+import { guardSignals } from './interruption.ts';
 
 export interface ServiceOptions {
   readonly name: string;
@@ -44,9 +45,7 @@ function guard(): void {
   process.once('exit', () => {
     for (const child of running) child.kill('SIGKILL');
   });
-  for (const signal of ['SIGTERM', 'SIGINT', 'SIGHUP'] as const) {
-    process.once(signal, () => process.exit(1));
-  }
+  guardSignals();
 }
 
 /** Starts a process; it may not be ready yet when this returns. */
@@ -58,6 +57,7 @@ export function startService({ name, argv, logPath, env }: ServiceOptions): Serv
   const child = spawn(program, parameters, {
     env: { ...process.env, ...env },
     stdio: ['ignore', log, log],
+    detached: true,
   });
   closeSync(log);
   running.add(child);

@@ -1,0 +1,41 @@
+// The few places that containerds share whatever their configuration says: the directory of the
+// shims' sockets, and the control groups of a namespace. What one of ours makes there goes with it;
+// what was there before, or is not empty, stays.
+import { existsSync, readFileSync, readdirSync, rmSync, rmdirSync } from 'node:fs';
+import { join } from 'node:path';
+import { cgroupsNamed, removeCgroup } from '../../../scripts/test/cgroups.ts';
+
+/** The innermost last. */
+const directories = ['', 's', 'fifo', 'runc'].map((name) => join('/run', 'containerd', name));
+
+/** Notes what is not there yet; the result removes that of it which is empty. */
+export function watchSharedDirectories(): () => void {
+  const absent = directories.filter((directory) => !existsSync(directory));
+  return () => {
+    for (const directory of absent.toReversed()) {
+      try {
+        rmdirSync(directory);
+      } catch {
+        // Another containerd uses it by now, or nobody made it.
+      }
+    }
+  };
+}
+
+/** The sockets of the shims of a containerd, from what it keeps of each task. */
+export function shimSockets(stateDirectory: string): string[] {
+  const tasks = join(stateDirectory, 'io.containerd.runtime.v2.task');
+  if (!existsSync(tasks)) return [];
+  const files = readdirSync(tasks, { recursive: true, encoding: 'utf8' });
+  return files
+    .filter((name) => /\/(address|bootstrap\.json)$/.test(name))
+    .flatMap(
+      (name) => /unix:\/\/([^"\s]+)/.exec(readFileSync(join(tasks, name), 'utf8'))?.[1] ?? [],
+    );
+}
+
+/** Removes sockets whose shims are dead, and the control groups of a namespace. */
+export function removeSharedState(sockets: readonly string[], namespace: string): void {
+  for (const socket of sockets) rmSync(socket, { force: true });
+  for (const path of cgroupsNamed(new RegExp(`^${namespace}$`))) removeCgroup(path);
+}
