@@ -238,13 +238,43 @@ function testsOfRemoval(node: () => Node): void {
   });
 }
 
+interface RecordedEvent {
+  readonly type: string;
+  readonly data: { readonly parent?: string };
+}
+
+async function recordedEvents({ snapshotter }: Node): Promise<readonly RecordedEvent[]> {
+  const argv = [command, 'events', '--json', '--address', snapshotter.address];
+  return lines(await runCommand(argv)).map((line) => JSON.parse(line) as RecordedEvent);
+}
+
+/** Layers unpacked at the same time have no parent until they are committed. */
+function checkUnpackedInParallel(events: readonly RecordedEvent[], layerCount: number): void {
+  const parentsOf = (type: string): readonly string[] =>
+    events.filter((event) => event.type === type).map(({ data }) => data.parent ?? '');
+  assert.deepEqual(
+    parentsOf('SnapshotPrepared'),
+    Array.from({ length: layerCount }, () => ''),
+  );
+  const firstCommit = events.findIndex(({ type }) => type === 'SnapshotCommitStarted');
+  const before = events.slice(0, firstCommit).filter(({ type }) => type === 'SnapshotPrepared');
+  assert.ok(before.length > 1, `${before.length} prepared before the first commit`);
+  const adopted = parentsOf('SnapshotCommitStarted').filter((parent) => parent !== '');
+  assert.equal(adopted.length, layerCount - 1);
+}
+
 function testsOfParallelPull(node: () => Node): void {
   test('a pull with parallel unpack gives what the layers say, and leaves nothing', async () => {
     const registry = await startRegistry(join(node().scratch.path, 'registry'));
     try {
       const reference = await registry.push(node().image);
       const options = ['--plain-http', '--snapshotter', plugin];
+      const earlier = isVarve ? await recordedEvents(node()) : [];
       await node().containerd.ctr('images', 'pull', ...options, reference);
+      if (isVarve) {
+        const events = (await recordedEvents(node())).slice(earlier.length);
+        checkUnpackedInParallel(events, chainIds(node().image).length);
+      }
       assert.deepEqual(
         (await snapshotRows(node())).map(([name]) => name).sort(),
         chainIds(node().image).toSorted(),
