@@ -34,6 +34,14 @@ async function prepareAnd(node: ServedNode, method: 'usage' | 'commit'): Promise
 
 const { UNKNOWN, RESOURCE_EXHAUSTED, UNAVAILABLE, FAILED_PRECONDITION } = status;
 
+/** The same for whoever asks. */
+const measuring = (
+  measure: DirectoryOperations['diskUsage']['commit'],
+): DirectoryOperations['diskUsage'] => ({
+  commit: measure,
+  query: measure,
+});
+
 const rows: readonly Row[] = [
   {
     name: 'Prepare whose directory cannot be made',
@@ -55,7 +63,7 @@ const rows: readonly Row[] = [
   },
   {
     name: 'Commit that cannot be measured',
-    operations: { diskUsage: () => failed('openat', 'EACCES') },
+    operations: { diskUsage: measuring(() => failed('openat', 'EACCES')) },
     call: (node) => prepareAnd(node, 'commit'),
     ...{ code: UNKNOWN, says: /"k" could not be committed: openat failed with EACCES/ },
   },
@@ -67,13 +75,13 @@ const rows: readonly Row[] = [
   },
   {
     name: 'Commit whose measuring hangs',
-    operations: { diskUsage: () => failed('deadline', 'ETIMEDOUT') },
+    operations: { diskUsage: measuring(() => failed('deadline', 'ETIMEDOUT')) },
     call: (node) => prepareAnd(node, 'commit'),
     ...{ code: UNAVAILABLE, says: /deadline failed with ETIMEDOUT/ },
   },
   {
     name: 'Usage that cannot be measured',
-    operations: { diskUsage: () => failed('openat', 'EACCES') },
+    operations: { diskUsage: measuring(() => failed('openat', 'EACCES')) },
     call: (node) => prepareAnd(node, 'usage'),
     ...{ code: UNKNOWN, says: /usage of snapshot "k" .*: openat failed with EACCES/ },
   },
@@ -116,10 +124,10 @@ async function heldNode(
   const usage = Promise.withResolvers<{ sizeBytes: number; inodeCount: number }>();
   const release = (): void => usage.resolve({ sizeBytes: 4096, inodeCount: 1 });
   t.after(release);
-  const diskUsage: DirectoryOperations['diskUsage'] = async () => {
+  const diskUsage = measuring(async () => {
     held.resolve(undefined);
     return { ok: true, value: await usage.promise };
-  };
+  });
   const node = await servedNode(t, { ...options, operations: { diskUsage } });
   assert.equal((await prepare(node)).code, status.OK);
   return { node, release, held: held.promise };
