@@ -1,12 +1,13 @@
 #!/bin/sh
 # install-packages.sh debian|npm: gets what the build needs, and only if it is not there yet.
-# Nothing that is installed is ever removed or replaced (apt-get --no-remove).
+# Nothing that is installed is ever removed (apt-get --no-remove); what a package depends on may be
+# brought up to date.
 set -eu
 cd "$(dirname "$0")/.."
 
+# missing_debian_packages PATTERN: those of the lines that match.
 missing_debian_packages() {
-  sed -e 's/#.*//' native/debian-packages.txt | tr -s ' \t' '\n\n' | while read -r package; do
-    [ -n "$package" ] || continue
+  sed -e 's/#.*//' native/debian-packages.txt | grep "$1" | tr -d '? \t' | while read -r package; do
     state=$(dpkg-query -W -f '${db:Status-Status}' "$package" 2>/dev/null) || state=absent
     [ "$state" = installed ] || echo "$package"
   done
@@ -18,10 +19,10 @@ install_debian() {
     echo "Debian packages … not a Debian machine: install what native/debian-packages.txt names"
     return 0
   fi
+  [ -n "$(missing_debian_packages '^[^?]')" ] || return 0
   # One line of names.
-  missing=$(missing_debian_packages | tr '\n' ' ')
+  missing=$(missing_debian_packages . | tr '\n' ' ')
   missing=${missing% }
-  [ -n "$missing" ] || return 0
   if [ "$(id -u)" -ne 0 ]; then
     echo "Debian packages … missing: $missing" >&2
     echo "    run as root: apt-get install -y --no-remove $missing" >&2

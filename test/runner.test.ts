@@ -1,7 +1,7 @@
 // The runner of the suites: what it says of tests that were skipped, and what CI requires.
 import assert from 'node:assert/strict';
 import { execFileSync, spawnSync } from 'node:child_process';
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -83,6 +83,29 @@ test('the budgets of the suites add up to no more than that of all', () => {
   const suites = suitesOf({ checkout, isLong: false });
   const sumSeconds = suites.reduce((seconds, { budgetSeconds }) => seconds + budgetSeconds, 0);
   assert.ok(sumSeconds <= shortBudgetSeconds, `${sumSeconds} s`);
+});
+
+/** What the installation of Debian packages would be asked for where these are missing. */
+function askedOfDebian(t: TestContext, missing: readonly string[]): string {
+  const directory = directoryOf(t);
+  const program = (name: string, text: string): void =>
+    writeFileSync(join(directory, name), `#!/bin/sh\n${text}\n`, { mode: 0o755 });
+  const cases = missing.map((name) => `*" ${name}") exit 1;;`).join(' ');
+  program('dpkg-query', `case "$*" in ${cases} esac; echo installed`);
+  program('apt-get', 'echo "$@" >>"$ASKED"');
+  program('id', 'echo 0');
+  const asked = join(directory, 'asked');
+  writeFileSync(asked, '');
+  execFileSync(`${checkout}/scripts/install-packages.sh`, ['debian'], {
+    env: { PATH: `${directory}:/usr/bin:/bin`, ASKED: asked },
+    stdio: 'pipe',
+  });
+  return readFileSync(asked, 'utf8');
+}
+
+test('a build without what is only welcome asks for nothing', (t) => {
+  assert.equal(askedOfDebian(t, ['ccache']), '');
+  assert.match(askedOfDebian(t, ['ccache', 'cmake']), /install -y --no-remove .* cmake ccache\n$/);
 });
 
 test('CI requires what needs Go, wherever Go lies', (t) => {
