@@ -61,6 +61,7 @@ async function runSteps(suite: Suite): Promise<SuiteResult> {
       cwd: checkout,
       env: {
         ...suite.env,
+        ...step.env,
         TMPDIR: scratch,
         [runVariable]: runName,
         VARVE_LONG: isLong ? '1' : '0',

@@ -7,6 +7,8 @@ import { countConformance, countNativeTests, countNodeTests, type Counts } from 
 export interface Step {
   readonly name: string;
   readonly argv: readonly string[];
+  /** Variables besides those of the suite. */
+  readonly env?: Readonly<Record<string, string>>;
   /** Reads the counts from the output; without it the step itself is one check. */
   readonly count?: (output: string) => Counts | undefined;
   /** Downloads or builds what the next steps need, without being a check. */
@@ -147,6 +149,11 @@ function nativeSuite({ checkout, isLong }: SuiteOptions): Suite {
   });
   const build = (argv: readonly string[]): Step =>
     prepare(['scripts/build-native.sh', ...argv, 'all']);
+  // The program around the operations, too: it reads lines, holds descriptors, ignores signals.
+  const helperTests = (folder: string): Step => {
+    const step = nodeTests('native/helper-pool.test.ts', 1);
+    return { ...step, name: `${step.name} ${folder}`, env: { VARVE_NATIVE_DIR: folder } };
+  };
   const sanitizers = isLong ? ['address,undefined', 'thread'] : ['address,undefined'];
   return {
     name: 'native',
@@ -155,10 +162,10 @@ function nativeSuite({ checkout, isLong }: SuiteOptions): Suite {
     steps: [
       build([]),
       ctest('build/native'),
-      ...sanitizers.flatMap((names) => [
-        build(['-s', names]),
-        ctest(`build/native-${names.replace(',', '-')}`),
-      ]),
+      ...sanitizers.flatMap((names) => {
+        const folder = `build/native-${names.replace(',', '-')}`;
+        return [build(['-s', names]), ctest(folder), helperTests(folder)];
+      }),
       ...(hasTests(checkout, 'native') ? [nodeTests('native/**/*.test.ts', 1)] : []),
     ],
   };

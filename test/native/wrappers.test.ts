@@ -1,15 +1,19 @@
 // The typed wrappers around libvarve_sys, called through koffi.
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
+import { once } from 'node:events';
 import {
   chownSync,
+  closeSync,
   lstatSync,
   mkdirSync,
+  openSync,
   readdirSync,
   readFileSync,
   symlinkSync,
   writeFileSync,
 } from 'node:fs';
+import { connect, createServer, type Socket } from 'node:net';
 import { join } from 'node:path';
 import { test } from 'node:test';
 
@@ -22,12 +26,26 @@ import {
 } from '../../src/adapters/native/files.ts';
 import { makeLayers, probeOverlayUpper } from '../../src/adapters/native/layer-directories.ts';
 import { lockFile } from '../../src/adapters/native/lock.ts';
-import { freeLoopNumber, loopStatus } from '../../src/adapters/native/loop.ts';
+import { freeLoopNumber, loopStatus, loopUsesDirectIo } from '../../src/adapters/native/loop.ts';
 import { mount, mountFlag, mountWithOptions, unmount } from '../../src/adapters/native/mounts.ts';
 import { notifyServiceManager } from '../../src/adapters/native/notify.ts';
-import { closeDescriptor, openProcess } from '../../src/adapters/native/processes.ts';
-import { getProject, getProjectUsage } from '../../src/adapters/native/quota.ts';
+import {
+  closeDescriptor,
+  openProcess,
+  receiveDescriptor,
+  sendDescriptor,
+} from '../../src/adapters/native/processes.ts';
+import {
+  getProject,
+  getProjectUsage,
+  setProject,
+  setProjectLimit,
+} from '../../src/adapters/native/quota.ts';
 import { isRoot, runProgram, scratchDirectory } from './scratch.ts';
+
+/** The descriptor of a socket; Node shows it to nobody. */
+const descriptorOf = (socket: Socket): number =>
+  (socket as unknown as { readonly _handle: { readonly fd: number } })._handle.fd;
 
 const modeOf = (path: string): number => lstatSync(path).mode & 0o7777;
 
@@ -221,6 +239,29 @@ test('a process descriptor is opened for the living only', () => {
   assert.equal(gone.code, 'ESRCH');
 });
 
+test('a descriptor passes through a socket', async (t) => {
+  const directory = scratchDirectory(t);
+  const path = join(directory, 'content');
+  writeFileSync(path, 'passed on');
+  const file = openSync(path, 'r');
+  t.after(() => closeSync(file));
+  const server = createServer({ pauseOnConnect: true });
+  t.after(() => server.close());
+  server.listen(join(directory, 's'));
+  await once(server, 'listening');
+  const client = connect(join(directory, 's'));
+  t.after(() => client.destroy());
+  const [accepted] = (await once(server, 'connection')) as [Socket];
+  t.after(() => accepted.destroy());
+  assert.ok(sendDescriptor(descriptorOf(client), file).ok);
+  const received = receiveDescriptor(descriptorOf(accepted));
+  assert.ok(received.ok);
+  assert.equal(readFileSync(received.value, 'utf8'), 'passed on');
+  assert.ok(closeDescriptor(received.value).ok);
+  const nothing = receiveDescriptor(descriptorOf(accepted));
+  assert.ok(!nothing.ok && nothing.code === 'EAGAIN');
+});
+
 test('a loop device tells its backing file', { skip: !isRoot }, (t) => {
   const path = join(scratchDirectory(t), 'image');
   assert.ok(preallocate(path, 1 << 20).ok);
@@ -237,6 +278,8 @@ test('a loop device tells its backing file', { skip: !isRoot }, (t) => {
   assert.equal(status.value.backingInode, lstatSync(path, { bigint: true }).ino);
   assert.equal(status.value.fileName, path.slice(0, 63));
   assert.equal(device, `/dev/loop${status.value.number}`);
+  const isDirect = loopUsesDirectIo(status.value.number);
+  assert.ok(isDirect.ok && !isDirect.value, 'attached without direct I/O');
   const free = freeLoopNumber();
   assert.ok(free.ok && free.value !== status.value.number);
 });
@@ -247,6 +290,46 @@ test('quota queries on a file system without quota answer a value', (t) => {
   assert.ok(usage.ok || ['ESRCH', 'ENOTSUP', 'EOPNOTSUPP', 'ENOSYS', 'EPERM'].includes(usage.code));
   const project = getProject(directory);
   assert.ok(project.ok ? project.value === 0 : project.code !== '');
+});
+
+test('a project is limited where the file system has project quota', { skip: !isRoot }, (t) => {
+  const directory = scratchDirectory(t);
+  const image = join(directory, 'image');
+  const mounted = join(directory, 'mounted');
+  mkdirSync(mounted);
+  runProgram('truncate', ['--size=64M', image]);
+  runProgram('mkfs.ext4', ['-q', '-O', 'quota,project', '-E', 'quotatype=prjquota', image]);
+  try {
+    runProgram('mount', ['-o', 'loop,prjquota', image, mounted]);
+  } catch {
+    t.skip('this kernel has no project quota');
+    return;
+  }
+  const limited = join(mounted, 'limited');
+  mkdirSync(limited);
+  assert.ok(setProject(limited, 7).ok);
+  mkdirSync(join(limited, 'below'));
+  assert.deepEqual(getProject(join(limited, 'below')), { ok: true, value: 7 });
+  assert.ok(setProjectLimit({ path: mounted, projectId: 7, limitBytes: 1 << 20 }).ok);
+  assert.throws(
+    () => writeFileSync(join(limited, 'below/file'), Buffer.alloc(2 << 20)),
+    /ENOSPC|EDQUOT/,
+  );
+  const usage = getProjectUsage(mounted, 7);
+  assert.ok(usage.ok);
+  assert.equal(usage.value.limitBytes, 1 << 20);
+  assert.ok(usage.value.usedBytes <= 1 << 20);
+  assert.equal(usage.value.usedInodeCount, 3);
+});
+
+test('setting project quota on a file system without it answers a value', (t) => {
+  const directory = scratchDirectory(t);
+  const limited = setProjectLimit({ path: directory, projectId: 7, limitBytes: 1 << 20 });
+  assert.ok(
+    !limited.ok && ['ESRCH', 'EOPNOTSUPP', 'ENOTSUP', 'ENOSYS', 'EPERM'].includes(limited.code),
+  );
+  const absent = setProject(join(directory, 'absent'), 7);
+  assert.ok(!absent.ok && absent.code === 'ENOENT');
 });
 
 test('every function that the header declares has its parameters in the library', () => {
