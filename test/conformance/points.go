@@ -1,10 +1,11 @@
 // Crash points: the boundaries that a server names in its trace. They are enumerated before
-// the suite by a few calls of every kind, and then hit in turn.
+// the suite by a few calls of every kind, and then each case hits them in turn.
 package conformance
 
 import (
 	"context"
 	"fmt"
+	"maps"
 	"math/rand/v2"
 	"os"
 	"slices"
@@ -21,24 +22,37 @@ type passage struct {
 	count int
 }
 
+// crashPoints is what one kind of call passes, and what of it kills hit, over all cases.
 type crashPoints struct {
-	mutex    sync.Mutex
 	byMethod map[string][]passage
-	turn     map[string]int
-	hits     map[string]int
+
+	mutex sync.Mutex
+	hits  map[string]map[passage]int
+}
+
+// turns is the order in which one case takes the points. It depends on the seed and the case
+// only, so that a run can be repeated although cases run side by side.
+type turns map[string]int
+
+func (p *crashPoints) turnsOf(random *rand.Rand) turns {
+	result := turns{}
+	for _, method := range slices.Sorted(maps.Keys(p.byMethod)) {
+		result[method] = random.IntN(len(p.byMethod[method]))
+	}
+	return result
 }
 
 // quietTime without a new line in the trace ends the work that a call started.
 const quietTime = 150 * time.Millisecond
 
 // enumerate learns which points each kind of call passes.
-func enumerate(ctx context.Context, s settings, random *rand.Rand) (*crashPoints, error) {
+func enumerate(ctx context.Context, s settings, deferred bool) (*crashPoints, error) {
 	root, err := os.MkdirTemp("", "conformance-points-")
 	if err != nil {
 		return nil, err
 	}
 	defer os.RemoveAll(root)
-	server, err := newServer(s.command, root)
+	server, err := newServer(s.command, root, deferred)
 	if err != nil {
 		return nil, err
 	}
@@ -47,7 +61,7 @@ func enumerate(ctx context.Context, s settings, random *rand.Rand) (*crashPoints
 		return nil, err
 	}
 	defer server.stop()
-	points := &crashPoints{byMethod: map[string][]passage{}, turn: map[string]int{}, hits: map[string]int{}}
+	points := &crashPoints{byMethod: map[string][]passage{}, hits: map[string]map[passage]int{}}
 	for _, c := range sampleCalls() {
 		before := len(server.settledTrace())
 		if err := c.issue(ctx, server.snapshotter()); err != nil {
@@ -57,9 +71,6 @@ func enumerate(ctx context.Context, s settings, random *rand.Rand) (*crashPoints
 	}
 	if len(points.byMethod) == 0 {
 		return nil, fmt.Errorf("the server named no crash point in the file VARVE_CRASH_TRACE")
-	}
-	for method, passages := range points.byMethod {
-		points.turn[method] = random.IntN(len(passages))
 	}
 	return points, nil
 }
@@ -73,9 +84,10 @@ func sampleCalls() []change {
 		&creation{kind: snapshots.KindView, key: "view", parent: "c"},
 		&update{info: snapshots.Info{Name: "child", Labels: map[string]string{"l": "w"}}},
 		&removal{key: "view"},
+		// So that a Cleanup of one directory passes whatever is enumerated here.
+		&cleanup{},
 		&removal{key: "child"},
 		&removal{key: "c"},
-		&cleanup{},
 	}
 }
 
@@ -90,35 +102,34 @@ func (p *crashPoints) learn(method string, trace []string) {
 	}
 }
 
-// next takes the points of a kind of call in turn, over all cases.
-func (p *crashPoints) next(method string) (string, int, bool) {
-	p.mutex.Lock()
-	defer p.mutex.Unlock()
+// next takes the points of a kind of call in turn.
+func (p *crashPoints) next(method string, turn turns) (passage, bool) {
 	passages := p.byMethod[method]
 	if len(passages) == 0 {
-		return "", 0, false
+		return passage{}, false
 	}
-	one := passages[p.turn[method]%len(passages)]
-	p.turn[method]++
-	return one.point, one.count, true
+	one := passages[turn[method]%len(passages)]
+	turn[method]++
+	return one, true
 }
 
-func (p *crashPoints) hit(point string) {
+func (p *crashPoints) hit(method string, at passage) {
 	p.mutex.Lock()
 	defer p.mutex.Unlock()
-	p.hits[point]++
+	if p.hits[method] == nil {
+		p.hits[method] = map[passage]int{}
+	}
+	p.hits[method][at]++
 }
 
-// coverage names the enumerated points and those of them that no kill hit.
+// coverage names the enumerated points of each kind of call, and those that no kill hit.
 func (p *crashPoints) coverage() (all, missed []string) {
-	for _, passages := range p.byMethod {
+	for method, passages := range p.byMethod {
 		for _, one := range passages {
-			if slices.Contains(all, one.point) {
-				continue
-			}
-			all = append(all, one.point)
-			if p.hits[one.point] == 0 {
-				missed = append(missed, one.point)
+			name := fmt.Sprintf("%s at %s:%d", method, one.point, one.count)
+			all = append(all, name)
+			if p.hits[method][one] == 0 {
+				missed = append(missed, name)
 			}
 		}
 	}

@@ -44,16 +44,20 @@ type server struct {
 	startTrace []string
 }
 
-func newServer(command, root string) (*server, error) {
+// newServer serves a root; a deferred one leaves directories for Cleanup instead of freeing them
+// after Remove. The machine's own configuration is not read.
+func newServer(command, root string, deferred bool) (*server, error) {
 	scratch, err := os.MkdirTemp("", "conformance-")
 	if err != nil {
 		return nil, err
 	}
-	return &server{command: command, root: root, scratch: scratch}, nil
+	s := &server{command: command, root: root, scratch: scratch}
+	return s, os.WriteFile(s.configPath(), fmt.Appendf(nil, `{"asyncRemove": %t}`, deferred), 0600)
 }
 
-func (s *server) address() string { return filepath.Join(s.scratch, "s.sock") }
-func (s *server) logPath() string { return filepath.Join(s.scratch, "log") }
+func (s *server) address() string    { return filepath.Join(s.scratch, "s.sock") }
+func (s *server) configPath() string { return filepath.Join(s.scratch, "config.json") }
+func (s *server) logPath() string    { return filepath.Join(s.scratch, "log") }
 func (s *server) tracePath() string {
 	return filepath.Join(s.scratch, fmt.Sprintf("trace-%d", s.starts))
 }
@@ -67,7 +71,8 @@ func (s *server) start(ctx context.Context, crashAt string) error {
 		return err
 	}
 	defer log.Close()
-	process := exec.Command(s.command, "serve", "--root", s.root, "--address", s.address())
+	process := exec.Command(s.command, "serve", "--root", s.root, "--address", s.address(),
+		"--config", s.configPath())
 	process.Stdout, process.Stderr = log, log
 	process.Env = append(os.Environ(), "VARVE_CRASH_TRACE="+s.tracePath())
 	if crashAt != "" {

@@ -3,7 +3,8 @@
 //
 // The environment says what is run:
 //
-//	VARVE_SERVE   path of the command; it is called as `COMMAND serve --root DIR --address SOCKET`
+//	VARVE_SERVE   path of the command; it is called as
+//	              `COMMAND serve --root DIR --address SOCKET --config FILE`
 //	VARVE_KILL    none (default), between or during
 //	VARVE_LONG    1: kill at every call; else at calls that the seed samples
 //	VARVE_SEED    seed of the sample; printed, so that a run can be repeated

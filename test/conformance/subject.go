@@ -23,13 +23,16 @@ type subject struct {
 	settings settings
 	server   *server
 	points   *crashPoints
+	turn     turns
 	random   *rand.Rand
 
 	mutex   sync.Mutex
 	calls   int
 	sampled int
 	kills   int
-	armed   string
+	// aimed counts the calls that were to die and were not refused, struck those that did.
+	aimed, struck int
+	armed         string
 }
 
 const (
@@ -38,6 +41,10 @@ const (
 	// settleTime is how long work in flight may take to be completed after a start.
 	settleTime  = 5 * time.Second
 	settlePause = 20 * time.Millisecond
+	// afterTime is how long the work that an answered call started may take to reach its point.
+	afterTime = time.Second
+	// armingsMax is how often a server is armed for one call before the call is made anyway.
+	armingsMax = 3
 )
 
 // wanted decides whether the server is killed at this call: at every one, or at some of the
@@ -109,7 +116,6 @@ func (s *subject) died(err error) (bool, error) {
 		return false, fmt.Errorf("the server died by itself (%s): %w", s.server.process.ProcessState, err)
 	}
 	s.kills++
-	s.points.hit(s.armed)
 	return true, nil
 }
 
@@ -136,16 +142,12 @@ func (s *subject) change(ctx context.Context, c change) error {
 // changeKilled arms the server if this call is wanted, makes the call, and when the server
 // dies in it finds out by looking whether it took effect; if not it is issued again.
 func (s *subject) changeKilled(ctx context.Context, c change) error {
+	var at passage
+	aimed := false
 	if s.wanted() {
-		if err := s.arm(ctx, c.method()); err != nil {
-			return err
-		}
+		at, aimed = s.points.next(c.method(), s.turn)
 	}
-	var before picture
-	err := s.readAgain(ctx, func(sn snapshots.Snapshotter) (err error) {
-		before, err = take(ctx, sn, c.names())
-		return err
-	})
+	before, err := s.prepareKill(ctx, c, at, aimed)
 	if err != nil {
 		return fmt.Errorf("before %s: %w", c.method(), err)
 	}
@@ -156,7 +158,24 @@ func (s *subject) changeKilled(ctx context.Context, c change) error {
 		return unexpected
 	}
 	if !died {
-		return issued
+		// A refusal passes no point. What was answered may still be at work.
+		if !aimed || issued != nil {
+			return issued
+		}
+		s.aimed++
+		if s.armed == "" || !s.server.endedWithin(afterTime) {
+			return nil
+		}
+		if !s.server.killedItself() {
+			return fmt.Errorf("the server died by itself (%s)", s.server.process.ProcessState)
+		}
+		s.kills++
+		s.strike(c, at)
+		return s.restart(ctx)
+	}
+	if aimed {
+		s.aimed++
+		s.strike(c, at)
 	}
 	if err := s.restart(ctx); err != nil {
 		return fmt.Errorf("after dying at %s in %s: %w", point, c.method(), err)
@@ -165,6 +184,37 @@ func (s *subject) changeKilled(ctx context.Context, c change) error {
 		return fmt.Errorf("after dying at %s in %s: %w", point, c.method(), err)
 	}
 	return nil
+}
+
+func (s *subject) strike(c change, at passage) {
+	s.struck++
+	s.points.hit(c.method(), at)
+}
+
+// prepareKill takes the picture before a call, from a server that is armed for it if it is
+// to die: one that died earlier, in its start or in this look, is armed again.
+func (s *subject) prepareKill(ctx context.Context, c change, at passage, aimed bool) (before picture, err error) {
+	for arming := 0; ; arming++ {
+		if aimed && arming < armingsMax {
+			if err := s.arm(ctx, c.method(), at); err != nil {
+				return nil, err
+			}
+		}
+		before, err = take(ctx, s.server.snapshotter(), c.names())
+		died, unexpected := s.died(err)
+		if unexpected != nil {
+			return nil, unexpected
+		}
+		if died {
+			if err := s.restart(ctx); err != nil {
+				return nil, err
+			}
+			continue
+		}
+		if err != nil || !aimed || s.armed != "" || arming >= armingsMax {
+			return before, err
+		}
+	}
 }
 
 // resolve finds out by looking whether a call took effect whose answer was lost, and issues it
@@ -212,27 +262,30 @@ func (s *subject) settle(ctx context.Context, c change, before picture) (bool, p
 }
 
 // arm restarts the server so that it kills itself at one of the points that this kind of
-// call passes. What a start itself passes is counted in; when that count was wrong the
-// start is made once more with the right one.
-func (s *subject) arm(ctx context.Context, method string) error {
-	point, passage, ok := s.points.next(method)
-	if !ok {
-		return nil
+// call passes. What a start itself passes is counted in, so nothing may be at work that goes
+// on with the start: only what Cleanup is to free is left for it.
+func (s *subject) arm(ctx context.Context, method string, at passage) error {
+	if method != "Cleanup" {
+		err := s.readAgain(ctx, func(sn snapshots.Snapshotter) error {
+			return (&cleanup{}).issue(ctx, sn)
+		})
+		if err != nil {
+			return fmt.Errorf("letting work end: %w", err)
+		}
 	}
 	for range 2 {
-		assumed := s.server.passagesOf(point)
+		assumed := s.server.passagesOf(at.point)
 		s.server.kill()
-		s.armed = point
-		err := s.server.start(ctx, fmt.Sprintf("%s:%d", point, assumed+passage))
+		s.armed = at.point
+		err := s.server.start(ctx, fmt.Sprintf("%s:%d", at.point, assumed+at.count))
 		if errors.Is(err, errDied) && s.server.killedItself() {
 			s.kills++
-			s.points.hit(point)
 			return s.restart(ctx)
 		}
 		if err != nil {
-			return fmt.Errorf("starting with a crash at %s: %w", point, err)
+			return fmt.Errorf("starting with a crash at %s: %w", at.point, err)
 		}
-		if s.server.passagesOf(point) == assumed {
+		if s.server.passagesOf(at.point) == assumed {
 			return nil
 		}
 	}
@@ -264,8 +317,11 @@ func (s *subject) Mounts(ctx context.Context, key string) (mounts []mount.Mount,
 }
 
 // Walk lists first and calls back after, so that a kill in a call from within the callback
-// does not break the listing itself.
+// does not break the listing itself. Without kills the callback is called while it lists.
 func (s *subject) Walk(ctx context.Context, fn snapshots.WalkFunc, filters ...string) error {
+	if s.settings.kill == killNone {
+		return s.server.snapshotter().Walk(ctx, fn, filters...)
+	}
 	var infos []snapshots.Info
 	err := s.read(ctx, func(sn snapshots.Snapshotter) error {
 		infos = nil

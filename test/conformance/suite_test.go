@@ -24,45 +24,76 @@ func TestSuite(t *testing.T) {
 		t.Fatal(err)
 	}
 	ctx := context.Background()
-	var points *crashPoints
+	var total totals
 	if s.kill == killDuring {
-		if points, err = enumerate(ctx, s, s.random("points")); err != nil {
-			t.Fatal(err)
+		for _, deferred := range []bool{false, true} {
+			points, err := enumerate(ctx, s, deferred)
+			if err != nil {
+				t.Fatal(err)
+			}
+			total.points = append(total.points, points)
 		}
 	}
-	var kills atomic.Int64
-	t.Cleanup(func() { report(t, s, points, kills.Load()) })
+	t.Cleanup(func() { report(t, s, &total) })
 	testsuite.SnapshotterSuite(t, suiteName,
 		func(ctx context.Context, root string) (snapshots.Snapshotter, func() error, error) {
-			return begin(ctx, s, points, root, &kills)
+			return begin(ctx, s, root, &total)
 		})
 }
 
+// totals is what all cases did together.
+type totals struct {
+	kills, aimed, struck atomic.Int64
+	// points of a server that frees at once, and of one that leaves it to Cleanup.
+	points []*crashPoints
+}
+
+// struckShare is how many of the calls that were to die must have died in the long form. The
+// rest had nothing to do where they were to die, such as a Cleanup with nothing to free.
+const struckShare = 0.85
+
 // report says how often the server was killed; a mode that killed nothing proved nothing.
-func report(t *testing.T, s settings, points *crashPoints, kills int64) {
+func report(t *testing.T, s settings, total *totals) {
 	if s.kill == killNone {
 		return
 	}
-	fmt.Printf("conformance: kill %s: %d kills, VARVE_SEED=%d\n", s.kill, kills, s.seed)
-	if kills == 0 {
+	fmt.Printf("conformance: kill %s: %d kills, VARVE_SEED=%d\n", s.kill, total.kills.Load(), s.seed)
+	if total.kills.Load() == 0 {
 		t.Errorf("the server was never killed")
 	}
-	if points == nil {
+	if s.kill != killDuring {
 		return
 	}
-	all, missed := points.coverage()
+	struck, aimed := total.struck.Load(), total.aimed.Load()
+	fmt.Printf("conformance: kill during: the server died in %d of %d calls\n", struck, aimed)
+	if s.long && float64(struck) < struckShare*float64(aimed) {
+		t.Errorf("the server died in only %d of %d calls", struck, aimed)
+	}
+	var all, missed []string
+	for _, points := range total.points {
+		ofOne, missedOfOne := points.coverage()
+		all, missed = append(all, ofOne...), append(missed, missedOfOne...)
+	}
 	fmt.Printf("conformance: kill during: %d of %d crash points hit\n", len(all)-len(missed), len(all))
 	if len(missed) == 0 {
 		return
 	}
-	fmt.Printf("conformance: kill during: not hit: %s\n", strings.Join(missed, " "))
-	if s.long {
-		t.Errorf("crash points that no kill hit: %s", strings.Join(missed, " "))
+	fmt.Printf("conformance: kill during: not hit: %s\n", strings.Join(missed, ", "))
+	// How often a case makes each kind of call is the suite's affair; no kind may be left out.
+	for _, points := range total.points {
+		for method := range points.byMethod {
+			if s.long && len(points.hits[method]) == 0 {
+				t.Errorf("no %s died", method)
+			}
+		}
 	}
 }
 
-func begin(ctx context.Context, s settings, points *crashPoints, root string, kills *atomic.Int64) (snapshots.Snapshotter, func() error, error) {
-	server, err := newServer(s.command, root)
+func begin(ctx context.Context, s settings, root string, total *totals) (snapshots.Snapshotter, func() error, error) {
+	name, _ := log.G(ctx).Data["testcase"].(string)
+	random := s.random(name)
+	deferred := s.kill == killDuring && random.IntN(2) == 1
+	server, err := newServer(s.command, root, deferred)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -71,11 +102,19 @@ func begin(ctx context.Context, s settings, points *crashPoints, root string, ki
 		_ = server.discard()
 		return nil, nil, fmt.Errorf("%w\n%s", err, tail)
 	}
-	name, _ := log.G(ctx).Data["testcase"].(string)
-	sn := &subject{settings: s, server: server, points: points, random: s.random(name)}
+	sn := &subject{settings: s, server: server, random: random}
+	if s.kill == killDuring {
+		sn.points = total.points[0]
+		if deferred {
+			sn.points = total.points[1]
+		}
+		sn.turn = sn.points.turnsOf(random)
+	}
 	return sn, func() error {
 		err := finish(ctx, sn)
-		kills.Add(int64(sn.kills))
+		total.kills.Add(int64(sn.kills))
+		total.aimed.Add(int64(sn.aimed))
+		total.struck.Add(int64(sn.struck))
 		// The test's own log: it is shown when the case fails.
 		for line := range strings.Lines(server.logTail()) {
 			log.G(ctx).Info("server: " + strings.TrimSpace(line))

@@ -45,6 +45,7 @@ func main() {
 	flags := flag.NewFlagSet("serve", flag.ExitOnError)
 	root := flags.String("root", "", "directory of the snapshots")
 	address := flags.String("address", "", "unix socket")
+	_ = flags.String("config", "", "not read")
 	if len(os.Args) < 2 || os.Args[1] != "serve" {
 		fmt.Fprintln(os.Stderr, "usage: stand-in serve --root DIR --address SOCKET")
 		os.Exit(2)
