@@ -152,7 +152,7 @@ function nativeSuite({ checkout, isLong }: SuiteOptions): Suite {
   // The program around the operations, too: it reads lines, holds descriptors, ignores signals.
   const helperTests = (folder: string): Step => {
     const step = nodeTests('native/helper-pool.test.ts', 1);
-    return { ...step, name: `${step.name} ${folder}`, env: { VARVE_NATIVE_DIR: folder } };
+    return { ...step, name: `${step.name} ${folder}`, env: { VARVE_NATIVE_DIR: `${checkout}/${folder}` } };
   };
   const sanitizers = isLong ? ['address,undefined', 'thread'] : ['address,undefined'];
   return {
