@@ -5,6 +5,7 @@
 
 #include <cerrno>
 #include <cstring>
+#include <new>
 #include <string>
 
 #include "syscalls/unique_fd.h"
@@ -28,7 +29,8 @@ void read_message(int context, char* message, size_t capacity) noexcept {
   errno = saved;
 }
 
-int configure(int context, const char* options, size_t options_bytes) {
+// Options are copied, and no exception may leave this library.
+int configure(int context, const char* options, size_t options_bytes) noexcept try {
   const char* end = options + options_bytes;
   while (options < end) {
     const size_t length = ::strnlen(options, static_cast<size_t>(end - options));
@@ -44,6 +46,8 @@ int configure(int context, const char* options, size_t options_bytes) {
     if (result != 0) return -errno;
   }
   return ::fsconfig(context, FSCONFIG_CMD_CREATE, nullptr, nullptr, 0) == 0 ? 0 : -errno;
+} catch (const std::bad_alloc&) {
+  return -ENOMEM;
 }
 
 }  // namespace

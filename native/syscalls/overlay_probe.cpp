@@ -43,8 +43,9 @@ int has_trusted_xattr(int directory) noexcept {
   const char* name = "trusted.overlay.varve-probe";
   if (::fsetxattr(file.get(), name, "y", 1, 0) != 0) return -errno;
   char value = 0;
-  if (::fgetxattr(file.get(), name, &value, 1) != 1) return errno == 0 ? -EIO : -errno;
-  return value == 'y' ? 0 : -EIO;
+  const ssize_t length = ::fgetxattr(file.get(), name, &value, 1);
+  if (length < 0) return -errno;
+  return length == 1 && value == 'y' ? 0 : -EIO;
 }
 
 bool is_whiteout(int directory, const char* name) noexcept {

@@ -52,8 +52,11 @@ interface TestEvent {
   readonly Output?: string;
 }
 
+// The machine may have a varve of its own, whose sockets must not be taken.
+const { VARVE_ADDRESS: _, VARVE_ADMIN_ADDRESS: __, ...inherited } = process.env;
+
 const goEnvironment: NodeJS.ProcessEnv = {
-  ...process.env,
+  ...inherited,
   PATH: [process.env['PATH'] ?? '', '/usr/local/go/bin'].join(delimiter),
 };
 

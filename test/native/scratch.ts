@@ -48,9 +48,13 @@ export const testPool = (t: TestContext, options: Partial<HelperPoolOptions> = {
 export const runProgram = (program: string, args: readonly string[]): string =>
   execFileSync(program, args, { encoding: 'utf8', timeout: 20_000, stdio: 'pipe' }).trim();
 
-/** Resolves once the condition holds; the timeout of the test bounds it. */
-export const until = async (condition: () => boolean): Promise<void> => {
-  while (!condition()) await new Promise((resolve) => setTimeout(resolve, 5));
+/** Resolves once the condition holds; fails when it does not within the limit. */
+export const until = async (condition: () => boolean, limitMs = 30_000): Promise<void> => {
+  const endsAt = Date.now() + limitMs;
+  while (!condition()) {
+    if (Date.now() > endsAt) throw new Error(`after ${limitMs} ms still not: ${String(condition)}`);
+    await new Promise((resolve) => setTimeout(resolve, 5));
+  }
 };
 
 /** Whether a process exists. */
