@@ -71,17 +71,17 @@ const areas: readonly {
   readonly concurrency?: number;
   readonly preparation?: readonly string[];
 }[] = [
-  { name: 'machines', budget: [10, 60], folders: ['kernel', 'unit', 'machines', 'catalog'] },
-  { name: 'property', budget: [15, 600], folders: ['property'] },
-  { name: 'mutants', budget: [30, 600], folders: ['mutants'] },
+  { name: 'machines', budget: [5, 60], folders: ['kernel', 'unit', 'machines', 'catalog'] },
+  { name: 'property', budget: [10, 600], folders: ['property'] },
+  { name: 'mutants', budget: [25, 600], folders: ['mutants'] },
   { name: 'configuration', budget: [5, 20], folders: ['config'] },
-  { name: 'history', budget: [10, 60], folders: ['history'] },
-  { name: 'engine', budget: [10, 300], folders: ['engine'] },
+  { name: 'history', budget: [5, 60], folders: ['history'] },
+  { name: 'engine', budget: [5, 300], folders: ['engine'] },
   { name: 'store', budget: [20, 900], folders: ['store', 'level', 'adapters'] },
-  { name: 'server', budget: [30, 300], folders: ['server', 'grpc'] },
-  { name: 'cli', budget: [25, 120], folders: ['cli'] },
+  { name: 'server', budget: [25, 300], folders: ['server', 'grpc'] },
+  { name: 'cli', budget: [20, 120], folders: ['cli'] },
   { name: 'histories', budget: [5, 60], folders: ['histories'] },
-  { name: 'traces', budget: [40, 120], folders: ['traces'] },
+  { name: 'traces', budget: [30, 120], folders: ['traces'] },
   { name: 'demo', budget: [25, 60], folders: ['demo'], concurrency: 1, preparation: labPrograms },
   { name: 'e2e', budget: [60, 300], folders: ['e2e'], concurrency: 1, preparation: labPrograms },
 ];
@@ -129,7 +129,7 @@ function sourcesSuite({ checkout }: SuiteOptions): Suite {
   ];
   return {
     name: 'sources',
-    budgetSeconds: 50,
+    budgetSeconds: 40,
     longBudgetSeconds: 60,
     env: { NODE_COMPILE_CACHE: `${checkout}/build/compile-cache` },
     steps: [
@@ -152,12 +152,16 @@ function nativeSuite({ checkout, isLong }: SuiteOptions): Suite {
   // The program around the operations, too: it reads lines, holds descriptors, ignores signals.
   const helperTests = (folder: string): Step => {
     const step = nodeTests('native/helper-pool.test.ts', 1);
-    return { ...step, name: `${step.name} ${folder}`, env: { VARVE_NATIVE_DIR: `${checkout}/${folder}` } };
+    return {
+      ...step,
+      name: `${step.name} ${folder}`,
+      env: { VARVE_NATIVE_DIR: `${checkout}/${folder}` },
+    };
   };
   const sanitizers = isLong ? ['address,undefined', 'thread'] : ['address,undefined'];
   return {
     name: 'native',
-    budgetSeconds: 40,
+    budgetSeconds: 35,
     longBudgetSeconds: 300,
     steps: [
       build([]),
@@ -179,8 +183,8 @@ function conformanceSuite({ checkout, isLong }: SuiteOptions): Suite[] {
   return [
     {
       name: 'conformance',
-      budgetSeconds: 100,
-      longBudgetSeconds: 1800,
+      budgetSeconds: 160,
+      longBudgetSeconds: 2400,
       steps: [
         prepare([node, script, '--prepare']),
         { name: 'run', argv: [node, script], count: countConformance },
