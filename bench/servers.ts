@@ -1,6 +1,7 @@
 // Starts and stops the servers that are compared, each with a root of its own on the same disk.
 import { spawn, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
+import { existsSync } from 'node:fs';
 import { readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
@@ -24,31 +25,33 @@ const healthPath = '/grpc.health.v1.Health/Check';
 // HealthCheckResponse{status: SERVING}: field 1, varint 1.
 const serving = Buffer.from([0x08, 0x01]);
 
-async function waitUntilServing(address: string, child: ChildProcess): Promise<void> {
-  const client = new Client(`unix:${address}`, credentials.createInsecure());
-  const check = (): Promise<boolean> =>
-    new Promise((resolve) => {
-      const deadline = Date.now() + 2_000;
+/** Asks once, on a connection of its own: a client whose first attempt failed waits a second. */
+async function isServing(address: string): Promise<boolean> {
+  const client = new Client(`unix:${address}`, credentials.createInsecure(), {
+    'grpc.use_local_subchannel_pool': 1,
+  });
+  try {
+    return await new Promise((resolve) => {
       client.makeUnaryRequest(
         healthPath,
         () => Buffer.alloc(0),
         (bytes: Buffer) => bytes,
         {},
-        { deadline },
-        (error, answer?: Buffer) => {
-          resolve(error === null && answer?.equals(serving) === true);
-        },
+        { deadline: Date.now() + 2_000 },
+        (error, answer?: Buffer) => resolve(error === null && answer?.equals(serving) === true),
       );
     });
-  try {
-    const giveUpAtMs = Date.now() + 60_000;
-    while (!(await check())) {
-      if (child.exitCode !== null) throw new Error(`the server ended with ${child.exitCode}`);
-      if (Date.now() > giveUpAtMs) throw new Error(`no server answers on ${address}`);
-      await delay(5);
-    }
   } finally {
     client.close();
+  }
+}
+
+async function waitUntilServing(address: string, child: ChildProcess): Promise<void> {
+  const giveUpAtMs = Date.now() + 60_000;
+  while (!existsSync(address) || !(await isServing(address))) {
+    if (child.exitCode !== null) throw new Error(`the server ended with ${child.exitCode}`);
+    if (Date.now() > giveUpAtMs) throw new Error(`no server answers on ${address}`);
+    await delay(5);
   }
 }
 
