@@ -325,7 +325,7 @@ async function mountedScratch(
   return target;
 }
 
-/** Flips one bit in the middle of what LevelDB's write-ahead log holds; room ahead is zeros. */
+/** Flips one bit in the middle of what LevelDB's write-ahead log holds. */
 async function flipAByte(directory: string): Promise<void> {
   const name = (await readdir(directory)).find((file) => file.endsWith('.log')) ?? '';
   const content = await readFile(path.join(directory, name));

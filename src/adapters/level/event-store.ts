@@ -27,20 +27,15 @@ import { chainBatch, encodeBatch, encodeEvent, zeroHash } from './event-record.t
 import { walk } from './event-slots.ts';
 import { writeExport } from './export-file.ts';
 import type { Horizon } from './horizon.ts';
-import type { LogExtension } from './log-extension.ts';
 import { batchKey, eventKey, indexKey } from './keys.ts';
 import { scrubLog } from './scrub.ts';
 import { seal } from './sealed-value.ts';
 import { headFromIndex, readStream, streamsIn } from './stream-index.ts';
 import type { TipFile } from './tip-file.ts';
 
-/** What an event takes in the write-ahead log beside its value, about. */
-const indexAndKeysBytes = 128;
-
 export interface StoreParts {
   readonly database: Database;
   readonly tip: TipFile;
-  readonly logExtension: LogExtension;
   readonly exportPath: string;
   readonly logger: Logger;
   readonly crashPoint: CrashPoint;
@@ -99,12 +94,11 @@ export class LevelEventStore implements EventStore {
       throw new Error('append called while another append runs');
     }
     this.#isAppending = true;
-    const { crashPoint, database, logExtension, tip } = this.#parts;
+    const { crashPoint, database, tip } = this.#parts;
     try {
       const batch = await this.#encode(events);
       try {
         crashPoint('append:before');
-        await logExtension.beforeAppend(batch.sizeBytes);
         await writeBatch(database, batch.operations, { sync: true });
         crashPoint('append:synced');
         tip.write({ lastSeq: batch.lastSeq, batchHash: batch.hash });
@@ -147,14 +141,12 @@ export class LevelEventStore implements EventStore {
     heads: StreamHeads;
     lastSeq: number;
     hash: string;
-    sizeBytes: number;
   }> {
     const operations: Operation[] = [];
     const heads: StreamHeads = new Map();
     const firstSeq = this.#lastSeq + 1;
     let seq = this.#lastSeq;
     let hashes = '';
-    let sizeBytes = 0;
     for (const event of events) {
       seq += 1;
       const { stream, revision } = event;
@@ -171,11 +163,10 @@ export class LevelEventStore implements EventStore {
       operations.push({ type: 'put', key: index, value: seal(index, String(seq)) });
       heads.set(stream, { revision, lastSeq: seq, hash });
       hashes += hash;
-      sizeBytes += value.length + indexAndKeysBytes;
     }
     const record = chainBatch({ firstSeq, lastSeq: seq }, this.#batchHash, hashes);
     operations.push({ type: 'put', key: batchKey(seq), value: encodeBatch(record) });
-    return { operations, heads, lastSeq: seq, hash: record.hash, sizeBytes };
+    return { operations, heads, lastSeq: seq, hash: record.hash };
   }
 
   // Only streams that neither the checkpoint nor the tail knows are looked up: none in ordinary

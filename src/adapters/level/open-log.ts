@@ -9,7 +9,6 @@ import type { Database } from './database.ts';
 import { failureCode, failureMessage, writeBatch } from './database.ts';
 import { openOrExplain, refuseAborting, type NotOpened, type OpenLogResult } from './opening.ts';
 import { LevelEventStore } from './event-store.ts';
-import { LogExtension } from './log-extension.ts';
 import { formatKey, formatVersion } from './keys.ts';
 import { logPaths, type LogPaths } from './log-paths.ts';
 import { discardedTables, linkIntoQuarantine, listQuarantine } from './quarantine.ts';
@@ -157,9 +156,8 @@ export async function openLog(options: OpenLogOptions): Promise<OpenLogResult> {
     await rm(paths.running, { force: true });
     await reserve.close();
   };
-  const logExtension = new LogExtension(paths.log);
   const callbacks = { crashPoint, onFailure, onClose };
-  const files = { database, tip, logExtension, exportPath: paths.export, settled };
+  const files = { database, tip, exportPath: paths.export, settled };
   const parts = { ...files, logger, ...callbacks };
   const store = new LevelEventStore(parts, { ...verified.start, damage });
   // In the background: the first preallocation must not hold up the start.
