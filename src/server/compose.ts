@@ -1,6 +1,5 @@
 // The composition root: the only file that names concrete adapters.
 import { existsSync } from 'node:fs';
-import path from 'node:path';
 import { HelperPool } from '../adapters/helper-pool/pool.ts';
 import { openLog } from '../adapters/level/open-log.ts';
 import {
@@ -8,8 +7,8 @@ import {
   type OverlayUpperProblem,
 } from '../adapters/native/layer-directories.ts';
 import { findNativeFile } from '../adapters/native/location.ts';
-import { lockFile } from '../adapters/native/lock.ts';
 import { notifyServiceManager } from '../adapters/native/notify.ts';
+import { lockRoot } from '../adapters/native/root-lock.ts';
 import { exitNow } from '../adapters/native/processes.ts';
 import { compileExpression } from '../adapters/regular-expression/re2.ts';
 import { snapshotDirectories } from '../adapters/snapshot-dirs/directories.ts';
@@ -52,7 +51,10 @@ async function composePorts(
   const crashPoint = crashPoints(process.env);
   const clock = systemClock();
   const root = await prepareRoot(configuration.root, makeDirectory);
-  lockRoot(root);
+  // Held until the process ends.
+  const locked = lockRoot(root);
+  if (!locked.ok)
+    throw new StartRefused(`${locked.reason}: ${locked.next}, or choose another root`);
   const snapshotsPath = await prepareSnapshots(root, { makeDirectory, whyNoOverlayUpper });
   const pool = new HelperPool({
     program: findNativeFile('varve-helper'),
@@ -75,18 +77,6 @@ async function composePorts(
     notify: (state) => void notifyServiceManager(state),
     close: () => pool.close(),
   };
-}
-
-/** Takes the lock that keeps a second server, and `varve repair`, off this root. */
-function lockRoot(root: string): void {
-  const lockPath = path.join(root, 'lock');
-  const taken = lockFile(lockPath);
-  if (taken.ok) return;
-  if (taken.code !== 'EAGAIN') {
-    throw new StartRefused(`the lock ${lockPath} cannot be taken: ${taken.code}`);
-  }
-  const who = 'holderPid' in taken ? `another varve (process ${taken.holderPid})` : 'another varve';
-  throw new StartRefused(`${who} uses the root ${root}: stop it or choose another root`);
 }
 
 const problemWords: Readonly<Record<OverlayUpperProblem, string>> = {

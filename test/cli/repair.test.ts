@@ -13,7 +13,6 @@ function damage(root: string): void {
     .filter((name) => /\.(?:log|ldb)$/.test(name))
     .map((name) => path.join(root, 'log', name))
     .map((file) => ({ file, bytes: readFileSync(file) }))
-    // Room for what is not written yet is zeros.
     .map((one) => ({ ...one, usedBytes: one.bytes.findLastIndex((byte) => byte !== 0) + 1 }))
     .sort((left, right) => right.usedBytes - left.usedBytes);
   const [largest] = files;

@@ -9,6 +9,7 @@
 import { mkdir, readdir, rename, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Clock, Damage, EventStore, Logger, SeqRange } from '../../engine/ports.ts';
+import { lockRoot } from '../native/root-lock.ts';
 import { openDatabase } from './database.ts';
 import { loadCheckpoint } from './checkpoint-table.ts';
 import { readExport, syncDirectory, writeExport } from './export-file.ts';
@@ -160,8 +161,18 @@ async function moveFiles(from: string, to: string): Promise<void> {
   }
 }
 
-/** Rebuilds a damaged log. Takes LevelDB's lock while it looks; the daemon must be down. */
+/** Rebuilds a damaged log. Holds the lock of the root meanwhile; the daemon must be down. */
 export async function repairLog(options: RepairOptions): Promise<RepairResult> {
+  const locked = lockRoot(options.root);
+  if (!locked.ok) return { status: 'refused', reason: locked.reason, next: locked.next };
+  try {
+    return await repairLocked(options);
+  } finally {
+    locked.lock.release();
+  }
+}
+
+async function repairLocked(options: RepairOptions): Promise<RepairResult> {
   const nowUs = options.clock?.nowUs ?? ((): number => Date.now() * 1000);
   const paths = logPaths(options.root);
   const examined = await examine(options, nowUs);
