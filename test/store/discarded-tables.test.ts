@@ -1,7 +1,7 @@
 // Tables that LevelDB deletes when it opens a log. What it merges or wrote twice is no loss; what
 // it takes away for want of knowing it is evidence that must stay.
 import assert from 'node:assert/strict';
-import { copyFileSync, readdirSync } from 'node:fs';
+import { copyFileSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test, type TestContext } from 'node:test';
 import { currentTables } from '../../src/adapters/level/manifest.ts';
@@ -58,6 +58,14 @@ test('a table left by a merge that was broken off goes without a word', async (t
   copyFileSync(join(root, 'log', tableNames(root)[0] ?? ''), join(root, 'log', '000900.ldb'));
   assert.deepEqual(await opened(root), []);
   assert.ok(!tableNames(root).includes('000900.ldb'));
+  assert.deepEqual(keptFolders(root), []);
+});
+
+test('a table that a kill left half written goes without a word', async (t) => {
+  const root = await rootWithTable(t, 10);
+  const table = readFileSync(join(root, 'log', tableNames(root)[0] ?? ''));
+  writeFileSync(join(root, 'log', '000900.ldb'), table.subarray(0, table.length >> 1));
+  assert.deepEqual(await opened(root), []);
   assert.deepEqual(keptFolders(root), []);
 });
 

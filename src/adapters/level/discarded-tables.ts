@@ -6,7 +6,7 @@ import { turn } from './checkpoint-table.ts';
 import type { Database } from './database.ts';
 import { loadHorizon } from './horizon.ts';
 import { parseKey } from './keys.ts';
-import { isIntactTable, tableEntries } from './table-reader.ts';
+import { isFinishedTable, isIntactTable, tableEntries } from './table-reader.ts';
 
 const keysAtOnce = 1_000;
 
@@ -23,6 +23,8 @@ export async function isContentPresent(
   if (horizon === 'damaged') return false;
   for (const path of tablePaths) {
     const table = await readFile(path);
+    // LevelDB names a table once it is written to its end: before, its content is elsewhere too.
+    if (!isFinishedTable(table)) continue;
     if (!isIntactTable(table)) return false;
     const keys = [...neededKeys(table, horizon.horizonSeq)];
     for (let from = 0; from < keys.length; from += keysAtOnce) {

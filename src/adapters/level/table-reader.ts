@@ -235,6 +235,12 @@ export function wouldAbort(file: Buffer): boolean {
   return !areOrdered([indexBlock]) || !areOrdered(blocksAsStored(file, handles));
 }
 
+/** Whether a table was written to its end: the footer comes last. */
+export function isFinishedTable(file: Buffer): boolean {
+  const footer = file.subarray(Math.max(file.length - footerBytes, 0));
+  return footer.length === footerBytes && magic.every((byte, index) => footer[40 + index] === byte);
+}
+
 /** Whether every block of a table holds, the index included. */
 export function isIntactTable(file: Buffer): boolean {
   return handlesFromIndex(file)?.every((handle) => isSound(file, handle)) === true;
