@@ -349,7 +349,7 @@ test('the daemon may be named by flag, by environment, or before the command', a
 test('repair refuses while the daemon runs', async () => {
   const { code, stderr } = await varve(['repair', '--root', daemon.root]);
   assert.equal(code, 1);
-  assert.match(stderr, /stop the other varve serve/);
+  assert.match(stderr, /another varve \(process \d+\) uses the root .*: stop it first/);
 });
 
 test('history that is compacted away is refused, from the daemon and from a file alike', async (t) => {
