@@ -80,8 +80,23 @@ async function checkStreams(
   }
 }
 
+/**
+ * A lookup can miss what a merge, which reads a table from end to end, still finds: the opening
+ * that named the damage has mended it then, and everything must be there.
+ */
+async function checkMended(root: string, fixture: Fixture): Promise<number> {
+  const { store } = (await openSound(root)).opened;
+  try {
+    assert.deepEqual(await readAll(store), fixture.events);
+    return 0;
+  } finally {
+    await store.close();
+  }
+}
+
 async function checkRepair(root: string, fixture: Fixture): Promise<number> {
   const repaired = await repairLog({ root, logger: quietLogger, clock: countingClock });
+  if (repaired.status === 'sound') return await checkMended(root, fixture);
   assert.ok(repaired.status === 'repaired', JSON.stringify(repaired));
   const { store } = (await openSound(root)).opened;
   try {
