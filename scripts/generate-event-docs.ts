@@ -26,7 +26,6 @@ const commonMeanings: Readonly<Record<string, string>> = {
   snapshotIds: 'The ids whose directories were deleted.',
   horizonSeq: 'The last position of the dropped history.',
   removedEventCount: 'How many events were dropped.',
-  savedThroughSeq: 'The last position of the log that was rebuilt.',
   lost: 'Positions that could not be saved.',
   snapshotId: 'The id in the names of the stream and of the directory; never used twice.',
   role: 'What the snapshot is for.',

@@ -2,7 +2,7 @@
 // reserved durably before their first id leaves, and a start begins above every block and
 // directory.
 import type { Cause } from '../machines/kernel/envelope.ts';
-import { idBlockSize } from './limits.ts';
+import { idBlockSize } from '../machines/node/state.ts';
 import type { Sequencer } from './sequencer.ts';
 
 export class SnapshotIds {

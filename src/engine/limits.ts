@@ -1,8 +1,5 @@
 // Every bound of the engine, named, with its reason.
 
-/** Ids are reserved durably in blocks, so that a Prepare needs no event of its own for its id. */
-export const idBlockSize = 1_000;
-
 /**
  * Events in one synced batch: bounds the memory of a flush and the time that a caller waits behind
  * it.

@@ -9,12 +9,19 @@ export interface SeqRange {
   readonly toSeq: number;
 }
 
+/** `event 7`, `events 7 to 9`. */
+export function rangeText({ fromSeq, toSeq }: SeqRange): string {
+  return fromSeq === toSeq ? `event ${fromSeq}` : `events ${fromSeq} to ${toSeq}`;
+}
+
 /**
  * Damage found in the log: which part, what is wrong, which streams are touched (as far as known).
  */
 export interface Damage extends SeqRange {
   readonly reason: string;
   readonly streams: readonly string[];
+  /** Whether a repair has named it as lost: nothing more can be done about it, nothing need be. */
+  readonly isLost?: true;
 }
 
 export interface ReadOptions {
@@ -33,8 +40,15 @@ export interface ReadOptions {
 export interface EventStore {
   /** The last durable position; 0 for an empty log. */
   readonly lastSeq: number;
-  /** The first position from which the log is complete; 1 before any compaction. */
+  /** The first position that was not compacted away; 1 before any compaction. */
   readonly firstSeq: number;
+  /** What repairs could not save, in order. Reads of it throw LogDamaged with `isLost`. */
+  readonly lost: readonly SeqRange[];
+  /**
+   * The first position from which history folds without a gap: `firstSeq`, or what follows the
+   * checkpoint behind the newest loss.
+   */
+  readonly foldableFromSeq: number;
   /**
    * Appends numbered events as one synced batch; resolved means durable. A rejection is final
    * (LogFailure): the caller must stop the process, since what reached the disk is in doubt.
@@ -74,9 +88,12 @@ export class LogDamaged extends Error {
   override readonly name = 'LogDamaged';
   readonly damage: Damage;
   constructor(damage: Damage) {
+    const { fromSeq, toSeq, reason, isLost } = damage;
+    const subject = `${rangeText(damage)} of the log ${fromSeq === toSeq ? 'is' : 'are'}`;
     super(
-      `events ${damage.fromSeq} to ${damage.toSeq} of the log are damaged (${damage.reason}): ` +
-        'stop varve serve and run varve repair',
+      isLost === true
+        ? `${subject} lost (${reason}): read on from ${toSeq + 1}`
+        : `${subject} damaged (${reason}): stop varve serve and run varve repair`,
     );
     this.damage = damage;
   }

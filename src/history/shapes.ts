@@ -97,7 +97,12 @@ export const eventDataShapes: Readonly<Record<SnapshotEventType | NodeEventType,
   IdsReserved: { upTo: isCount },
   OrphansRemoved: { snapshotIds: listOf(isPosition) },
   LogCompacted: { horizonSeq: isCount, removedEventCount: isCount },
-  LogRepaired: { savedThroughSeq: isCount, lost: listOf(isRange) },
+  LogRepaired: {
+    lost: listOf(isRange),
+    resumedAtSeq: isCount,
+    orphansKeptUpTo: isCount,
+    idsReservedUpTo: isCount,
+  },
 };
 
 /** The envelope of an event in a file. */

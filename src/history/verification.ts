@@ -26,12 +26,14 @@ export interface VerifyDocument {
   /** True if nothing differs and nothing is damaged. */
   readonly equal: boolean;
   readonly position: number;
-  /** First position that was folded: after the horizon's checkpoint, or 1. */
+  /** First position that was folded: after the checkpoint from which history folds, or 1. */
   readonly firstSeq: number;
   readonly checkedEventCount: number;
   readonly differences: readonly Difference[];
   readonly differenceCount: number;
   readonly damage: readonly DamageReport[];
+  /** What an earlier repair named as lost; it is held against nothing. */
+  readonly lost: readonly DamageReport[];
 }
 
 export interface VerifyRequest {
@@ -40,6 +42,7 @@ export interface VerifyRequest {
   readonly firstSeq: number;
   readonly checkedEventCount: number;
   readonly damage?: readonly DamageReport[];
+  readonly lost?: readonly DamageReport[];
 }
 
 /** The result of folding everything again beside what is live. */
@@ -56,6 +59,7 @@ export function verifyDocument(request: VerifyRequest): VerifyDocument {
     differences: differences.slice(0, differencesMax),
     differenceCount: differences.length,
     damage,
+    lost: request.lost ?? [],
   };
 }
 

@@ -28,6 +28,14 @@ export interface SnapshotHistory {
   readonly now: string;
   /** Whether something is still going on. */
   readonly isInFlight: boolean;
+  /** Positions lost for good among which events of it may have been. */
+  readonly lost: readonly PositionRange[];
+}
+
+/** Positions of the log, both ends included. */
+export interface PositionRange {
+  readonly fromSeq: number;
+  readonly toSeq: number;
 }
 
 /** What Inspect.Why answers and `varve why` prints. A key that came back has several histories. */
@@ -38,14 +46,18 @@ export interface WhyDocument {
   readonly histories: readonly SnapshotHistory[];
 }
 
-/** The document for `key` from the events of each snapshot that ever bore it. */
+/**
+ * The document for `key` from the events of each snapshot that ever bore it. `lost`: positions
+ * whose events no repair could save.
+ */
 export function whyDocument(
   key: string,
   streams: readonly (readonly StoredEvent[])[],
+  lost: readonly PositionRange[] = [],
 ): WhyDocument {
   const histories = streams
     .filter((events) => events.length > 0)
-    .map((events) => snapshotHistory(events));
+    .map((events) => snapshotHistory(events, lost));
   return { format: 'varve-why', version: 1, key, histories };
 }
 
@@ -82,8 +94,30 @@ function newest(event: StoredEvent): SnapshotEvent | NodeEvent {
   return { ...event, type: `${event.type} (of a newer version)` } as unknown as NodeEvent;
 }
 
+/** The losses that may have hit a stream: those over which its revisions do not prove it whole. */
+export function lossesOf(
+  events: readonly StoredEvent[],
+  lost: readonly PositionRange[],
+): readonly PositionRange[] {
+  return lost.filter(({ fromSeq, toSeq }) => {
+    const firstIndex = events.findIndex((event) => event.globalSeq >= fromSeq);
+    const before = firstIndex < 0 ? events.at(-1) : events[firstIndex - 1];
+    const next = firstIndex < 0 ? [] : events.slice(firstIndex);
+    const afterIndex = next.findIndex((event) => event.globalSeq > toSeq);
+    const passed = afterIndex < 0 ? next : next.slice(0, afterIndex + 1);
+    const last = passed.at(-1) ?? before;
+    const isOver = last?.type === 'SnapshotRemoved' || last?.type === 'SnapshotPrepareFailed';
+    const isProvenAtEnd = afterIndex >= 0 || isOver;
+    const firstRevision = before?.revision ?? 0;
+    return !isProvenAtEnd || last?.revision !== firstRevision + passed.length;
+  });
+}
+
 /** The history of one snapshot from the events of its stream. */
-export function snapshotHistory(events: readonly StoredEvent[]): SnapshotHistory {
+export function snapshotHistory(
+  events: readonly StoredEvent[],
+  lost: readonly PositionRange[] = [],
+): SnapshotHistory {
   let key = '';
   let snapshotId = 0;
   let pendingName = '';
@@ -99,7 +133,8 @@ export function snapshotHistory(events: readonly StoredEvent[]): SnapshotHistory
   }
   if (snapshotId === 0) snapshotId = Number(events[0]?.stream.replace('snapshot-', '') ?? 0);
   const { now, isInFlight } = standing(events, { key, pendingName, attemptCount });
-  return { snapshotId, key, sentences: whySentences(events), now, isInFlight };
+  const sentences = whySentences(events);
+  return { snapshotId, key, sentences, now, isInFlight, lost: lossesOf(events, lost) };
 }
 
 interface Names {
@@ -248,15 +283,18 @@ function describeNode(event: NodeEvent): Described {
       );
     case 'LogRepaired':
       return done(
-        `The log was repaired: saved through ${event.data.savedThroughSeq}, lost ` +
-          (event.data.lost.length === 0
-            ? 'nothing.'
-            : `${event.data.lost.map((range) => `${range.fromSeq}–${range.toSeq}`).join(', ')}.`),
+        'The log was repaired: lost ' +
+          (event.data.lost.length === 0 ? 'nothing.' : `${lostText(event.data.lost)}.`),
       );
     default:
       return done(`${printable((event as { type: string }).type)} was recorded.`);
   }
 }
+
+const lostText = (lost: readonly PositionRange[]): string =>
+  lost
+    .map(({ fromSeq, toSeq }) => (fromSeq === toSeq ? `${fromSeq}` : `${fromSeq}–${toSeq}`))
+    .join(', ');
 
 const done = (text: string): Described => ({ text, tone: 'done' });
 const started = (text: string): Described => ({ text, tone: 'started' });

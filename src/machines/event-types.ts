@@ -2,6 +2,7 @@
 import type { RecordedEvent } from './kernel/envelope.ts';
 import { upcast, type Upcasters } from './kernel/upcast.ts';
 import { nodeEventVersions, type NodeEvent } from './node/events.ts';
+import { logRepairedFromVersion1 } from './node/upcast.ts';
 import { snapshotEventVersions, type SnapshotEvent } from './snapshot/events.ts';
 
 export type DomainEvent = SnapshotEvent | NodeEvent;
@@ -12,8 +13,8 @@ export const eventVersions: Readonly<Record<string, number>> = {
   ...nodeEventVersions,
 };
 
-/** From an older version's data to the next; empty while every type is at its first version. */
-export const upcasters: Upcasters = {};
+/** From an older version's data to the next. */
+export const upcasters: Upcasters = { 'LogRepaired@1': logRepairedFromVersion1 };
 
 /** The event at its newest version, typed. Throws for one that only a newer program knows. */
 export function toDomainEvent(event: RecordedEvent): DomainEvent {

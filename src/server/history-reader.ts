@@ -3,7 +3,13 @@
 import { firstValueFrom, filter } from 'rxjs';
 import type { Engine } from '../engine/api.ts';
 import { foldLog } from '../engine/boot.ts';
-import { LogDamaged, OutOfRange, type Damage, type EventStore } from '../engine/ports.ts';
+import {
+  LogDamaged,
+  OutOfRange,
+  type Damage,
+  type EventStore,
+  type ReadOptions,
+} from '../engine/ports.ts';
 import { HistoryWriter } from '../history/export-file.ts';
 import { NameSearch } from '../history/names.ts';
 import { findSnapshot } from '../history/snapshot-document.ts';
@@ -81,14 +87,31 @@ export class PositionBeyondEnd extends Error {
   }
 }
 
-/** The events of one stream, as far back as the log has them. */
+/** Reads on behind whatever an earlier repair has named as lost; other damage is thrown. */
+async function* readOverLosses(
+  store: EventStore,
+  options: ReadOptions,
+): AsyncGenerator<readonly StoredEvent[]> {
+  let { fromSeq } = options;
+  for (;;) {
+    try {
+      yield* store.read({ ...options, ...(fromSeq === undefined ? {} : { fromSeq }) });
+      return;
+    } catch (error) {
+      if (!(error instanceof LogDamaged) || error.damage.isLost !== true) throw error;
+      fromSeq = error.damage.toSeq + 1;
+    }
+  }
+}
+
+/** The events of one stream, as far back as the log has them; what is lost is left out. */
 export async function streamEvents(
   store: EventStore,
   stream: string,
   toSeq = store.lastSeq,
 ): Promise<StoredEvent[]> {
   const found: StoredEvent[] = [];
-  for await (const events of store.read({ stream, toSeq })) found.push(...events);
+  for await (const events of readOverLosses(store, { stream, toSeq })) found.push(...events);
   return found;
 }
 
@@ -99,12 +122,16 @@ export async function historiesOf(
   live: Checkpoint,
 ): Promise<{ readonly streams: StoredEvent[][]; readonly namesSeen: readonly string[] }> {
   const search = new NameSearch(wanted);
-  const horizon = await horizonCheckpoint(store);
-  for (const stream of horizon === undefined ? [] : retainedStreams(horizon)) {
-    const events = await streamEvents(store, stream, horizon?.globalSeq);
+  const horizonSeq = store.firstSeq - 1;
+  const base = horizonSeq === 0 ? undefined : await baseCheckpoint(store);
+  for (const stream of base === undefined ? [] : retainedStreams(base)) {
+    const events = await streamEvents(store, stream, horizonSeq);
     for (const event of events) search.see(event);
   }
-  for await (const events of store.read()) for (const event of events) search.see(event);
+  const { firstSeq: fromSeq } = store;
+  for await (const events of readOverLosses(store, { fromSeq })) {
+    for (const event of events) search.see(event);
+  }
   const ids = new Set(search.snapshotIds);
   // Its naming event may lie before the horizon; then only the state still knows the name.
   const known = findSnapshot(live, wanted);
@@ -123,54 +150,59 @@ export async function verify(
   progress: (checkedSeq: number) => Promise<void>,
 ): Promise<VerifyDocument> {
   const damage: Damage[] = [];
-  const { firstSeq } = store;
-  const projection = await horizonState(store);
-  let fromSeq = firstSeq;
+  const lost: Damage[] = [];
+  const { foldableFromSeq } = store;
+  const projection = await baseState(store);
+  let fromSeq = store.firstSeq;
   let checkedEventCount = 0;
   while (fromSeq <= live.globalSeq && damage.length < damageCountMax) {
     try {
       for await (const events of store.read({ fromSeq, toSeq: live.globalSeq })) {
-        for (const event of events) if (damage.length === 0) applied(projection, event);
+        for (const event of events) {
+          const isFoldable = damage.length === 0 && event.globalSeq >= foldableFromSeq;
+          if (isFoldable) applied(projection, event);
+        }
         checkedEventCount += events.length;
         await progress(events.at(-1)?.globalSeq ?? fromSeq);
       }
       break;
     } catch (error) {
       if (!(error instanceof LogDamaged)) throw error;
-      damage.push(error.damage);
+      (error.damage.isLost === true ? lost : damage).push(error.damage);
       fromSeq = Math.max(error.damage.toSeq, fromSeq) + 1;
     }
   }
   // With events missing only the part after the newest checkpoint can still be compared.
   const comparable =
-    damage.length === 0 ? projection : await folded(store, live.globalSeq).catch(lost);
+    damage.length === 0 ? projection : await folded(store, live.globalSeq).catch(notFoldable);
   return verifyDocument({
     folded: comparable?.toCheckpoint() ?? live,
     live,
-    firstSeq,
+    firstSeq: foldableFromSeq,
     checkedEventCount,
     damage,
+    lost,
   });
 }
 
-function lost(error: unknown): undefined {
+function notFoldable(error: unknown): undefined {
   if (error instanceof LogDamaged) return undefined;
   throw error;
 }
 
-async function horizonState(store: EventStore): Promise<Projection> {
-  const checkpoint = await horizonCheckpoint(store);
+async function baseState(store: EventStore): Promise<Projection> {
+  const checkpoint = await baseCheckpoint(store);
   return checkpoint === undefined ? Projection.empty() : Projection.fromCheckpoint(checkpoint);
 }
 
-/** The state that the log goes on from; undefined if it begins at the beginning. */
-async function horizonCheckpoint(store: EventStore): Promise<Checkpoint | undefined> {
-  const horizonSeq = store.firstSeq - 1;
-  if (horizonSeq === 0) return undefined;
-  const checkpoint = await store.readCheckpoint(horizonSeq);
-  if (checkpoint?.globalSeq === horizonSeq) return checkpoint;
+/** The state from which history folds to its end; undefined if it begins at the beginning. */
+async function baseCheckpoint(store: EventStore): Promise<Checkpoint | undefined> {
+  const baseSeq = store.foldableFromSeq - 1;
+  if (baseSeq === 0) return undefined;
+  const checkpoint = await store.readCheckpoint(baseSeq);
+  if (checkpoint?.globalSeq === baseSeq) return checkpoint;
   const reason = 'the checkpoint that the log goes on from cannot be read';
-  throw new LogDamaged({ fromSeq: 1, toSeq: horizonSeq, reason, streams: [] });
+  throw new LogDamaged({ fromSeq: 1, toSeq: baseSeq, reason, streams: [] });
 }
 
 export interface ExportRequest {
@@ -181,15 +213,16 @@ export interface ExportRequest {
 }
 
 /**
- * The lines of an export, a few at a time. Of a damaged log everything up to the damage, then
- * LogDamaged: what is written is then a history that ends early.
+ * The lines of an export, a few at a time. It begins where history folds to its end: what lies
+ * before, and before a loss, only for snapshots that were still there. Of a damaged log everything
+ * up to the damage, then LogDamaged: what is written is then a history that ends early.
  */
 export async function* exportLines(
   store: EventStore,
   request: ExportRequest,
 ): AsyncGenerator<string> {
   const writer = new HistoryWriter();
-  const { firstSeq } = store;
+  const { foldableFromSeq: firstSeq } = store;
   const lastSeq = request.live?.globalSeq ?? store.lastSeq;
   yield writer.header({
     producer: request.version,
@@ -197,15 +230,15 @@ export async function* exportLines(
     firstSeq,
     lastSeq,
   });
-  const checkpoint = await horizonCheckpoint(store);
+  const checkpoint = await baseCheckpoint(store);
   let damage: Damage | undefined;
   if (checkpoint !== undefined) {
     const retained: StoredEvent[] = [];
     for (const stream of retainedStreams(checkpoint)) {
-      const events = await streamEvents(store, stream, checkpoint.globalSeq).catch(damageOf);
+      const events = await wholeStream(store, stream, checkpoint.globalSeq).catch(damageOf);
       // A stream of which something is lost is left out: the checkpoint has its state.
-      if ('reason' in events) damage ??= events;
-      else retained.push(...events);
+      if (!('reason' in events)) retained.push(...events);
+      else if (events.isLost !== true) damage ??= events;
     }
     retained.sort((left, right) => left.globalSeq - right.globalSeq);
     yield retained.map((event) => writer.retained(event)).join('');
@@ -220,7 +253,17 @@ export async function* exportLines(
   yield writer.trailer(request.live);
 }
 
-/** The streams of which events before the horizon were kept. */
+async function wholeStream(
+  store: EventStore,
+  stream: string,
+  toSeq: number,
+): Promise<StoredEvent[]> {
+  const found: StoredEvent[] = [];
+  for await (const events of store.read({ stream, toSeq })) found.push(...events);
+  return found;
+}
+
+/** The streams of which events before the base were kept. */
 const retainedStreams = ({ snapshots }: Checkpoint): readonly string[] => [
   'node',
   ...snapshots.map((state) => snapshotStream(state.context.snapshotId)),

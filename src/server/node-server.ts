@@ -3,7 +3,13 @@
 // NOT_SERVING.
 import type { Configuration, Origins } from '../config/configuration.ts';
 import { waitAtMost } from '../engine/deadline.ts';
-import { LogDamaged, type Damage, type EventStore, type SpaceGuard } from '../engine/ports.ts';
+import {
+  LogDamaged,
+  rangeText,
+  type Damage,
+  type EventStore,
+  type SpaceGuard,
+} from '../engine/ports.ts';
 import { startEngine } from '../engine/start.ts';
 import { InvariantViolation } from '../machines/kernel/invariant.ts';
 import { controlService } from './grpc/control-service.ts';
@@ -240,4 +246,4 @@ export class NodeServer {
 }
 
 const rangesOf = (damage: readonly Damage[]): string =>
-  damage.map((one) => `events ${one.fromSeq} to ${one.toSeq}: ${one.reason}`).join('; ');
+  damage.map((one) => `${rangeText(one)}: ${one.reason}`).join('; ');

@@ -7,6 +7,8 @@ import { test } from 'node:test';
 import { snapshotsDefinition } from '../../src/server/grpc/definitions.ts';
 import { Daemon, scratch, varve } from './varve.ts';
 
+const boxCount = 20;
+
 /** Flips one bit in the middle of what the file with most events holds. */
 function damage(root: string): void {
   const files = readdirSync(path.join(root, 'log'))
@@ -54,7 +56,7 @@ test('a damaged log leaves the daemon up, is explained, and is repaired', async 
   t.after(() => place.remove());
   let daemon = await Daemon.start(place.path);
   t.after(() => daemon.stop('SIGKILL'));
-  for (let index = 0; index < 20; index += 1) {
+  for (let index = 0; index < boxCount; index += 1) {
     const key = `box-${index}`;
     const { code } = await daemon.snapshots.call(snapshotsDefinition.prepare, { key });
     assert.equal(code, 0);
@@ -78,14 +80,49 @@ test('a damaged log leaves the daemon up, is explained, and is repaired', async 
 
   const repaired = await varve(['repair', '--root', daemon.root, '--json']);
   assert.equal(repaired.code, 0, repaired.stderr);
-  const result = JSON.parse(repaired.stdout) as { status: string; notes: string[] };
+  const result = JSON.parse(repaired.stdout) as RepairAnswer;
   assert.equal(result.status, 'repaired');
+  const [{ fromSeq, toSeq } = { fromSeq: 0, toSeq: 0 }] = result.lost;
+  assert.ok(result.lost.length === 1 && fromSeq > 0, 'one bit hits one batch');
+  const lostCount = toSeq - fromSeq + 1;
   const again = await varve(['repair', '--root', daemon.root]);
   assert.match(again.stdout, /nothing to repair/);
 
   daemon = await Daemon.start(place.path);
   const healthy = await varve(['status', '--address', daemon.address]);
   assert.equal(healthy.code, 0, healthy.stderr);
-  const verified = await varve(['verify', '--address', daemon.address]);
-  assert.equal(verified.code, 0, verified.stderr);
+  await historyGoesOnOverTheLoss(daemon, { fromSeq, toSeq });
+  const { stdout: list } = await varve(['ls', '--address', daemon.address, '--json']);
+  const found = (JSON.parse(list) as { snapshots: { key: string; id: number }[] }).snapshots;
+  assert.equal(found.length, boxCount - lostCount, 'what was not hit is there');
+  const { code } = await daemon.snapshots.call(snapshotsDefinition.prepare, { key: 'new-box' });
+  assert.equal(code, 0);
+  const shown = await varve(['show', 'new-box', '--address', daemon.address, '--json']);
+  const { id } = JSON.parse(shown.stdout) as { id: number };
+  assert.ok(id > boxCount, `id ${id} may have been handed out before`);
 });
+
+interface RepairAnswer {
+  readonly status: string;
+  readonly lost: readonly { readonly fromSeq: number; readonly toSeq: number }[];
+}
+
+/** What is lost is told as lost, by everyone who meets it, and no one is sent to repair again. */
+async function historyGoesOnOverTheLoss(
+  { address }: Daemon,
+  lost: { readonly fromSeq: number; readonly toSeq: number },
+): Promise<void> {
+  const verified = await varve(['verify', '--address', address]);
+  assert.equal(verified.code, 0, verified.stderr);
+  assert.match(verified.stdout, /lost, as an earlier repair found/);
+  const events = await varve(['events', '--address', address]);
+  assert.equal(events.code, 6);
+  assert.match(events.stderr, new RegExp(`lost.*: read on from ${lost.toSeq + 1}\\n$`));
+  assert.doesNotMatch(events.stderr, /run varve repair/);
+  const rest = await varve(['events', '--from', String(lost.toSeq + 1), '--address', address]);
+  assert.equal(rest.code, 0, rest.stderr);
+  assert.match(rest.stdout, /LogRepaired/);
+  const why = await varve(['why', 'box-0', '--address', address]);
+  assert.equal(why.code, 0, why.stderr);
+  assert.match(why.stdout, /Lost for good, and perhaps part of this/);
+}

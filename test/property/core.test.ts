@@ -3,64 +3,9 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
-import { CoreWorld, crashPoints, type Command } from './core-world.ts';
+import { step } from './commands.ts';
+import { CoreWorld } from './core-world.ts';
 import { settings } from './settings.ts';
-
-const key = fc.constantFrom('a', 'b', 'c', 'd', 'e');
-const name = fc.constantFrom('l1', 'l2', 'l3', 'a');
-const parent = fc.oneof(
-  { weight: 6, arbitrary: fc.constant('') },
-  { weight: 4, arbitrary: name },
-  { weight: 1, arbitrary: key },
-);
-const labels = fc.constantFrom({}, { x: '1' }, { x: '2', y: '' });
-
-const command: fc.Arbitrary<Command> = fc.oneof(
-  {
-    weight: 5,
-    arbitrary: fc.record({ kind: fc.constant('prepare' as const), key, parent, labels }),
-  },
-  { weight: 2, arbitrary: fc.record({ kind: fc.constant('view' as const), key, parent, labels }) },
-  {
-    weight: 5,
-    arbitrary: fc.record({ kind: fc.constant('commit' as const), key, name, parent, labels }),
-  },
-  {
-    weight: 4,
-    arbitrary: fc.record({
-      kind: fc.constant('remove' as const),
-      key: fc.oneof(key, name),
-      isDeferred: fc.boolean(),
-    }),
-  },
-  {
-    weight: 2,
-    arbitrary: fc.record({
-      kind: fc.constant('update' as const),
-      key: fc.oneof(key, name),
-      labels,
-    }),
-  },
-  {
-    weight: 6,
-    arbitrary: fc.record({
-      kind: fc.constant('effect' as const),
-      pick: fc.nat(7),
-      fails: fc.integer({ min: 0, max: 3 }).map((roll) => roll === 0),
-    }),
-  },
-  { weight: 1, arbitrary: fc.constant({ kind: 'cleanup' as const }) },
-  {
-    weight: 3,
-    arbitrary: fc.record({ kind: fc.constant('lateOutcome' as const), pick: fc.nat(40) }),
-  },
-);
-
-const crash = fc.oneof(
-  { weight: 7, arbitrary: fc.constant(undefined) },
-  { weight: 1, arbitrary: fc.constantFrom(...crashPoints) },
-);
-const step = fc.tuple(command, crash, crash);
 
 test('no command and no crash breaks an invariant of the core', (t) => {
   const { seed, runCount } = settings(2_000, 40_000);

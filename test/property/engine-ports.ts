@@ -125,6 +125,8 @@ function storeOf(life: Life): EventStore {
       return disk.events.length;
     },
     firstSeq: 1,
+    lost: [],
+    foldableFromSeq: 1,
     append(events) {
       life.justify(!isClosed, 'nothing is appended to a log that is closed');
       return life.wait('append', {

@@ -18,6 +18,12 @@ export class MemoryStore implements EventStore {
   failure: Error | undefined;
   isClosed = false;
 
+  readonly lost = [];
+
+  get foldableFromSeq(): number {
+    return this.firstSeq;
+  }
+
   get lastSeq(): number {
     return this.events.at(-1)?.globalSeq ?? this.firstSeq - 1;
   }

@@ -14,10 +14,9 @@ import { test } from 'node:test';
 import { LogDamaged, LogFailure, type EventStore } from '../../src/engine/ports.ts';
 import { eventKey, formatKey, indexKey } from '../../src/adapters/level/keys.ts';
 import { openDatabase } from '../../src/adapters/level/database.ts';
-import { repairLog } from '../../src/adapters/level/repair.ts';
 import { seal } from '../../src/adapters/level/sealed-value.ts';
-import { countingClock, EventNumbers, quietLogger, readAll, withoutHashes } from './events.ts';
-import { openSound, removeRoot, scratchRoot, tryOpen } from './opened-store.ts';
+import { EventNumbers, readAll, withoutHashes } from './events.ts';
+import { openSound, repairRoot, removeRoot, scratchRoot, tryOpen } from './opened-store.ts';
 
 async function withRoot(body: (root: string, scratch: string) => Promise<void>): Promise<void> {
   const scratch = scratchRoot();
@@ -193,7 +192,7 @@ test('a second opening is refused and leaves no trace', async () => {
     const second = await tryOpen(root);
     assert.ok(second.status === 'refused');
     assert.match(second.reason, /another process uses the log/);
-    const repair = await repairLog({ root, logger: quietLogger, clock: countingClock });
+    const repair = await repairRoot(root);
     assert.equal(repair.status, 'refused');
     assert.deepEqual(quarantined(root), []);
     await store.close();
@@ -213,6 +212,14 @@ test('a newer format is refused with what to do', async () => {
     assert.match(result.next, /newer/);
   });
 });
+
+const isLoss =
+  (seq: number) =>
+  (error: unknown): boolean =>
+    error instanceof LogDamaged &&
+    error.damage.isLost === true &&
+    error.damage.fromSeq === seq &&
+    error.damage.toSeq === seq;
 
 test('damage behind the checkpoint leaves the log open, but its evidence is kept', async () => {
   await withRoot(async (root) => {
@@ -251,18 +258,23 @@ test('damage behind the checkpoint leaves the log open, but its evidence is kept
     );
     await opened.store.append(numbers.batch(['snapshot-2']));
     await opened.store.close();
-    const repaired = await repairLog({ root, logger: quietLogger, clock: countingClock });
+    const repaired = await repairRoot(root);
     assert.ok(repaired.status === 'repaired');
     assert.deepEqual(repaired.lost, [{ fromSeq: 6, toSeq: 6 }]);
-    assert.equal(repaired.savedThroughSeq, 8);
+    assert.equal(repaired.lastSeq, 9);
     const clean = (await openSound(root)).opened.store;
-    assert.equal(clean.firstSeq, 8);
+    assert.equal(clean.firstSeq, 1);
+    assert.equal(clean.foldableFromSeq, 8);
     assert.equal((await readAll(clean, { stream: 'snapshot-1' })).length, 3);
-    assert.equal((await readAll(clean, { stream: 'snapshot-2' })).length, 1);
+    await assert.rejects(readAll(clean, { stream: 'snapshot-2' }), isLoss(6));
+    assert.equal((await readAll(clean, { stream: 'snapshot-2', toSeq: 5 })).length, 2);
+    assert.equal((await readAll(clean, { stream: 'snapshot-2', fromSeq: 7 })).length, 1);
+    await assert.rejects(readAll(clean), isLoss(6));
+    assert.equal((await readAll(clean, { fromSeq: 7 })).length, 3);
     await clean.append([{ ...numbers.next('snapshot-2'), globalSeq: 10 }]);
     await clean.close();
-    const again = await repairLog({ root, logger: quietLogger, clock: countingClock });
-    assert.equal(again.status, 'sound');
+    const again = await repairRoot(root);
+    assert.equal(again.status, 'sound', JSON.stringify(again));
   });
 });
 
@@ -314,10 +326,11 @@ test('started again and again over the same damage, it keeps one copy of the evi
       await result.opened.store.close();
     }
     assert.ok(quarantined(root).length <= 2, `${quarantined(root).length} folders`);
-    const repaired = await repairLog({ root, logger: quietLogger, clock: countingClock });
+    const repaired = await repairRoot(root);
     assert.ok(repaired.status === 'repaired');
-    assert.equal(repaired.savedThroughSeq, 4);
-    assert.ok(repaired.notes.some((note) => /Lost: events 5 to 10/.test(note)));
+    assert.equal(repaired.lastSeq, 11);
+    assert.deepEqual(repaired.lost, [{ fromSeq: 5, toSeq: 6 }]);
+    assert.ok(repaired.notes.some((note) => /Lost: events 5 to 6/.test(note)));
     await (await openSound(root)).opened.store.close();
   });
 });
@@ -343,7 +356,7 @@ test('a block on which LevelDB stops writing leads to a log that stays up, not t
       assert.equal((await readAll(result.opened.store)).length, 2);
       await result.opened.store.close();
     }
-    const repaired = await repairLog({ root, logger: quietLogger, clock: countingClock });
+    const repaired = await repairRoot(root);
     assert.ok(repaired.status === 'repaired', JSON.stringify(repaired));
     assert.deepEqual(repaired.lost, []);
     const found = (await openSound(root)).opened.store;

@@ -5,27 +5,17 @@ import assert from 'node:assert/strict';
 import { fork, type ChildProcess } from 'node:child_process';
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { after, before, test } from 'node:test';
+import { test, type TestContext } from 'node:test';
 import { prepareCase, type Outcome } from './damage-check.ts';
-import { allCases, describeCase, makeFixture, type Case, type Fixture } from './fixture.ts';
+import { allCases, describeCase, makeFixture, pasts, type Case, type Fixture } from './fixture.ts';
 import { removeRoot } from './opened-store.ts';
 
 const isLong = process.env['VARVE_LONG'] === '1';
 const seed = Number(process.env['VARVE_SEED'] ?? Math.floor(Math.random() * 2 ** 31));
-const sampleCount = Number(process.env['VARVE_STORE_CASES'] ?? 110);
+const sampleCount = Number(process.env['VARVE_STORE_CASES'] ?? 60);
 
 const isTraced = process.env['VARVE_TRACE'] === '1';
 const workerCount = 4;
-
-let fixture: Fixture;
-
-before(async () => {
-  fixture = await makeFixture();
-});
-
-after(() => {
-  removeRoot(fixture.path);
-});
 
 /** A generator of numbers below one, the same for the same seed. */
 function numbersFrom(start: number): () => number {
@@ -64,20 +54,29 @@ interface Answer {
 
 /** Checks in a child process, a new one whenever LevelDB ended the last. */
 class Worker {
+  readonly #fixture: Fixture;
   #child: ChildProcess | undefined;
 
+  constructor(fixture: Fixture) {
+    this.#fixture = fixture;
+  }
+
   /** Undefined when the process was ended. */
-  async check(root: string): Promise<Answer | undefined> {
+  async check(one: Case, root: string): Promise<Answer | undefined> {
     if (this.#child?.connected !== true) this.#child = undefined;
-    this.#child ??= fork(join(import.meta.dirname, 'damage-worker.ts'), [fixturePath()], {
-      stdio: ['ignore', 'ignore', 'ignore', 'ipc'],
-    });
+    this.#child ??= fork(
+      join(import.meta.dirname, 'damage-worker.ts'),
+      [fixturePath(this.#fixture)],
+      {
+        stdio: ['ignore', 'ignore', 'ignore', 'ipc'],
+      },
+    );
     const child = this.#child;
     const answer = new Promise<Answer | undefined>((resolve) => {
       child.once('message', (message) => resolve(message as Answer));
       child.once('exit', () => resolve(undefined));
     });
-    child.send(root);
+    child.send({ one, root });
     const answered = await answer;
     child.removeAllListeners();
     if (answered === undefined) {
@@ -91,16 +90,20 @@ class Worker {
   }
 }
 
-const fixturePath = (): string => join(fixture.path, 'fixture.json');
+const fixturePath = (fixture: Fixture): string => join(fixture.path, 'fixture.json');
 
-async function checked(worker: Worker, one: Case): Promise<Outcome & { wasAborted: boolean }> {
+async function checked(
+  worker: Worker,
+  fixture: Fixture,
+  one: Case,
+): Promise<Outcome & { wasAborted: boolean }> {
   const scratch = prepareCase(fixture, one);
   const root = join(scratch, 'root');
   try {
-    const first = await worker.check(root);
+    const first = await worker.check(one, root);
     // Once LevelDB may end the process; the restart must find the table instead of falling over it
     // again.
-    const answer = first ?? (await worker.check(root));
+    const answer = first ?? (await worker.check(one, root));
     assert.ok(answer !== undefined, 'a crash loop: the restarted process was ended too');
     assert.equal(answer.failure, undefined);
     assert.ok(answer.outcome !== undefined);
@@ -110,8 +113,8 @@ async function checked(worker: Worker, one: Case): Promise<Outcome & { wasAborte
   }
 }
 
-test('every cut and every flipped bit is detected, named, and repaired', async (context) => {
-  writeFileSync(fixturePath(), JSON.stringify(fixture));
+async function checkAll(context: TestContext, fixture: Fixture): Promise<void> {
+  writeFileSync(fixturePath(fixture), JSON.stringify(fixture));
   const all = allCases(fixture);
   const cases = isLong ? all : sample(all);
   context.diagnostic(`seed ${seed}: ${cases.length} of ${all.length} cases`);
@@ -119,7 +122,7 @@ test('every cut and every flipped bit is detected, named, and repaired', async (
   const totals = { damaged: 0, unserved: 0, lost: 0, aborted: 0 };
   const check = async (worker: Worker, one: Case): Promise<void> => {
     try {
-      const outcome = await checked(worker, one);
+      const outcome = await checked(worker, fixture, one);
       if (isTraced) context.diagnostic(`${describeCase(one)}: ${JSON.stringify(outcome)}`);
       totals.damaged += outcome.wasDamaged ? 1 : 0;
       totals.unserved += outcome.unservedCount > 0 ? 1 : 0;
@@ -132,7 +135,7 @@ test('every cut and every flipped bit is detected, named, and repaired', async (
   // Opening a log waits for the disk most of the time.
   const waiting = cases.values();
   const work = async (): Promise<void> => {
-    const worker = new Worker();
+    const worker = new Worker(fixture);
     for (const one of waiting) await check(worker, one);
     worker.close();
   };
@@ -143,4 +146,15 @@ test('every cut and every flipped bit is detected, named, and repaired', async (
   );
   assert.deepEqual(failures, []);
   assert.ok(totals.damaged > 0 && totals.unserved > 0, 'the mutations did no damage');
-});
+}
+
+for (const past of pasts) {
+  test(`every cut and every flipped bit is detected, named, and repaired (${past})`, async (context) => {
+    const fixture = await makeFixture(past);
+    try {
+      await checkAll(context, fixture);
+    } finally {
+      removeRoot(fixture.path);
+    }
+  });
+}

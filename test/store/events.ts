@@ -1,9 +1,9 @@
 // Events, checkpoints and ports for the store's tests: small, made from a counter, never from a
 // clock.
-import type { RecordedEvent, StoredEvent } from '../../src/machines/kernel/envelope.ts';
-import { checkpointVersion, type Checkpoint } from '../../src/machines/checkpoint.ts';
-import { initialNodeState } from '../../src/machines/node/state.ts';
-import type { SnapshotState } from '../../src/machines/snapshot/state.ts';
+import type { NewEvent, RecordedEvent, StoredEvent } from '../../src/machines/kernel/envelope.ts';
+import type { Checkpoint } from '../../src/machines/checkpoint.ts';
+import { GapFold } from '../../src/machines/gap-fold.ts';
+import { snapshotIdOf, snapshotStream } from '../../src/machines/snapshot/events.ts';
 import type { Clock, EventStore, Logger, ReadOptions } from '../../src/engine/ports.ts';
 
 export const quietLogger: Logger = {
@@ -24,24 +24,33 @@ export const countingClock: Clock = {
 export class EventNumbers {
   lastSeq = 0;
   readonly revisions = new Map<string, number>();
-  readonly positions = new Map<string, number>();
+  readonly #fold = new GapFold(undefined);
 
-  next(stream: string): RecordedEvent {
+  next(stream: string, content?: NewEvent): RecordedEvent {
     this.lastSeq += 1;
     const globalSeq = this.lastSeq;
     const revision = (this.revisions.get(stream) ?? 0) + 1;
     this.revisions.set(stream, revision);
-    this.positions.set(stream, globalSeq);
-    return {
+    const event = {
       globalSeq,
       stream,
       revision,
-      type: 'SnapshotUpdated',
       schemaVersion: 1,
       timeUs: 1_700_000_000_000_000 + globalSeq,
       cause: { kind: 'rpc', method: 'Update', requestId: `request-${globalSeq}` },
-      data: { labels: { number: String(globalSeq), text: 'ä€😀 '.repeat(globalSeq % 5) } },
-    };
+      ...(content ?? contentOf(stream, revision, globalSeq)),
+    } satisfies RecordedEvent;
+    this.#fold.apply(event);
+    return event;
+  }
+
+  /** The events with which these snapshots end. */
+  ends(streams: readonly string[]): RecordedEvent[] {
+    return streams.flatMap((stream) => {
+      const operationId = (this.revisions.get(stream) ?? 0) + 1;
+      const started = this.next(stream, { type: 'SnapshotRemoveStarted', data: {} });
+      return [started, this.next(stream, { type: 'SnapshotRemoved', data: { operationId } })];
+    });
   }
 
   batch(streams: readonly string[]): RecordedEvent[] {
@@ -50,20 +59,24 @@ export class EventNumbers {
 
   /** The state of these streams now. */
   checkpoint(streams: readonly string[]): Checkpoint {
-    const snapshots = streams
-      .filter((stream) => stream !== 'node')
-      .map((stream): SnapshotState => {
-        const snapshotId = Number(stream.slice('snapshot-'.length));
-        return {
-          value: { lifecycle: 'active', backing: 'unassigned' },
-          context: { snapshotId } as SnapshotState['context'],
-          revision: this.revisions.get(stream) ?? 0,
-          lastSeq: this.positions.get(stream) ?? 0,
-        };
-      });
-    const node = { ...initialNodeState, revision: this.revisions.get('node') ?? 0 };
-    return { checkpointVersion, globalSeq: this.lastSeq, node, snapshots };
+    const whole = this.#fold.toCheckpoint(this.lastSeq);
+    const wanted = new Set(streams);
+    const snapshots = whole.snapshots.filter(({ context }) =>
+      wanted.has(snapshotStream(context.snapshotId)),
+    );
+    return { ...whole, snapshots };
   }
+}
+
+/** What the machines allow: a stream begins with its Prepare, then its labels change. */
+function contentOf(stream: string, revision: number, number: number): NewEvent {
+  if (stream === 'node') return { type: 'IdsReserved', data: { upTo: 1000 * revision } };
+  const labels = { number: String(number), text: 'ä€😀 '.repeat(number % 5) };
+  if (revision > 1) return { type: 'SnapshotLabelsUpdated', data: { labels } };
+  const snapshotId = snapshotIdOf(stream) ?? 0;
+  const naming = { snapshotId, key: `key-${snapshotId}`, parent: '', parentId: null };
+  const data = { ...naming, role: 'containerLayer', labels, backing: 'directory' };
+  return { type: 'SnapshotPrepared', data };
 }
 
 export async function readAll(store: EventStore, options?: ReadOptions): Promise<StoredEvent[]> {

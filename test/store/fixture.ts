@@ -10,11 +10,20 @@ import { openSound, scratchRoot } from './opened-store.ts';
 export type Ending = 'clean' | 'crash' | 'tables';
 export const endings: readonly Ending[] = ['clean', 'crash', 'tables'];
 
+/** Whether all history is there, or the older part was compacted away but for streams that live. */
+export type Past = 'whole' | 'compacted';
+export const pasts: readonly Past[] = ['whole', 'compacted'];
+
 export interface Fixture {
-  /** A directory with the root as it was after each ending. */
+  /** A directory with the root as it was after each ending: `<ending>`. */
   readonly path: string;
+  /** All events in the log, by position; of compacted history those that were kept. */
   readonly events: readonly StoredEvent[];
+  /** Events that were compacted away. */
+  readonly compacted: readonly StoredEvent[];
   readonly streams: readonly string[];
+  readonly horizonSeq: number;
+  readonly lastSeq: number;
   /** Positions of the older and the newest checkpoint. */
   readonly checkpointSeqs: readonly [number, number];
 }
@@ -32,7 +41,7 @@ function someBatches(numbers: EventNumbers, count: number): ReturnType<EventNumb
   );
 }
 
-export async function makeFixture(): Promise<Fixture> {
+export async function makeFixture(past: Past): Promise<Fixture> {
   const path = scratchRoot();
   const root = join(path, 'live');
   const numbers = new EventNumbers();
@@ -43,6 +52,17 @@ export async function makeFixture(): Promise<Fixture> {
     }
   };
   let { store } = (await openSound(root)).opened;
+  let horizonSeq = 0;
+  let compacted: StoredEvent[] = [];
+  if (past === 'compacted') {
+    const ended = ['snapshot-21', 'snapshot-22'];
+    await store.append(numbers.batch([...ended, 'snapshot-1', 'snapshot-2', 'node']));
+    await fill(9);
+    await store.append(numbers.ends(ended));
+    horizonSeq = numbers.lastSeq;
+    compacted = (await readAll(store)).filter(({ stream }) => !streams.includes(stream));
+    await store.compact(numbers.checkpoint(streams), new Set(streams));
+  }
   await fill(12);
   await store.writeCheckpoint(numbers.checkpoint(streams));
   const older = numbers.lastSeq;
@@ -54,14 +74,24 @@ export async function makeFixture(): Promise<Fixture> {
   await store.writeCheckpoint(numbers.checkpoint(streams));
   const newest = numbers.lastSeq;
   await fill(14);
-  const events = await readAll(store);
+  const kept = past === 'compacted' ? streams : [];
+  const events = (
+    await Promise.all([
+      readAll(store),
+      ...kept.map((stream) => readAll(store, { stream, toSeq: horizonSeq })),
+    ])
+  ).flat();
+  events.sort((a, b) => a.globalSeq - b.globalSeq);
   cpSync(root, join(path, 'crash'), { recursive: true });
   await store.close();
   cpSync(root, join(path, 'clean'), { recursive: true });
   await (await openSound(root)).opened.store.close();
   await (await openSound(root)).opened.store.close();
   cpSync(root, join(path, 'tables'), { recursive: true });
-  return { path, events, streams: ['node', ...streams], checkpointSeqs: [older, newest] };
+  const { lastSeq } = numbers;
+  const checkpointSeqs = [older, newest] as const;
+  const all = { events, compacted, streams: ['node', ...streams] };
+  return { path, ...all, horizonSeq, lastSeq, checkpointSeqs };
 }
 
 export type Mutation =

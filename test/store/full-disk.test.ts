@@ -79,9 +79,8 @@ async function appendUntilFailure(store: EventStore, numbers: EventNumbers): Pro
 function numbersAt(store: EventStore, events: Awaited<ReturnType<typeof readAll>>): EventNumbers {
   const numbers = new EventNumbers();
   numbers.lastSeq = store.lastSeq;
-  for (const { stream, revision, globalSeq } of events) {
+  for (const { stream, revision } of events) {
     numbers.revisions.set(stream, revision);
-    numbers.positions.set(stream, globalSeq);
   }
   return numbers;
 }

@@ -5,6 +5,9 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { CrashPoint, Logger } from '../../src/engine/ports.ts';
 import { openLog, type OpenLogResult } from '../../src/adapters/level/open-log.ts';
+import { repairLog, type RepairResult } from '../../src/adapters/level/repair.ts';
+import type { StartFold } from '../../src/adapters/level/repair-plan.ts';
+import { GapFold } from '../../src/machines/gap-fold.ts';
 import { countingClock, quietLogger } from './events.ts';
 
 export type OpenResult = Extract<OpenLogResult, { status: 'open' }>;
@@ -25,6 +28,13 @@ export async function tryOpen(
 ): Promise<OpenLogResult> {
   const { crashPoint = () => undefined, logger = quietLogger } = options;
   return await openLog({ root, clock: countingClock, logger, crashPoint, reserveSizeBytes });
+}
+
+/** Repairs the log of a root, as `varve repair` does. */
+export async function repairRoot(root: string, crashPoint?: CrashPoint): Promise<RepairResult> {
+  const startFold: StartFold = (base) => new GapFold(base);
+  const options = { root, logger: quietLogger, clock: countingClock, startFold };
+  return await repairLog({ ...options, ...(crashPoint && { crashPoint }) });
 }
 
 /** Opens a log that must be sound. */

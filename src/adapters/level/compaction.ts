@@ -15,7 +15,7 @@ import type { Database, Operation } from './database.ts';
 import { fetchBytes, writeBatch } from './database.ts';
 import { decodeEvent } from './event-record.ts';
 import type { Horizon } from './horizon.ts';
-import { droppedThrough, encodeHorizon } from './horizon.ts';
+import { droppedThrough, encodeHorizon, resumedAtSeq } from './horizon.ts';
 import { batchKey, digits, eventKey, horizonKey, indexKey, parseKey } from './keys.ts';
 
 /** Events looked at in one step, so that appends never wait long. */
@@ -98,7 +98,8 @@ export async function compactLog(request: Compaction): Promise<number> {
       dropped[stream] = revision;
     }
   }
-  const horizon: Horizon = { horizonSeq, isDone: false, dropped, record };
+  const { losses } = previous;
+  const horizon: Horizon = { horizonSeq, isDone: false, dropped, record, losses };
   const storeHorizon = async (isDone: boolean): Promise<void> => {
     const value = encodeHorizon({ horizonSeq, isDone, dropped });
     await writeBatch(database, [{ type: 'put', key: horizonKey, value }], { sync: true });
@@ -109,7 +110,9 @@ export async function compactLog(request: Compaction): Promise<number> {
   const deletedCount = await deleteEvents(request);
   await deleteBatchRecords(database, horizonSeq);
   const [newest, second] = await checkpointSeqs(database);
-  const kept = [newest, second, horizonSeq].filter((seq) => seq !== undefined);
+  const kept = [newest, second, horizonSeq, resumedAtSeq(horizon)].filter(
+    (seq) => seq !== undefined,
+  );
   await dropCheckpoints(database, new Set(kept));
   crashPoint('compact:deleted');
   await storeHorizon(true);

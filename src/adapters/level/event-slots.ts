@@ -8,6 +8,7 @@ import type { Database, DatabaseSnapshot } from './database.ts';
 import { fetchBytes } from './database.ts';
 import { decodeEvent } from './event-record.ts';
 import { eventKey } from './keys.ts';
+import { lossAt, type Losses } from './losses.ts';
 
 /** Events fetched and yielded at a time. */
 export const slotsMax = 256;
@@ -62,11 +63,21 @@ export interface WalkOptions extends SeqRange {
   readonly heads: StreamHeads;
   /** Whether `heads` is complete, so that an unknown stream must begin with revision 1. */
   readonly headsAreComplete: boolean;
+  /** What repairs could not save. */
+  readonly losses: Losses;
 }
 
 export type Piece =
-  | { readonly kind: 'events'; readonly events: readonly StoredEvent[] }
-  | (SeqRange & { readonly kind: 'damage'; readonly reason: string });
+  { readonly kind: 'events'; readonly events: readonly StoredEvent[] } | DamagePiece;
+
+export interface DamagePiece extends SeqRange {
+  readonly kind: 'damage';
+  readonly reason: string;
+  /** Whether a repair has named it as lost: nothing can be done about it, nothing need be. */
+  readonly isLost: boolean;
+  /** Positions among them with an event that is sound by itself. */
+  readonly unchainedSeqs: readonly number[];
+}
 
 /** Follows the streams' chains over a walk. */
 class ChainCheck {
@@ -101,26 +112,43 @@ class ChainCheck {
   }
 }
 
-const reasons = {
+export const damageReasons = {
+  lost: 'lost, as an earlier repair found',
   missing: 'missing from the database',
   altered: 'altered: checksum or hash does not hold',
   chain: 'does not continue its stream',
 } as const;
 
+interface OpenDamage {
+  readonly fromSeq: number;
+  toSeq: number;
+  readonly isLost: boolean;
+  readonly reasons: Set<string>;
+  readonly unchainedSeqs: number[];
+}
+
 export async function* walk(database: Database, options: WalkOptions): AsyncGenerator<Piece> {
   const chain = new ChainCheck(options.heads, options.headsAreComplete);
-  let damage: { fromSeq: number; toSeq: number; reasons: Set<string> } | undefined;
+  let damage: OpenDamage | undefined;
   let events: StoredEvent[] = [];
+  const problemOf = (slot: Slot, seq: number): keyof typeof damageReasons | undefined => {
+    if (typeof slot !== 'string') return chain.accepts(slot) ? undefined : 'chain';
+    const isLost = slot === 'missing' && lossAt(options.losses, seq) !== undefined;
+    return isLost ? 'lost' : slot;
+  };
   const damagePiece = (): Piece | undefined => {
     const found = damage;
     damage = undefined;
-    return found && { ...found, kind: 'damage', reason: [...found.reasons].join(', ') };
+    if (found === undefined) return undefined;
+    const { reasons: given, ...range } = found;
+    return { ...range, kind: 'damage', reason: [...given].join(', ') };
   };
   for (let fromSeq = options.fromSeq; fromSeq <= options.toSeq; fromSeq += slotsMax) {
     const toSeq = Math.min(fromSeq + slotsMax - 1, options.toSeq);
     const slots = await readSlots(database, { fromSeq, toSeq }, options.snapshot);
     for (const [index, slot] of slots.entries()) {
-      const problem = typeof slot === 'string' ? slot : chain.accepts(slot) ? undefined : 'chain';
+      const seq = fromSeq + index;
+      const problem = problemOf(slot, seq);
       if (problem === undefined) {
         const piece = damagePiece();
         if (piece !== undefined) {
@@ -134,10 +162,15 @@ export async function* walk(database: Database, options: WalkOptions): AsyncGene
         yield { kind: 'events', events };
         events = [];
       }
-      const seq = fromSeq + index;
-      damage ??= { fromSeq: seq, toSeq: seq, reasons: new Set() };
+      const isLost = problem === 'lost';
+      if (damage !== undefined && damage.isLost !== isLost) {
+        const piece = damagePiece();
+        if (piece !== undefined) yield piece;
+      }
+      damage ??= { fromSeq: seq, toSeq: seq, isLost, reasons: new Set(), unchainedSeqs: [] };
       damage.toSeq = seq;
-      damage.reasons.add(reasons[problem]);
+      if (problem === 'chain') damage.unchainedSeqs.push(seq);
+      damage.reasons.add(damageReasons[problem]);
     }
     if (events.length > 0) {
       yield { kind: 'events', events };

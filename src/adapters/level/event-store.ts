@@ -24,9 +24,10 @@ import { compactLog } from './compaction.ts';
 import type { Database, Operation } from './database.ts';
 import { writeBatch } from './database.ts';
 import { chainBatch, encodeBatch, encodeEvent, zeroHash } from './event-record.ts';
-import { walk } from './event-slots.ts';
+import { walk, type DamagePiece } from './event-slots.ts';
 import { writeExport } from './export-file.ts';
 import type { Horizon } from './horizon.ts';
+import { resumedAtSeq } from './horizon.ts';
 import { batchKey, eventKey, indexKey } from './keys.ts';
 import { scrubLog } from './scrub.ts';
 import { seal } from './sealed-value.ts';
@@ -83,6 +84,14 @@ export class LevelEventStore implements EventStore {
 
   get firstSeq(): number {
     return this.#horizon.horizonSeq + 1;
+  }
+
+  get lost(): readonly SeqRange[] {
+    return this.#horizon.losses.ranges;
+  }
+
+  get foldableFromSeq(): number {
+    return resumedAtSeq(this.#horizon) + 1;
   }
 
   async append(events: readonly RecordedEvent[]): Promise<void> {
@@ -196,7 +205,8 @@ export class LevelEventStore implements EventStore {
         throw new OutOfRange(horizon.horizonSeq + 1);
       }
       const heads: StreamHeads = new Map();
-      const walked = { fromSeq, toSeq, snapshot, heads, headsAreComplete: false };
+      const { losses } = horizon;
+      const walked = { fromSeq, toSeq, snapshot, heads, headsAreComplete: false, losses };
       for await (const piece of walk(database, walked)) {
         if (piece.kind === 'damage') {
           throw new LogDamaged(await this.#describe(piece));
@@ -218,8 +228,9 @@ export class LevelEventStore implements EventStore {
     return this.#damage.length > 0 ? undefined : this.#heads.get(stream);
   }
 
-  async #describe(found: SeqRange & { readonly reason: string }): Promise<Damage> {
+  async #describe(found: DamagePiece): Promise<Damage> {
     const { fromSeq, toSeq, reason } = found;
+    if (found.isLost) return { fromSeq, toSeq, reason, streams: [], isLost: true };
     const streams = await streamsIn(this.#parts.database, { fromSeq, toSeq });
     const damage: Damage = { fromSeq, toSeq, reason, streams };
     this.#parts.logger.error({ damage }, 'the log is damaged: stop varve serve, run varve repair');
@@ -236,10 +247,8 @@ export class LevelEventStore implements EventStore {
       crashPoint('checkpoint:stored');
       const seqs = await checkpointSeqs(database);
       const [newest, second] = seqs.filter((seq) => seq <= this.#lastSeq);
-      const kept = new Set(
-        [newest, second, this.#horizon.horizonSeq].filter((seq) => seq !== undefined),
-      );
-      await dropCheckpoints(database, kept);
+      const kept = [newest, second, this.#horizon.horizonSeq, resumedAtSeq(this.#horizon)];
+      await dropCheckpoints(database, new Set(kept.filter((seq) => seq !== undefined)));
       await writeExport(exportPath, record);
       crashPoint('checkpoint:exported');
     } catch (error) {

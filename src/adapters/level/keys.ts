@@ -4,6 +4,7 @@
 //   b!<last seq>            the record of one appended batch
 //   c!<seq>, c!<seq>!<n>    a checkpoint's head and its chunks
 //   m!format, m!horizon     the format version; how far history was compacted
+//   m!losses                what repairs could not save
 // Numbers have 16 digits, so that the order of keys is the order of positions.
 
 /** Version of keys and values. Stored. */
@@ -11,6 +12,7 @@ export const formatVersion = 1;
 
 export const formatKey = 'm!format';
 export const horizonKey = 'm!horizon';
+export const lossesKey = 'm!losses';
 
 /** A position or revision as it stands in keys. */
 export function digits(value: number): string {
@@ -66,5 +68,5 @@ export function parseKey(key: string): ParsedKey | undefined {
   if (chunk !== null) {
     return { kind: 'chunk', seq: Number(chunk[1]), chunk: Number(chunk[2]) };
   }
-  return key === formatKey || key === horizonKey ? { kind: 'meta' } : undefined;
+  return [formatKey, horizonKey, lossesKey].includes(key) ? { kind: 'meta' } : undefined;
 }

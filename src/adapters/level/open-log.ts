@@ -9,6 +9,7 @@ import type { Database } from './database.ts';
 import { failureCode, failureMessage, writeBatch } from './database.ts';
 import { openOrExplain, refuseAborting, type NotOpened, type OpenLogResult } from './opening.ts';
 import { LevelEventStore } from './event-store.ts';
+import { finishExchange } from './exchange.ts';
 import { formatKey, formatVersion } from './keys.ts';
 import { logPaths, type LogPaths } from './log-paths.ts';
 import { discardedTables, linkIntoQuarantine, listQuarantine } from './quarantine.ts';
@@ -94,6 +95,7 @@ async function beforeOpening(
   timeUs: number,
 ): Promise<{ readonly folder: string | undefined } | NotOpened> {
   try {
+    await finishExchange(paths);
     await reserve.beforeOpen();
     const folder = await linkIntoQuarantine(paths, timeUs);
     if (await exists(paths.running)) {
@@ -136,7 +138,7 @@ export async function openLog(options: OpenLogOptions): Promise<OpenLogResult> {
     };
   }
   const tip = new TipFile(paths.tip);
-  const folders = await listQuarantine(paths.quarantine);
+  const folders = await listQuarantine(paths);
   const isBlocked = await exists(paths.doubt);
   const unproven = folders.filter(({ isDamaged }) => !isDamaged).map(({ path }) => path);
   const isInDoubt = isBlocked || purpose === 'repair' || !(await areLogsIntact(unproven));

@@ -46,7 +46,7 @@ async function unopenable(
 ): Promise<NotOpened> {
   const damage = await missingRanges(folder ?? paths.log, { tipSeq: tipSeq(paths), reason });
   if (folder !== undefined) {
-    await keepAsEvidence(folder, await listQuarantine(paths.quarantine), damage);
+    await keepAsEvidence(folder, await listQuarantine(paths), damage);
   }
   return { status: 'damaged', damage, reason, next: repairNext };
 }

@@ -3,7 +3,7 @@
 // shortened manifest no longer names. So before every opening all its files are hard-linked into
 // quarantine/<stamp>/; the folder goes when that opening is proven complete, and is marked and kept
 // when it is not.
-import { link, mkdir, readdir, rm, stat, writeFile } from 'node:fs/promises';
+import { link, mkdir, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { currentTables } from './manifest.ts';
 
@@ -11,12 +11,11 @@ import { currentTables } from './manifest.ts';
 export const damageMark = 'DAMAGED.json';
 /** The log as it was before a repair, whole. */
 export const beforeRepairSuffix = '-before-repair';
-/** Present in a folder that a repair has used up: it holds another history from then on. */
-export const repairedMark = 'REPAIRED.json';
 
 export interface QuarantineFolder {
   readonly path: string;
   readonly isDamaged: boolean;
+  /** Whether a repair has used it up: the log goes on from what was found in it. */
   readonly isRepaired: boolean;
 }
 
@@ -42,11 +41,40 @@ async function namesIn(path: string): Promise<string[]> {
   }
 }
 
+export interface QuarantinedLog {
+  readonly log: string;
+  readonly quarantine: string;
+}
+
+/**
+ * In a log that a repair has built: the names of the folders that it was built from. It stands in
+ * the log itself, so that the exchange of the logs exchanges it, too.
+ */
+const originsName = 'ORIGINS.json';
+
+/** Notes in a log that a repair has built what it was built from. */
+export async function noteOrigins(logPath: string, folders: readonly string[]): Promise<void> {
+  const content = JSON.stringify(folders) + '\n';
+  await writeFile(join(logPath, originsName), content, { mode: 0o600, flush: true });
+}
+
+async function foldersUsedUp(logPath: string): Promise<ReadonlySet<string>> {
+  try {
+    const folders: unknown = JSON.parse(await readFile(join(logPath, originsName), 'utf8'));
+    return new Set(
+      Array.isArray(folders) ? folders.filter((name) => typeof name === 'string') : [],
+    );
+  } catch {
+    // Not built by a repair, or unreadable: then what it was built from is looked at once more.
+    return new Set();
+  }
+}
+
 /**
  * Links the database's files; returns the new folder, or undefined when there is nothing to keep.
  */
 export async function linkIntoQuarantine(
-  paths: { readonly log: string; readonly quarantine: string },
+  paths: QuarantinedLog,
   timeUs: number,
 ): Promise<string | undefined> {
   const names = (await namesIn(paths.log)).filter(isDatabaseFile);
@@ -71,16 +99,17 @@ export async function linkIntoQuarantine(
   return folder;
 }
 
-export async function listQuarantine(quarantinePath: string): Promise<QuarantineFolder[]> {
+export async function listQuarantine(paths: QuarantinedLog): Promise<QuarantineFolder[]> {
   const folders: QuarantineFolder[] = [];
-  for (const name of await namesIn(quarantinePath)) {
-    const path = join(quarantinePath, name);
+  const usedUp = await foldersUsedUp(paths.log);
+  for (const name of await namesIn(paths.quarantine)) {
+    const path = join(paths.quarantine, name);
     const inside = await namesIn(path).catch(() => undefined);
     if (inside !== undefined) {
       folders.push({
         path,
         isDamaged: inside.includes(damageMark),
-        isRepaired: inside.includes(repairedMark),
+        isRepaired: usedUp.has(name),
       });
     }
   }

@@ -1,10 +1,9 @@
-// Makes a log of what was salvaged, as the plan says: drops what lies beyond its end and before its
-// beginning, writes index and batch records anew from the events, and appends the event that says
-// so.
+// Makes a log of what was salvaged, as the plan says: deletes what does not belong, writes index
+// and batch records anew from the events, stores what is lost and the checkpoint behind it, and
+// appends the event that says so.
 import type { RecordedEvent } from '../../machines/kernel/envelope.ts';
 import type { NodeEvent } from '../../machines/node/events.ts';
-import { dropCheckpoints, turn } from './checkpoint-table.ts';
-import { compactLog } from './compaction.ts';
+import { dropCheckpoints, storeCheckpoint, turn } from './checkpoint-table.ts';
 import { nodeStreamName } from './checkpoint-record.ts';
 import type { Database, Operation } from './database.ts';
 import { fetchBytes, writeBatch } from './database.ts';
@@ -24,8 +23,10 @@ import {
   formatVersion,
   horizonKey,
   indexKey,
+  lossesKey,
   parseKey,
 } from './keys.ts';
+import { encodeLosses } from './losses.ts';
 import type { RepairPlan } from './repair-plan.ts';
 import { seal } from './sealed-value.ts';
 import type { Tip } from './tip-file.ts';
@@ -33,7 +34,7 @@ import type { Tip } from './tip-file.ts';
 const stepMax = 512;
 
 /** Version of `LogRepaired`'s data that this file writes. Stored. */
-export const logRepairedVersion = 1;
+export const logRepairedVersion = 2;
 
 async function deleteKeys(database: Database, range: { gt: string; lt: string }): Promise<void> {
   for (;;) {
@@ -46,49 +47,84 @@ async function deleteKeys(database: Database, range: { gt: string; lt: string })
   }
 }
 
-/** Streams whose older events are all there, up to where the base knows them. */
-async function wholeStreams(database: Database, plan: RepairPlan): Promise<Set<string>> {
-  const whole = new Set<string>();
-  const lte = eventKey(plan.base?.checkpoint.globalSeq ?? 0);
-  const iterator = database.iterator({ gt: 'e!', lte, highWaterMarkBytes: fetchBytes });
-  const ends = new Map<string, string>();
-  for await (const [key, value] of iterator) {
-    const event = decodeEvent(Number(key.slice(2)), value);
-    if (event !== undefined && event.previousHash === (ends.get(event.stream) ?? zeroHash)) {
-      ends.set(event.stream, event.hash);
-    }
+async function deleteEvents(database: Database, seqs: readonly number[]): Promise<void> {
+  for (let start = 0; start < seqs.length; start += stepMax) {
+    const part = seqs.slice(start, start + stepMax);
+    const operations = part.map((seq): Operation => ({ type: 'del', key: eventKey(seq) }));
+    await writeBatch(database, operations, { sync: false });
   }
-  for (const [stream, head] of plan.base?.heads ?? []) {
-    if (ends.get(stream) === head.hash) {
-      whole.add(stream);
-    }
+}
+
+/**
+ * Chains batch records over events as they come; a record never reaches over a gap, nor over a
+ * checkpoint, from which a check of the rest begins.
+ */
+class BatchChain {
+  readonly #checkpointSeqs: ReadonlySet<number>;
+  #hash: string;
+  #firstSeq = 0;
+  #lastSeq = 0;
+  #hashes = '';
+
+  constructor(hash: string, checkpointSeqs: ReadonlySet<number>) {
+    this.#hash = hash;
+    this.#checkpointSeqs = checkpointSeqs;
   }
-  return whole;
+
+  /** The hash with which the chain ends. */
+  get hash(): string {
+    return this.#hash;
+  }
+
+  /** Takes the next event; returns what is to be stored before it. */
+  add(globalSeq: number, hash: string): Operation[] {
+    const isNext = globalSeq === this.#lastSeq + 1 && !this.#checkpointSeqs.has(this.#lastSeq);
+    const operations = isNext ? [] : this.end();
+    this.#firstSeq ||= globalSeq;
+    this.#lastSeq = globalSeq;
+    this.#hashes += hash;
+    return operations;
+  }
+
+  /** Ends the record that is open. */
+  end(): Operation[] {
+    if (this.#firstSeq === 0) return [];
+    const range = { firstSeq: this.#firstSeq, lastSeq: this.#lastSeq };
+    const record = chainBatch(range, this.#hash, this.#hashes);
+    this.#hash = record.hash;
+    this.#firstSeq = 0;
+    this.#hashes = '';
+    return [{ type: 'put', key: batchKey(record.lastSeq), value: encodeBatch(record) }];
+  }
 }
 
 /**
  * Writes index and batch records for all events; returns the hash with which the chain of batches
  * ends.
  */
-async function rewriteTables(database: Database, baseSeq: number): Promise<string> {
+async function rewriteTables(
+  database: Database,
+  horizonSeq: number,
+  checkpointSeqs: ReadonlySet<number>,
+): Promise<string> {
   await deleteKeys(database, { gt: 's!', lt: 's"' });
   await deleteKeys(database, { gt: 'b!', lt: 'b"' });
-  let previousHash = zeroHash;
-  if (baseSeq > 0) {
+  let linkHash = zeroHash;
+  if (horizonSeq > 0) {
     // The link from which the chain goes on: the events before it are no longer all there.
-    previousHash = digest(`repaired at ${baseSeq}`);
-    const range = { firstSeq: baseSeq, lastSeq: baseSeq };
-    const value = encodeBatch({ ...range, previousHash: zeroHash, hash: previousHash });
-    await writeBatch(database, [{ type: 'put', key: batchKey(baseSeq), value }], { sync: false });
+    linkHash = digest(`repaired at ${horizonSeq}`);
+    const range = { firstSeq: horizonSeq, lastSeq: horizonSeq };
+    const value = encodeBatch({ ...range, previousHash: zeroHash, hash: linkHash });
+    await writeBatch(database, [{ type: 'put', key: batchKey(horizonSeq), value }], {
+      sync: false,
+    });
   }
+  const chain = new BatchChain(linkHash, checkpointSeqs);
   let after = 'e!';
   for (;;) {
     const range = { gt: after, lt: 'e"', limit: stepMax, highWaterMarkBytes: fetchBytes };
     const entries = await database.iterator(range).all();
     const operations: Operation[] = [];
-    let hashes = '';
-    let firstSeq = 0;
-    let lastSeq = 0;
     for (const [key, value] of entries) {
       after = key;
       const parsed = parseKey(key);
@@ -99,41 +135,26 @@ async function rewriteTables(database: Database, baseSeq: number): Promise<strin
       }
       const index = indexKey(event.stream, event.revision);
       operations.push({ type: 'put', key: index, value: seal(index, String(event.globalSeq)) });
-      if (event.globalSeq > baseSeq) {
-        firstSeq ||= event.globalSeq;
-        lastSeq = event.globalSeq;
-        hashes += event.hash;
-      }
+      if (event.globalSeq > horizonSeq) operations.push(...chain.add(event.globalSeq, event.hash));
     }
-    if (lastSeq > 0) {
-      const record = chainBatch({ firstSeq, lastSeq }, previousHash, hashes);
-      previousHash = record.hash;
-      operations.push({ type: 'put', key: batchKey(lastSeq), value: encodeBatch(record) });
-    }
+    operations.push(...chain.end());
     await writeBatch(database, operations, { sync: false });
     if (entries.length < stepMax) {
-      return previousHash;
+      return chain.hash;
     }
     await turn();
   }
 }
 
-export interface RepairEnd {
-  readonly timeUs: number;
-  /**
-   * The highest id of a directory: where history was lost, none up to it may be deleted as an
-   * orphan.
-   */
-  readonly directoryIdMax: number;
-}
-
 async function appendRepaired(
   database: Database,
   plan: RepairPlan,
-  end: RepairEnd & { readonly batchHash: string },
+  end: { readonly timeUs: number; readonly batchHash: string },
 ): Promise<Tip> {
-  const globalSeq = plan.savedThroughSeq + 1;
+  const globalSeq = plan.lastSeq + 1;
   const head = plan.heads.get(nodeStreamName);
+  const { lost, orphansKeptUpTo, idsReservedUpTo } = plan;
+  const { resumedAtSeq } = plan.losses;
   const event: Extract<NodeEvent, { type: 'LogRepaired' }> = {
     globalSeq,
     stream: nodeStreamName,
@@ -142,11 +163,7 @@ async function appendRepaired(
     schemaVersion: logRepairedVersion,
     timeUs: end.timeUs,
     cause: { kind: 'operator', method: 'repair' },
-    data: {
-      savedThroughSeq: plan.savedThroughSeq,
-      lost: plan.lost,
-      orphansKeptUpTo: plan.lost.length > 0 ? end.directoryIdMax : 0,
-    },
+    data: { lost, resumedAtSeq, orphansKeptUpTo, idsReservedUpTo },
   };
   const { value, hash } = encodeEvent(event satisfies RecordedEvent, head?.hash ?? zeroHash);
   const index = indexKey(event.stream, event.revision);
@@ -164,35 +181,29 @@ async function appendRepaired(
   return { lastSeq: globalSeq, batchHash: record.hash };
 }
 
+/** Writes a mark, or takes it away where there is nothing to mark. */
+const mark = (key: string, value: string | undefined): Operation =>
+  value === undefined ? { type: 'del', key } : { type: 'put', key, value };
+
 /** Turns the database of everything salvaged into the repaired log. */
-export async function rebuild(
-  database: Database,
-  plan: RepairPlan,
-  end: RepairEnd,
-): Promise<{ readonly tip: Tip; readonly horizonSeq: number }> {
-  await deleteKeys(database, { gt: eventKey(plan.savedThroughSeq), lt: 'e"' });
-  const horizonSeq = plan.base?.checkpoint.globalSeq ?? 0;
-  if (plan.isCut && plan.base !== undefined) {
-    await compactLog({
-      database,
-      record: plan.base,
-      previous: plan.horizon,
-      liveStreams: await wholeStreams(database, plan),
-      crashPoint: () => undefined,
-      onHorizon: () => undefined,
-    });
-  } else if (plan.base === undefined) {
-    await writeBatch(database, [{ type: 'del', key: horizonKey }], { sync: false });
-  } else {
-    const value = encodeHorizon(plan.horizon);
-    await writeBatch(database, [{ type: 'put', key: horizonKey, value }], { sync: false });
-  }
-  const kept = plan.checkpoints.filter((seq) => seq <= plan.savedThroughSeq);
-  await dropCheckpoints(database, new Set([...kept.slice(0, 2), horizonSeq]));
-  const batchHash = await rewriteTables(database, horizonSeq);
-  const format = seal(formatKey, JSON.stringify({ formatVersion }));
-  await writeBatch(database, [{ type: 'put', key: formatKey, value: format }], { sync: false });
-  const tip = await appendRepaired(database, plan, { ...end, batchHash });
+export async function rebuild(database: Database, plan: RepairPlan, timeUs: number): Promise<Tip> {
+  const { horizon, losses } = plan;
+  await deleteEvents(database, plan.surplusSeqs);
+  const newest = plan.checkpointSeqs.slice(0, 2);
+  const kept = new Set([...newest, horizon.horizonSeq, losses.resumedAtSeq]);
+  const batchHash = await rewriteTables(database, horizon.horizonSeq, kept);
+  await writeBatch(
+    database,
+    [
+      mark(horizonKey, horizon.horizonSeq > 0 ? encodeHorizon(horizon) : undefined),
+      mark(lossesKey, losses.resumedAtSeq > 0 ? encodeLosses(losses) : undefined),
+      mark(formatKey, seal(formatKey, JSON.stringify({ formatVersion }))),
+    ],
+    { sync: false },
+  );
+  if (plan.resumed !== undefined) await storeCheckpoint(database, plan.resumed);
+  await dropCheckpoints(database, kept);
+  const tip = await appendRepaired(database, plan, { timeUs, batchHash });
   await database.compactRange('b!', 't!');
-  return { tip, horizonSeq };
+  return tip;
 }

@@ -1,7 +1,10 @@
-// Decides what a repaired log consists of, from a database that holds everything salvaged: from
-// which checkpoint it begins, where it ends, and what is lost. Beyond the first gap after the
-// newest checkpoint nothing can be kept, since no state can be folded across a gap; before it, the
-// log begins at the oldest checkpoint from which everything is there.
+// Decides what a repaired log consists of, from a database that holds everything salvaged: every
+// sound event that continues its stream stays at its position; what is missing between them is
+// named as lost; and behind the last loss there is a checkpoint from which history folds on. The
+// log goes on behind its old end, so that no position is used twice.
+import type { StoredEvent } from '../../machines/kernel/envelope.ts';
+import type { Checkpoint } from '../../machines/checkpoint.ts';
+import type { GapFold, GivenUpSnapshot } from '../../machines/gap-fold.ts';
 import type { SeqRange } from '../../engine/ports.ts';
 import type { CheckpointRecord, StreamHeads } from './checkpoint-record.ts';
 import { checkpointSeqs, loadCheckpoint, storeCheckpoint } from './checkpoint-table.ts';
@@ -9,42 +12,45 @@ import type { Database } from './database.ts';
 import { walk } from './event-slots.ts';
 import type { Horizon } from './horizon.ts';
 import { loadHorizon, noHorizon } from './horizon.ts';
+import { soundEvents, surveyKept } from './kept-events.ts';
+import { joinedRanges, loadLosses, type Losses } from './losses.ts';
 import { lastSeqOf } from './verify.ts';
 
-export interface RepairPlan {
-  /** The checkpoint from which the log begins; undefined: from its first event. */
-  readonly base: CheckpointRecord | undefined;
-  /** Whether history before the base must go: the base becomes the horizon. */
-  readonly isCut: boolean;
-  readonly horizon: Horizon;
-  readonly savedThroughSeq: number;
-  /** The chains' ends at `savedThroughSeq`. */
-  readonly heads: StreamHeads;
-  readonly lost: readonly SeqRange[];
-  /** Checkpoints that hold, newest first, none beyond `savedThroughSeq`. */
-  readonly checkpoints: readonly number[];
-  readonly newest: CheckpointRecord | undefined;
+/** What is known besides the salvaged entries. */
+export interface RepairKnowledge {
+  /** The checkpoint of the export file. */
+  readonly exported: CheckpointRecord | undefined;
+  readonly tipSeq: number;
+  /** Ids of the snapshots' directories; undefined if none could be found. */
+  readonly directoryIds: ReadonlySet<number> | undefined;
+  readonly startFold: StartFold;
 }
 
-async function damageIn(
-  database: Database,
-  range: SeqRange,
-  base: CheckpointRecord | undefined,
-): Promise<{ lost: SeqRange[]; heads: StreamHeads }> {
-  const heads: StreamHeads = new Map(base?.heads);
-  const lost: SeqRange[] = [];
-  const snapshot = database.snapshot();
-  try {
-    const headsAreComplete = range.fromSeq === 1;
-    for await (const piece of walk(database, { ...range, snapshot, heads, headsAreComplete })) {
-      if (piece.kind === 'damage') {
-        lost.push({ fromSeq: piece.fromSeq, toSeq: piece.toSeq });
-      }
-    }
-  } finally {
-    await snapshot.close();
-  }
-  return { lost, heads };
+/** Begins a fold over gaps from a state; the log itself does not know what events mean. */
+export type StartFold = (base: Checkpoint | undefined) => GapFold;
+
+export interface RepairPlan {
+  readonly horizon: Horizon;
+  /** What is lost after this repair, earlier losses included. */
+  readonly losses: Losses;
+  /** What this repair could not save. */
+  readonly lost: readonly SeqRange[];
+  /** The old end of the log; 0 for one of which nothing is known. */
+  readonly lastSeq: number;
+  /** Events to be deleted: dropped by right before, or not continuing their streams. */
+  readonly surplusSeqs: readonly number[];
+  /** The state at the old end, folded over what is missing after the newest checkpoint. */
+  readonly resumed: CheckpointRecord | undefined;
+  /** Positions of the checkpoints that hold, newest first, `resumed` not among them. */
+  readonly checkpointSeqs: readonly number[];
+  /** The chains' ends at the old end. */
+  readonly heads: StreamHeads;
+  /** Snapshots that the state at the old end no longer knows. */
+  readonly givenUp: readonly GivenUpSnapshot[];
+  /** Directories without a record up to this id are kept from now on. */
+  readonly orphansKeptUpTo: number;
+  /** No id up to this one may be handed out again. */
+  readonly idsReservedUpTo: number;
 }
 
 async function validCheckpoints(
@@ -60,67 +66,123 @@ async function validCheckpoints(
   const records: CheckpointRecord[] = [];
   for (const seq of await checkpointSeqs(database)) {
     const record = await loadCheckpoint(database, seq);
-    if (record !== undefined) {
-      records.push(record);
-    }
+    if (record !== undefined) records.push(record);
   }
   return records;
 }
 
-function seqOf(record: CheckpointRecord | undefined): number {
-  return record?.checkpoint.globalSeq ?? 0;
+const seqOf = (record: CheckpointRecord | undefined): number => record?.checkpoint.globalSeq ?? 0;
+
+/** What a stretch of the log lacks, and what does not belong in it. */
+interface Survey {
+  readonly lost: readonly SeqRange[];
+  readonly surplusSeqs: readonly number[];
 }
 
-export async function planRepair(
+/** Walks a stretch that has no gaps by right; returns what is missing, and hands on the rest. */
+async function walkOver(
   database: Database,
-  known: { readonly exported: CheckpointRecord | undefined; readonly tipSeq: number },
-): Promise<RepairPlan> {
-  const records = await validCheckpoints(database, known.exported);
+  request: { readonly range: SeqRange; readonly heads: StreamHeads; readonly losses: Losses },
+  take: (event: StoredEvent) => void,
+): Promise<Survey> {
+  const { range, heads, losses } = request;
+  const lost: SeqRange[] = [];
+  const surplusSeqs: number[] = [];
+  const snapshot = database.snapshot();
+  try {
+    const headsAreComplete = range.fromSeq === 1;
+    const walked = { ...range, snapshot, heads, headsAreComplete, losses };
+    for await (const piece of walk(database, walked)) {
+      if (piece.kind === 'events') {
+        piece.events.forEach(take);
+      } else if (!piece.isLost) {
+        lost.push({ fromSeq: piece.fromSeq, toSeq: piece.toSeq });
+        surplusSeqs.push(...piece.unchainedSeqs);
+      }
+    }
+  } finally {
+    await snapshot.close();
+  }
+  return { lost, surplusSeqs };
+}
+
+const countIn = (ranges: readonly SeqRange[]): number =>
+  ranges.reduce((sum, { fromSeq, toSeq }) => sum + toSeq - fromSeq + 1, 0);
+
+async function knownHorizon(database: Database): Promise<Horizon> {
   const stored = await loadHorizon(database);
-  const horizon = stored === 'damaged' ? noHorizon : stored;
-  const newest = records[0];
-  const newestSeq = seqOf(newest);
-  const lastSeq = Math.max(
-    await lastSeqOf(database, 'e'),
-    await lastSeqOf(database, 'b'),
-    known.tipSeq,
-    newestSeq,
-  );
-  // Without any state to begin from, and with the beginning compacted away, nothing can be folded.
-  const isFoldable = newest !== undefined || horizon.horizonSeq === 0;
-  const fromSeq = isFoldable ? newestSeq + 1 : 1;
-  const tail = await damageIn(database, { fromSeq, toSeq: lastSeq }, newest);
-  const firstLost = tail.lost[0];
-  const savedThroughSeq = !isFoldable
-    ? 0
-    : firstLost === undefined
-      ? lastSeq
-      : firstLost.fromSeq - 1;
-  const before = await damageIn(
-    database,
-    { fromSeq: horizon.horizonSeq + 1, toSeq: newestSeq },
-    horizon.record,
-  );
-  const lastLostBefore = before.lost.at(-1)?.toSeq ?? 0;
-  const inRange = [...records].reverse().filter((record) => seqOf(record) >= horizon.horizonSeq);
-  const bases = inRange.length > 0 ? inRange : records.slice(0, 1);
-  const isWhole =
-    lastLostBefore === 0 && (horizon.horizonSeq === 0 || horizon.record !== undefined);
-  const base = isWhole ? horizon.record : bases.find((record) => seqOf(record) >= lastLostBefore);
-  const heads =
-    firstLost === undefined || !isFoldable
-      ? tail.heads
-      : (await damageIn(database, { fromSeq, toSeq: savedThroughSeq }, newest)).heads;
-  const beyond =
-    savedThroughSeq < lastSeq ? [{ fromSeq: savedThroughSeq + 1, toSeq: lastSeq }] : [];
+  return stored === 'damaged' ? { ...noHorizon, losses: await loadLosses(database) } : stored;
+}
+
+/** All that lies before the newest checkpoint. */
+async function surveyHistory(
+  database: Database,
+  horizon: Horizon,
+  newestSeq: number,
+): Promise<Survey> {
+  const { horizonSeq, losses } = horizon;
+  const kept = await surveyKept(database, horizon);
+  const range = { fromSeq: horizonSeq + 1, toSeq: newestSeq };
+  const heads: StreamHeads = new Map(horizon.record?.heads);
+  const since = await walkOver(database, { range, heads, losses }, () => undefined);
+  const isStateLost =
+    horizonSeq > 0 && horizon.record === undefined && horizonSeq > losses.resumedAtSeq;
+  const lostState = isStateLost ? [{ fromSeq: horizonSeq, toSeq: horizonSeq }] : [];
   return {
-    base,
-    isCut: !isWhole,
+    lost: [...kept.lost, ...lostState, ...since.lost],
+    surplusSeqs: [...kept.surplusSeqs, ...since.surplusSeqs],
+  };
+}
+
+export async function planRepair(database: Database, known: RepairKnowledge): Promise<RepairPlan> {
+  const records = await validCheckpoints(database, known.exported);
+  const horizon = await knownHorizon(database);
+  const [newest] = records;
+  const newestSeq = seqOf(newest);
+  const ends = [await lastSeqOf(database, 'e'), await lastSeqOf(database, 'b'), known.tipSeq];
+  const lastSeq = Math.max(...ends, newestSeq, horizon.horizonSeq);
+  const history = await surveyHistory(database, horizon, newestSeq);
+
+  const fold = known.startFold(newest?.checkpoint);
+  const heads: StreamHeads = new Map(newest?.heads);
+  // Only where the state at the horizon is lost: what was kept of each stream is all that tells.
+  const surplusSeqs = new Set(history.surplusSeqs);
+  const untilHorizon = { fromSeq: newestSeq + 1, toSeq: horizon.horizonSeq };
+  for await (const event of soundEvents(database, untilHorizon)) {
+    if (surplusSeqs.has(event.globalSeq)) continue;
+    const { stream, revision, globalSeq, hash } = event;
+    fold.apply(event);
+    heads.set(stream, { revision, lastSeq: globalSeq, hash });
+  }
+  const range = { fromSeq: Math.max(newestSeq, horizon.horizonSeq) + 1, toSeq: lastSeq };
+  const { losses } = horizon;
+  const tail = await walkOver(database, { range, heads, losses }, (event) => {
+    fold.apply(event);
+  });
+
+  const lost = joinedRanges([...history.lost, ...tail.lost]);
+  const lastLostSeq = Math.max(lost.at(-1)?.toSeq ?? 0, losses.ranges.at(-1)?.toSeq ?? 0);
+  const isTailHit = lastLostSeq > newestSeq;
+  if (isTailHit) fold.settle(known.directoryIds);
+  const resumed = isTailHit ? { checkpoint: fold.toCheckpoint(lastSeq), heads } : undefined;
+  const behind = records.map(seqOf).filter((seq) => seq >= lastLostSeq && seq > 0);
+  const directoryIdMax = Math.max(0, ...(known.directoryIds ?? []));
+  return {
     horizon,
-    savedThroughSeq,
-    heads: isFoldable ? heads : (new Map() as StreamHeads),
-    lost: [...(isFoldable ? before.lost : []), ...beyond],
-    checkpoints: isFoldable ? records.map(seqOf) : [],
-    newest,
+    losses: {
+      ranges: joinedRanges([...losses.ranges, ...lost]),
+      resumedAtSeq: lastLostSeq === 0 ? 0 : isTailHit ? lastSeq : Math.min(...behind),
+    },
+    lost,
+    lastSeq,
+    surplusSeqs: [...history.surplusSeqs, ...tail.surplusSeqs],
+    resumed,
+    checkpointSeqs: records.map(seqOf),
+    heads,
+    givenUp: fold.givenUp,
+    orphansKeptUpTo: isTailHit ? directoryIdMax : 0,
+    idsReservedUpTo: isTailHit
+      ? Math.max(fold.idsReservedUpTo(countIn(tail.lost)), directoryIdMax)
+      : 0,
   };
 }

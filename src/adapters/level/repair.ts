@@ -1,30 +1,29 @@
 // Repair of a damaged log, with the daemon down: salvages what holds from the log's files, the
-// quarantine's
-// copies and the export, builds a new log of it beside the old one, and then puts it in the old
-// one's
-// place. Nothing is deleted: the old files stay in quarantine/. A crash at any point leaves either
-// the
-// old state, or a log that is missing, which the next opening calls damaged and the next repair
-// mends.
-import { mkdir, readdir, rename, rm, writeFile } from 'node:fs/promises';
+// quarantine's copies and the export, builds a new log of it beside the old one, and then puts it
+// in the old one's place. Nothing is deleted: the old files stay in quarantine/. A crash at any
+// point leaves either the old state, or a log that is missing, which the next opening calls damaged
+// and the next repair mends.
+import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
-import type { Clock, Damage, EventStore, Logger, SeqRange } from '../../engine/ports.ts';
+import type { GivenUpSnapshot } from '../../machines/gap-fold.ts';
+import type {
+  Clock,
+  CrashPoint,
+  Damage,
+  EventStore,
+  Logger,
+  SeqRange,
+} from '../../engine/ports.ts';
 import { lockRoot } from '../native/root-lock.ts';
 import { openDatabase } from './database.ts';
-import { loadCheckpoint } from './checkpoint-table.ts';
-import { readExport, syncDirectory, writeExport } from './export-file.ts';
+import { builtPaths, clearBuilt, exchangeLogs } from './exchange.ts';
+import { readExport, writeExport } from './export-file.ts';
 import { logPaths, type LogPaths } from './log-paths.ts';
 import { openLog } from './open-log.ts';
-import {
-  beforeRepairSuffix,
-  damageMark,
-  listQuarantine,
-  repairedMark,
-  utcStamp,
-} from './quarantine.ts';
+import { beforeRepairSuffix, listQuarantine, utcStamp } from './quarantine.ts';
 import { rebuild } from './rebuild.ts';
 import { describeRepair } from './repair-notes.ts';
-import { planRepair, type RepairPlan } from './repair-plan.ts';
+import { planRepair, type RepairPlan, type StartFold } from './repair-plan.ts';
 import { salvageInto, type SalvagedFile } from './salvage.ts';
 import { TipFile } from './tip-file.ts';
 
@@ -33,16 +32,22 @@ export interface RepairOptions {
   readonly logger: Logger;
   /** Default: the machine's clock. */
   readonly clock?: Pick<Clock, 'nowUs'>;
+  readonly crashPoint?: CrashPoint;
+  readonly startFold: StartFold;
 }
 
 export type RepairResult =
   /** The log opens clean again. */
   | {
       readonly status: 'repaired';
-      readonly savedThroughSeq: number;
+      /** The last position of the repaired log: the event that says what was repaired. */
+      readonly lastSeq: number;
+      /** What this repair could not save: at most the events in these ranges. */
       readonly lost: readonly SeqRange[];
       /** The first position of the repaired log. */
       readonly firstSeq: number;
+      /** Snapshots that the log no longer knows, since too much of their history is lost. */
+      readonly givenUp: readonly GivenUpSnapshot[];
       /** Where the old files are. */
       readonly keptIn: string;
       /** What was saved from where and what is lost, in sentences. */
@@ -51,7 +56,7 @@ export type RepairResult =
   /** Everything was verified and nothing is damaged; nothing was changed. */
   | {
       readonly status: 'sound';
-      readonly savedThroughSeq: number;
+      readonly lastSeq: number;
       readonly lost: readonly SeqRange[];
       readonly notes: readonly string[];
     }
@@ -83,7 +88,7 @@ async function examine(options: RepairOptions, nowUs: () => number): Promise<Exa
     return { status: 'damaged', damage };
   }
   const notes = ['The log was verified from its first event to its last: nothing to repair.'];
-  return { status: 'sound', savedThroughSeq: store.lastSeq, lost: [], notes };
+  return { status: 'sound', lastSeq: store.lastSeq, lost: [], notes };
 }
 
 function tipSeq(path: string): number {
@@ -96,68 +101,52 @@ function tipSeq(path: string): number {
   }
 }
 
-/** The highest id among the snapshots' directories; 0 when there are none. */
-async function directoryIdMax(root: string): Promise<number> {
+/**
+ * The ids of the snapshots' directories. None found at all says nothing about any: the file system
+ * that holds them may not be mounted.
+ */
+async function directoryIds(root: string): Promise<ReadonlySet<number> | undefined> {
   const names = await readdir(join(root, 'snapshots')).catch(() => []);
-  return names.reduce((max, name) => (/^\d+$/.test(name) ? Math.max(max, Number(name)) : max), 0);
+  const ids = names.filter((name) => /^[1-9]\d*$/.test(name)).map(Number);
+  return ids.length === 0 ? undefined : new Set(ids);
 }
 
 interface Rebuilt {
   readonly plan: RepairPlan;
-  readonly firstSeq: number;
   readonly files: readonly SalvagedFile[];
 }
 
-/** Builds the new log in `newPath`, complete and synced, and the tip that goes with it. */
+/** Builds the new log, complete and synced, and the tip and the export that go with it. */
 async function build(
   paths: LogPaths,
-  request: { readonly folders: readonly string[]; readonly timeUs: number },
+  request: {
+    readonly folders: readonly string[];
+    readonly timeUs: number;
+    readonly startFold: StartFold;
+  },
 ): Promise<Rebuilt> {
-  const newPath = paths.log + '.new';
-  await rm(newPath, { recursive: true, force: true });
-  const database = await openDatabase(newPath);
+  await clearBuilt(paths);
+  const built = builtPaths(paths);
+  const database = await openDatabase(built.log);
   try {
     const files = await salvageInto(database, request.folders);
     const exported = await readExport(paths.export);
-    const plan = await planRepair(database, { exported, tipSeq: tipSeq(paths.tip) });
-    const end = { timeUs: request.timeUs, directoryIdMax: await directoryIdMax(paths.root) };
-    const { tip, horizonSeq } = await rebuild(database, plan, end);
-    const newest = plan.checkpoints.find((seq) => seq <= plan.savedThroughSeq);
-    const record = newest === undefined ? undefined : await loadCheckpoint(database, newest);
-    if (record === undefined) {
-      await rm(paths.export, { force: true });
-    } else {
-      await writeExport(paths.export, record);
+    const plan = await planRepair(database, {
+      exported,
+      tipSeq: tipSeq(paths.tip),
+      directoryIds: await directoryIds(paths.root),
+      startFold: request.startFold,
+    });
+    const tip = await rebuild(database, plan, request.timeUs);
+    if (plan.resumed !== undefined) {
+      await writeExport(built.export, plan.resumed);
     }
-    const tipFile = new TipFile(paths.tip + '.new');
+    const tipFile = new TipFile(built.tip);
     tipFile.write(tip);
     tipFile.close();
-    return { plan, firstSeq: horizonSeq + 1, files };
+    return { plan, files };
   } finally {
     await database.close();
-  }
-}
-
-/** Puts the new log in the place of the old one, which moves to `keptIn`. */
-async function exchange(paths: LogPaths, keptIn: string, plan: RepairPlan): Promise<void> {
-  await mkdir(keptIn, { recursive: true, mode: 0o700 });
-  // Marked first: an opening after a crash here must not take this folder for one of its own.
-  await writeFile(join(keptIn, damageMark), JSON.stringify(plan.lost) + '\n', { mode: 0o600 });
-  await moveFiles(paths.log, keptIn);
-  await rename(paths.tip + '.new', paths.tip);
-  await rm(paths.log, { recursive: true, force: true });
-  await rename(paths.log + '.new', paths.log);
-  await syncDirectory(paths.root);
-  for (const { path } of await listQuarantine(paths.quarantine)) {
-    await writeFile(join(path, repairedMark), '{}\n', { mode: 0o600 });
-  }
-  await rm(paths.doubt, { force: true });
-  await rm(paths.running, { force: true });
-}
-
-async function moveFiles(from: string, to: string): Promise<void> {
-  for (const name of await readdir(from).catch(() => [])) {
-    await rename(join(from, name), join(to, name));
   }
 }
 
@@ -174,19 +163,24 @@ export async function repairLog(options: RepairOptions): Promise<RepairResult> {
 
 async function repairLocked(options: RepairOptions): Promise<RepairResult> {
   const nowUs = options.clock?.nowUs ?? ((): number => Date.now() * 1000);
+  const { crashPoint = () => undefined, startFold } = options;
   const paths = logPaths(options.root);
   const examined = await examine(options, nowUs);
   if (examined.status !== 'damaged') {
     return examined;
   }
   const timeUs = nowUs();
-  const unused = (await listQuarantine(paths.quarantine)).filter(({ isRepaired }) => !isRepaired);
+  const unused = (await listQuarantine(paths)).filter(({ isRepaired }) => !isRepaired);
   const folders = [...unused.map(({ path }) => path), paths.log];
-  const { plan, firstSeq, files } = await build(paths, { folders, timeUs });
+  crashPoint('repair:examined');
+  const { plan, files } = await build(paths, { folders, timeUs, startFold });
+  crashPoint('repair:built');
   const keptIn = join(paths.quarantine, utcStamp(timeUs) + beforeRepairSuffix);
-  await exchange(paths, keptIn, plan);
+  await exchangeLogs(paths, { keptIn, lost: plan.lost, crashPoint });
   const notes = describeRepair({ plan, files, damage: examined.damage, keptIn });
-  const { savedThroughSeq, lost } = plan;
-  options.logger.warn({ savedThroughSeq, lost, keptIn }, 'the log was repaired');
-  return { status: 'repaired', savedThroughSeq, lost, firstSeq, keptIn, notes };
+  const { lost, givenUp } = plan;
+  const lastSeq = plan.lastSeq + 1;
+  const firstSeq = plan.horizon.horizonSeq + 1;
+  options.logger.warn({ lastSeq, lost, givenUp, keptIn }, 'the log was repaired');
+  return { status: 'repaired', lastSeq, lost, firstSeq, givenUp, keptIn, notes };
 }

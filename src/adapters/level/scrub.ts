@@ -10,8 +10,9 @@ import { fetchBytes } from './database.ts';
 import { decodeEvent } from './event-record.ts';
 import { walk } from './event-slots.ts';
 import type { Horizon } from './horizon.ts';
-import { droppedThrough, mayBegin } from './horizon.ts';
+import { droppedThrough, mayBegin, mayFollow } from './horizon.ts';
 import { eventKey, indexKey, parseKey } from './keys.ts';
+import { isLossBetween } from './losses.ts';
 import { unseal } from './sealed-value.ts';
 import { streamsIn } from './stream-index.ts';
 
@@ -75,8 +76,7 @@ async function* checkKept(
         }
         const head = heads.get(event.stream);
         const { globalSeq, stream, revision, hash } = event;
-        const follows = head?.revision === revision - 1 && head.hash === event.previousHash;
-        if (head === undefined ? !mayBegin(horizon, event) : !follows) {
+        if (head === undefined ? !mayBegin(horizon, event) : !mayFollow(horizon, head, event)) {
           yield { fromSeq: seq, toSeq: seq, reason: 'does not continue its stream' };
         }
         heads.set(stream, { revision, lastSeq: globalSeq, hash });
@@ -90,7 +90,9 @@ async function* checkKept(
   }
   for (const [stream, head] of horizon.record?.heads ?? []) {
     const isKept = droppedThrough(horizon, stream) < head.revision;
-    if (isKept && heads.get(stream)?.hash !== head.hash) {
+    const found = heads.get(stream);
+    const isLost = isLossBetween(horizon.losses, found?.lastSeq ?? 0, head.lastSeq + 1);
+    if (isKept && found?.hash !== head.hash && !isLost) {
       yield { fromSeq: head.lastSeq, toSeq: head.lastSeq, reason: 'missing from the database' };
     }
   }
@@ -105,8 +107,8 @@ async function* findings(
   if (horizon.horizonSeq > 0) {
     yield* checkKept(database, horizon, snapshot);
   }
-  const { horizonSeq, record } = horizon;
-  if (horizonSeq > 0 && record === undefined) {
+  const { horizonSeq, record, losses } = horizon;
+  if (horizonSeq > losses.resumedAtSeq && record === undefined) {
     yield { fromSeq: 1, toSeq: horizonSeq, reason: 'the checkpoint at the horizon is lost' };
   }
   const range = { fromSeq: horizonSeq + 1, toSeq: request.range.toSeq };
@@ -118,10 +120,11 @@ async function* findings(
       snapshot,
       heads,
       headsAreComplete: horizonSeq === 0 || record !== undefined,
+      losses,
     };
     for await (const piece of walk(database, walked)) {
       if (piece.kind === 'damage') {
-        yield piece;
+        if (!piece.isLost) yield piece;
       } else {
         yield* await checkIndex(database, piece.events, snapshot);
       }

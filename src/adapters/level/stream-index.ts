@@ -3,17 +3,18 @@
 // the log itself is searched, and what cannot be found there either is damage. A history is never
 // served shortened.
 import type { StoredEvent } from '../../machines/kernel/envelope.ts';
-import type { SeqRange } from '../../engine/ports.ts';
+import type { Damage, SeqRange } from '../../engine/ports.ts';
 import { LogDamaged } from '../../engine/ports.ts';
 import type { StreamHead, StreamHeads } from './checkpoint-record.ts';
 import type { Database, DatabaseSnapshot } from './database.ts';
 import { fetchBytes } from './database.ts';
 import { decodeEvent } from './event-record.ts';
 import type { Piece } from './event-slots.ts';
-import { slotsMax, walk } from './event-slots.ts';
+import { damageReasons, slotsMax, walk } from './event-slots.ts';
 import type { Horizon } from './horizon.ts';
-import { droppedThrough, mayBegin } from './horizon.ts';
+import { droppedThrough, mayBegin, mayFollow } from './horizon.ts';
 import { eventKey, indexKey, parseKey, streamPrefix } from './keys.ts';
+import { isLossBetween, type Losses } from './losses.ts';
 import { unseal } from './sealed-value.ts';
 
 interface IndexEntry {
@@ -96,11 +97,12 @@ class StreamCheck {
   accepts(event: StoredEvent): boolean {
     const last = this.#last;
     this.#last = event;
+    const { horizon, stream } = this.#request;
     return (
-      event.stream === this.#request.stream &&
+      event.stream === stream &&
       (last === undefined
-        ? mayBegin(this.#request.horizon, event)
-        : event.revision === last.revision + 1 && event.previousHash === last.hash)
+        ? mayBegin(horizon, event)
+        : mayFollow(horizon, { ...last, lastSeq: last.globalSeq }, event))
     );
   }
 
@@ -112,7 +114,9 @@ class StreamCheck {
     if (head === undefined) {
       return undefined;
     }
-    return (this.#last?.revision ?? droppedThrough(horizon, stream)) >= head.revision;
+    const revision = this.#last?.revision ?? droppedThrough(horizon, stream);
+    const lastSeq = this.#last?.globalSeq ?? 0;
+    return revision >= head.revision || isLossBetween(horizon.losses, lastSeq, head.lastSeq + 1);
   }
 }
 
@@ -124,7 +128,9 @@ type Pieces = AsyncGenerator<Piece>;
 
 function walkAll(database: Database, request: StreamRead, range: SeqRange): Pieces {
   const heads: StreamHeads = new Map();
-  return walk(database, { ...range, snapshot: request.snapshot, heads, headsAreComplete: false });
+  const { snapshot, horizon } = request;
+  const { losses } = horizon;
+  return walk(database, { ...range, snapshot, heads, headsAreComplete: false, losses });
 }
 
 /**
@@ -164,7 +170,7 @@ async function searchLog(
   const range = { fromSeq, toSeq: whole.toSeq };
   for await (const piece of walkAll(database, request, range)) {
     if (piece.kind === 'damage') {
-      damages.push(piece);
+      if (!piece.isLost) damages.push(piece);
       continue;
     }
     for (const event of piece.events) {
@@ -211,10 +217,49 @@ export async function* readStream(
     const fromSeq = Math.max((check.last?.globalSeq ?? 0) + 1, request.horizon.horizonSeq + 1);
     events = served.concat(await searchLog(database, request, check, fromSeq));
   }
-  const wanted = within(events, range);
-  for (let start = 0; start < wanted.length; start += slotsMax) {
-    yield wanted.slice(start, start + slotsMax);
+  for (const part of splitAtGaps(events, request)) {
+    if (part.kind === 'lost') throw new LogDamaged(part.damage);
+    const wanted = within(part.events, range);
+    for (let start = 0; start < wanted.length; start += slotsMax) {
+      yield wanted.slice(start, start + slotsMax);
+    }
   }
+}
+
+type StreamPart =
+  | { readonly kind: 'events'; readonly events: readonly StoredEvent[] }
+  | { readonly kind: 'lost'; readonly damage: Damage };
+
+/** The events in unbroken parts, and between them what is lost, as far as the read asks for it. */
+function* splitAtGaps(
+  events: readonly StoredEvent[],
+  { stream, range, horizon }: StreamRead,
+): Generator<StreamPart> {
+  let last = { revision: droppedThrough(horizon, stream), globalSeq: 0 };
+  let part: StoredEvent[] = [];
+  for (const event of events) {
+    if (event.revision > last.revision + 1) {
+      yield { kind: 'events', events: part };
+      part = [];
+      const loss = lossBetween(horizon.losses, last.globalSeq, event.globalSeq);
+      if (loss.toSeq >= range.fromSeq && loss.fromSeq <= range.toSeq) {
+        const { lost: reason } = damageReasons;
+        yield { kind: 'lost', damage: { ...loss, reason, streams: [stream], isLost: true } };
+      }
+    }
+    part.push(event);
+    last = event;
+  }
+  yield { kind: 'events', events: part };
+}
+
+/** From the first lost position between two events to the last. */
+function lossBetween({ ranges }: Losses, afterSeq: number, beforeSeq: number): SeqRange {
+  const between = ranges.filter(({ fromSeq, toSeq }) => fromSeq < beforeSeq && toSeq > afterSeq);
+  return {
+    fromSeq: Math.max(between[0]?.fromSeq ?? 1, afterSeq + 1),
+    toSeq: Math.min(between.at(-1)?.toSeq ?? beforeSeq, beforeSeq - 1),
+  };
 }
 
 /** The head of a stream at a revision, by its index; undefined when it cannot be proven. */

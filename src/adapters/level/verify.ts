@@ -12,9 +12,10 @@ import type { StoreStart } from './event-store.ts';
 import { walk } from './event-slots.ts';
 import { readExport } from './export-file.ts';
 import type { Horizon } from './horizon.ts';
-import { loadHorizon, noHorizon } from './horizon.ts';
+import { loadHorizon, noHorizon, resumedAtSeq } from './horizon.ts';
 import { batchKey, parseKey } from './keys.ts';
 import type { LogPaths } from './log-paths.ts';
+import { noLosses } from './losses.ts';
 import { checkIndex, scrubLog } from './scrub.ts';
 import { streamsIn } from './stream-index.ts';
 import type { Tip, TipFile } from './tip-file.ts';
@@ -123,7 +124,8 @@ async function verifyTail(
   const snapshot = database.snapshot();
   const batches = new BatchCheck(database, range, snapshot);
   try {
-    const walked = { ...range, snapshot, heads, headsAreComplete: range.fromSeq === 1 };
+    const headsAreComplete = range.fromSeq === 1;
+    const walked = { ...range, snapshot, heads, headsAreComplete, losses: noLosses };
     for await (const piece of walk(database, walked)) {
       if (piece.kind === 'damage') {
         found.push(piece);
@@ -167,13 +169,10 @@ async function readHorizon(
       found: [{ fromSeq: 1, toSeq: 1, reason: 'the mark of the compaction horizon is damaged' }],
     };
   }
-  const { horizonSeq } = stored;
-  const isBaseless = horizonSeq > 0 && (base?.checkpoint.globalSeq ?? 0) < horizonSeq;
-  const reason = 'the checkpoint at the compaction horizon is lost';
-  return {
-    horizon: stored,
-    found: isBaseless ? [{ fromSeq: 1, toSeq: horizonSeq, reason }] : [],
-  };
+  const toSeq = resumedAtSeq(stored);
+  const isBaseless = toSeq > 0 && (base?.checkpoint.globalSeq ?? 0) < toSeq;
+  const reason = 'the checkpoint from which the log goes on is lost';
+  return { horizon: stored, found: isBaseless ? [{ fromSeq: 1, toSeq, reason }] : [] };
 }
 
 export async function verifyLog(database: Database, options: VerifyOptions): Promise<Verified> {

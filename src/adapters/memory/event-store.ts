@@ -3,7 +3,7 @@
 import { hash } from 'node:crypto';
 import type { RecordedEvent, StoredEvent } from '../../machines/kernel/envelope.ts';
 import type { Checkpoint } from '../../machines/checkpoint.ts';
-import type { Damage, EventStore, ReadOptions } from '../../engine/ports.ts';
+import type { Damage, EventStore, ReadOptions, SeqRange } from '../../engine/ports.ts';
 import { OutOfRange } from '../../engine/ports.ts';
 
 const hashLength = 32;
@@ -30,6 +30,14 @@ export class MemoryEventStore implements EventStore {
 
   get firstSeq(): number {
     return this.#horizonSeq + 1;
+  }
+
+  get lost(): readonly SeqRange[] {
+    return [];
+  }
+
+  get foldableFromSeq(): number {
+    return this.firstSeq;
   }
 
   append(events: readonly RecordedEvent[]): Promise<void> {

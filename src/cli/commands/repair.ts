@@ -3,6 +3,7 @@ import { existsSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import type { RepairResult } from '../../adapters/level/repair.ts';
 import { printable } from '../../history/text.ts';
+import { GapFold } from '../../machines/gap-fold.ts';
 import type { CommandContext } from '../command-context.ts';
 import { CliFailure, exitCodes } from '../exit-codes.ts';
 import type { Output } from '../output.ts';
@@ -42,7 +43,7 @@ async function repaired(
   const quiet = (): void => undefined;
   const logger = { debug: quiet, info: quiet, warn: quiet, error: quiet };
   try {
-    return await repairLog({ root, logger });
+    return await repairLog({ root, logger, startFold: (base) => new GapFold(base) });
   } catch (error) {
     const { code, message } = error as NodeJS.ErrnoException;
     if (code !== 'EACCES' && code !== 'EPERM') throw error;

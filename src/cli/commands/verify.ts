@@ -65,5 +65,6 @@ async function verifyFile(file: string): Promise<VerifyDocument> {
     differences,
     differenceCount: differences.length,
     damage: [],
+    lost: [],
   };
 }

@@ -43,6 +43,10 @@ export function verifyLines(result: VerifyDocument, output: Output): readonly st
       `damaged: events ${damage.fromSeq} to ${damage.toSeq}: ${printable(damage.reason)}`,
     ),
   );
+  for (const { fromSeq, toSeq, reason } of result.lost) {
+    const range = fromSeq === toSeq ? `event ${fromSeq}` : `events ${fromSeq} to ${toSeq}`;
+    lines.push(output.styled('yellow', `${range}: ${printable(reason)}`));
+  }
   for (const difference of result.differences) {
     lines.push(
       `different: ${printable(difference.path)}: the log says ${valueText(difference.folded)}, ` +

@@ -94,6 +94,10 @@ export function whyLines(why: WhyDocument, output: Output): readonly string[] {
     ...(index === 0 ? [] : ['']),
     output.styled('bold', `Snapshot #${history.snapshotId} ${printable(history.key)}`),
     ...history.sentences.map((sentence) => sentenceLine(sentence, output)),
+    ...history.lost.map(
+      ({ fromSeq, toSeq }) =>
+        `        ${output.styled('red', `Lost for good, and perhaps part of this: events ${fromSeq} to ${toSeq}.`)}`,
+    ),
     `        ${output.styled(history.isInFlight ? 'yellow' : 'bold', history.now)}`,
   ]);
 }

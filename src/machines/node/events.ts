@@ -19,12 +19,21 @@ export interface NodeEventData {
   readonly OrphansRemoved: { readonly snapshotIds: readonly number[] };
   /** History up to `horizonSeq` was dropped, but for streams that live on. */
   readonly LogCompacted: { readonly horizonSeq: number; readonly removedEventCount: number };
-  /** `varve repair` rebuilt the log; `lost` are ranges of globalSeq that could not be saved. */
+  /**
+   * `varve repair` rebuilt the log; `lost` are ranges of globalSeq within which events could not be
+   * saved. The log goes on after its old end: no position is used twice.
+   */
   readonly LogRepaired: {
-    readonly savedThroughSeq: number;
     readonly lost: readonly { readonly fromSeq: number; readonly toSeq: number }[];
-    /** Directories without a record up to this id are kept from now on; 0 if nothing was lost. */
+    /** The state after all losses: history folds from here on. 0 if nothing was lost. */
+    readonly resumedAtSeq: number;
+    /**
+     * Directories without a record up to this id are kept from now on; 0 if their records cannot be
+     * among what was lost.
+     */
     readonly orphansKeptUpTo: number;
+    /** Ids up to this one may have been handed out by events that were lost. */
+    readonly idsReservedUpTo: number;
   };
 }
 
@@ -41,7 +50,7 @@ export const nodeEventVersions: Readonly<Record<NodeEventType, number>> = {
   IdsReserved: 1,
   OrphansRemoved: 1,
   LogCompacted: 1,
-  LogRepaired: 1,
+  LogRepaired: 2,
 };
 
 /** The one stream of node events. */

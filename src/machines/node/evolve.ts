@@ -24,7 +24,10 @@ function change(state: NodeState, event: NodeEvent): Partial<NodeState> {
     case 'LogCompacted':
       return { horizonSeq: event.data.horizonSeq };
     case 'LogRepaired':
-      return { orphansKeptUpTo: Math.max(state.orphansKeptUpTo, event.data.orphansKeptUpTo) };
+      return {
+        orphansKeptUpTo: Math.max(state.orphansKeptUpTo, event.data.orphansKeptUpTo),
+        idsReservedUpTo: Math.max(state.idsReservedUpTo, event.data.idsReservedUpTo),
+      };
     case 'OrphansRemoved':
       return {};
   }

@@ -1,5 +1,8 @@
 // The folded state of the node stream.
 
+/** Ids are reserved durably in blocks, so that a Prepare needs no event of its own for its id. */
+export const idBlockSize = 1_000;
+
 export interface NodeState {
   readonly revision: number;
   /** No id at or below this one is ever handed out by a later start. */

@@ -180,7 +180,7 @@ class InspectHandlers {
     const engine = node.adminEngine();
     const live = engine.ok ? engine.value.checkpoint() : emptyState;
     const { streams, namesSeen } = await historiesOf(store.value, key, live);
-    if (streams.length > 0) return whole(whyDocument(key, streams));
+    if (streams.length > 0) return whole(whyDocument(key, streams, store.value.lost));
     return nothingEverBore(key, namesSeen, store.value.firstSeq);
   }
 
