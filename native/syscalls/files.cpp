@@ -77,3 +77,11 @@ int varve_sys_preallocate(const char* path, uint64_t size_bytes) {
   }
   return -error;
 }
+
+int varve_sys_keep_room(const char* path, uint64_t size_bytes) {
+  if (size_bytes == 0 || size_bytes > std::numeric_limits<int64_t>::max()) return -EINVAL;
+  const UniqueFd fd(::open(path, O_RDWR | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK));
+  if (!fd) return -errno;
+  const auto length = static_cast<off_t>(size_bytes);
+  return ::fallocate(fd.get(), FALLOC_FL_KEEP_SIZE, 0, length) == 0 ? 0 : -errno;
+}

@@ -60,6 +60,10 @@ VARVE_SYS_API int varve_sys_fsync(const char* path);
 // content stays. ENOSPC leaves the file as it was, or absent if this call created it.
 VARVE_SYS_API int varve_sys_preallocate(const char* path, uint64_t size_bytes);
 
+// Makes sure that `path`, which must exist, has allocated blocks up to `size_bytes`, without
+// changing its size: whoever appends to it finds room.
+VARVE_SYS_API int varve_sys_keep_room(const char* path, uint64_t size_bytes);
+
 // ---- layer directories --------------------------------------------------------------------------
 
 #define VARVE_SYS_LAYER_WITH_WORK 1u

@@ -85,6 +85,18 @@ TEST_F(SyscallsTest, AFailedPreallocationLeavesNothing) {
   EXPECT_FALSE(exists("small/new"));
 }
 
+TEST_F(SyscallsTest, RoomIsKeptBehindTheEndOfAFile) {
+  VARVE_NEEDS_ROOT();
+  make_directory("small");
+  ASSERT_EQ(::mount("small", at("small").c_str(), "tmpfs", 0, "size=64k"), 0);
+  write_file("small/log", "begun");
+  ASSERT_EQ(varve_sys_keep_room(at("small/log").c_str(), 32 << 10), 0);
+  EXPECT_EQ(status_of(at("small/log")).st_size, 5);
+  EXPECT_GE(status_of(at("small/log")).st_blocks * 512, 32 << 10);
+  EXPECT_EQ(varve_sys_keep_room(at("small/log").c_str(), 1 << 20), -ENOSPC);
+  EXPECT_EQ(varve_sys_keep_room(at("small/absent").c_str(), 4096), -ENOENT);
+}
+
 // The results of one call for `layers` below `directory`.
 std::vector<int> make_layers(const std::string& directory, std::vector<varve_sys_layer> layers) {
   const auto count = static_cast<uint32_t>(layers.size());

@@ -20,6 +20,7 @@ import { test } from 'node:test';
 import { errnoName } from '../../src/adapters/native/errno.ts';
 import {
   fileStatus,
+  keepRoom,
   preallocate,
   syncPath,
   syncPathAsync,
@@ -220,6 +221,15 @@ test('files are preallocated and made durable', async (t) => {
   assert.equal(modeOf(path), 0o600);
   assert.ok(syncPath(path).ok);
   assert.ok((await syncPathAsync(path)).ok);
+});
+
+test('room is kept behind the end of a file', async (t) => {
+  const path = join(scratchDirectory(t), 'log');
+  writeFileSync(path, 'begun');
+  assert.ok((await keepRoom(path, 1 << 20)).ok);
+  const { size, blocks } = lstatSync(path);
+  assert.equal(size, 5);
+  assert.ok(blocks * 512 >= 1 << 20);
 });
 
 test('without a service manager a notification is no failure', () => {

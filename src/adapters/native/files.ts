@@ -63,3 +63,7 @@ export const preallocate = (path: string, sizeBytes: number): NativeResult<numbe
 /** Preallocation on a pool thread; a large file can take a while. */
 export const preallocateAsync = (path: string, sizeBytes: number): Promise<NativeResult<number>> =>
   callNativeAsync('preallocate', [path, sizeBytes]);
+
+/** Makes sure, on a pool thread, that a file has blocks up to that size, which it does not get. */
+export const keepRoom = (path: string, sizeBytes: number): Promise<NativeResult<number>> =>
+  callNativeAsync('keep_room', [path, sizeBytes]);

@@ -54,6 +54,7 @@ const parameters = {
   syncfs: 'const char *path',
   fsync: 'const char *path',
   preallocate: 'const char *path, uint64_t size',
+  keep_room: 'const char *path, uint64_t size',
   make_layers: 'const char *dir, _Inout_ uint8_t *layers, uint32_t count',
   probe_overlay_upper: 'const char *directory, _Out_ uint32_t *failed_steps',
   set_project: 'const char *directory, uint32_t project',
