@@ -70,7 +70,25 @@ export async function missingRanges(
 
 /** Whether a process holds LevelDB's lock, as the kernel lists it. */
 export async function isLocked(logPath: string): Promise<boolean> {
-  const lock = await stat(join(logPath, 'LOCK')).catch(() => undefined);
+  const path = join(logPath, 'LOCK');
+  const lock = await stat(path).catch(() => undefined);
+  if (lock === undefined) return false;
   const locks = await readFile('/proc/locks', 'utf8').catch(() => '');
-  return lock !== undefined && new RegExp(`:${lock.ino} `).test(locks);
+  // The list's device is not the one that stat names on every file system, so the holder's open
+  // file is asked for it.
+  for (const [, pid] of locks.matchAll(new RegExp(` (\\d+) \\S+:${lock.ino} `, 'g'))) {
+    if (await hasOpen(`/proc/${pid}/fd`, lock)) return true;
+  }
+  return false;
+}
+
+async function hasOpen(
+  descriptors: string,
+  file: { readonly dev: number; readonly ino: number },
+): Promise<boolean> {
+  for (const name of await readdir(descriptors).catch(() => [])) {
+    const open = await stat(join(descriptors, name)).catch(() => undefined);
+    if (open?.ino === file.ino && open.dev === file.dev) return true;
+  }
+  return false;
 }
