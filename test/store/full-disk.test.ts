@@ -1,19 +1,11 @@
 // A disk that is full, on a small file system of its own: nothing acknowledged is lost, the reserve
-// is given up, a restart works, and the reserve comes back when there is room.
+// lends what the log needs, a restart works, and the reserve comes back when there is room.
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
-import {
-  closeSync,
-  existsSync,
-  mkdirSync,
-  openSync,
-  readdirSync,
-  rmSync,
-  writeSync,
-} from 'node:fs';
+import { closeSync, mkdirSync, openSync, readdirSync, rmSync, statSync, writeSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
-import { LogFailure, type EventStore, type Logger } from '../../src/engine/ports.ts';
+import { LogFailure, type EventStore } from '../../src/engine/ports.ts';
 import { openLog, type OpenLogResult } from '../../src/adapters/level/open-log.ts';
 import { countingClock, EventNumbers, quietLogger, readAll } from './events.ts';
 import { removeRoot, scratchRoot, type OpenResult } from './opened-store.ts';
@@ -28,7 +20,7 @@ async function onSmallDisk(body: (root: string, filler: string) => Promise<void>
   try {
     await body(join(disk, 'root'), join(disk, 'filler'));
   } finally {
-    execFileSync('umount', [disk]);
+    execFileSync('umount', ['--lazy', disk]);
     removeRoot(scratch);
   }
 }
@@ -50,13 +42,13 @@ function fill(path: string): void {
   }
 }
 
-async function tryOpen(root: string, logger: Logger = quietLogger): Promise<OpenLogResult> {
-  const crashPoint = (): void => undefined;
-  return await openLog({ root, clock: countingClock, logger, crashPoint, reserveSizeBytes });
+async function tryOpen(root: string, reserveBytes = reserveSizeBytes): Promise<OpenLogResult> {
+  const shared = { clock: countingClock, logger: quietLogger, crashPoint: () => undefined };
+  return await openLog({ root, ...shared, reserveSizeBytes: reserveBytes });
 }
 
-async function open(root: string): Promise<OpenResult> {
-  const result = await tryOpen(root);
+async function open(root: string, reserveBytes?: number): Promise<OpenResult> {
+  const result = await tryOpen(root, reserveBytes);
   assert.ok(result.status === 'open', JSON.stringify(result));
   assert.deepEqual(result.opened.damage, []);
   return result;
@@ -76,97 +68,106 @@ async function appendUntilFailure(store: EventStore, numbers: EventNumbers): Pro
   assert.fail('the disk never got full');
 }
 
-function numbersAt(store: EventStore, events: Awaited<ReturnType<typeof readAll>>): EventNumbers {
-  const numbers = new EventNumbers();
-  numbers.lastSeq = store.lastSeq;
-  for (const { stream, revision } of events) {
-    numbers.revisions.set(stream, revision);
-  }
-  return numbers;
-}
+const sizeOf = (path: string): number => statSync(path, { throwIfNoEntry: false })?.size ?? 0;
 
 test('a full disk loses nothing acknowledged, and restarts work from the reserve', async () => {
   await onSmallDisk(async (root, filler) => {
+    const reserve = join(root, 'reserve');
     const first = await open(root);
     await first.spaceGuard.refresh();
     assert.equal(first.spaceGuard.isLow, false);
-    assert.ok(existsSync(join(root, 'reserve')));
+    assert.equal(sizeOf(reserve), reserveSizeBytes);
     const numbers = new EventNumbers();
     await first.opened.store.append(numbers.batch(['node', 'snapshot-1']));
     fill(filler);
-    const acknowledged = await appendUntilFailure(first.opened.store, numbers);
+    await first.spaceGuard.refresh();
     assert.equal(first.spaceGuard.isLow, true);
-    assert.equal(existsSync(join(root, 'reserve')), false);
+    assert.equal(sizeOf(reserve), reserveSizeBytes, 'held until it is needed');
+    // The room that an append is lent is the log's own: nobody else gets it.
+    await first.opened.store.append(numbers.batch(['snapshot-1']));
+    fill(filler);
+    const lentOnce = sizeOf(reserve);
+    assert.ok(lentOnce > 0 && lentOnce < reserveSizeBytes);
+    for (let count = 0; count < 200; count += 1) {
+      await first.opened.store.append(numbers.batch(['snapshot-1', 'snapshot-2']));
+    }
+    assert.equal(sizeOf(reserve), lentOnce);
+    const { lastSeq } = first.opened.store;
     await first.opened.store.close();
 
     // The restart, the disk still full but for the reserve.
     const second = await open(root);
-    assert.ok(second.opened.store.lastSeq >= acknowledged);
+    assert.equal(second.opened.store.lastSeq, lastSeq);
     const events = await readAll(second.opened.store);
-    assert.equal(events.length, second.opened.store.lastSeq);
+    assert.equal(events.length, lastSeq);
     await second.spaceGuard.refresh();
     assert.equal(second.spaceGuard.isLow, true);
-    const goOn = numbersAt(second.opened.store, events);
-    await second.opened.store.append(goOn.batch(['snapshot-1', 'node']));
-    const checkpoint = goOn.checkpoint(['snapshot-1']);
+    await second.opened.store.append(numbers.batch(['snapshot-1', 'node']));
+    const checkpoint = numbers.checkpoint(['snapshot-1']);
     await second.opened.store.compact(checkpoint, new Set(['snapshot-1']));
-    await second.opened.store.append(goOn.batch(['snapshot-1']));
+    await second.opened.store.append(numbers.batch(['snapshot-1']));
 
     // Room again: the reserve comes back.
     rmSync(filler);
     await second.spaceGuard.refresh();
     assert.equal(second.spaceGuard.isLow, false);
-    assert.ok(existsSync(join(root, 'reserve')));
+    assert.equal(sizeOf(reserve), reserveSizeBytes);
     await second.opened.store.close();
   });
 });
 
-test('a start on a full disk gives the reserve up first', async () => {
+test('what is written until the reserve is used up is there when there is room again', async () => {
   await onSmallDisk(async (root, filler) => {
-    const first = await open(root);
-    const numbers = new EventNumbers();
-    await first.opened.store.append(numbers.batch(['node', 'snapshot-1']));
+    const first = await open(root, 1024 * 1024);
     await first.spaceGuard.refresh();
+    const numbers = new EventNumbers();
+    await first.opened.store.append(numbers.batch(['node']));
+    fill(filler);
+    const acknowledged = await appendUntilFailure(first.opened.store, numbers);
+    assert.ok(acknowledged > 1);
     await first.opened.store.close();
     fill(filler);
-    for (let start = 0; start < 3; start += 1) {
-      const again = await open(root);
-      assert.equal(again.spaceGuard.isLow, true);
-      assert.equal(existsSync(join(root, 'reserve')), false);
-      await again.opened.store.append(numbers.batch(['snapshot-1']));
-      await again.opened.store.close();
-    }
-    // Now that room is used up as well: nothing is wrong with the log, and the refusal says what
-    // is.
-    fill(filler);
     const refused = await tryOpen(root);
-    assert.ok(refused.status === 'refused', JSON.stringify(refused));
+    assert.ok(refused.status === 'refused' && refused.awaitsSpace, JSON.stringify(refused));
     assert.match(refused.next, /free space/);
     rmSync(filler);
-    const last = await open(root);
-    assert.equal(last.opened.store.lastSeq, 5);
-    await last.spaceGuard.refresh();
-    assert.equal(last.spaceGuard.isLow, false);
-    await last.opened.store.close();
+    const again = await open(root);
+    assert.ok(again.opened.store.lastSeq >= acknowledged);
+    assert.equal((await readAll(again.opened.store)).length, again.opened.store.lastSeq);
+    await again.opened.store.close();
     assert.deepEqual(readdirSync(join(root, 'quarantine')), []);
   });
 });
 
-test('space below the threshold gives the reserve up before a write fails', async () => {
+test('an opening that finds no room leaves the log as it was', async () => {
+  await onSmallDisk(async (root, filler) => {
+    const first = await open(root);
+    const numbers = new EventNumbers();
+    await first.opened.store.append(numbers.batch(['node', 'snapshot-1']));
+    await first.opened.store.close();
+    rmSync(join(root, 'reserve'), { force: true });
+    fill(filler);
+    for (let start = 0; start < 3; start += 1) {
+      const refused = await tryOpen(root);
+      assert.ok(refused.status === 'refused' && refused.awaitsSpace, JSON.stringify(refused));
+      assert.deepEqual(readdirSync(join(root, 'quarantine')), []);
+    }
+    rmSync(filler);
+    const last = await open(root);
+    assert.equal(last.opened.store.lastSeq, 2);
+    await last.opened.store.close();
+  });
+});
+
+test('a second opening leaves the reserve of the first one alone', async () => {
   await onSmallDisk(async (root, filler) => {
     const { opened, spaceGuard } = await open(root);
     await spaceGuard.refresh();
     fill(filler);
-    await spaceGuard.refresh();
-    assert.equal(spaceGuard.isLow, true);
-    assert.equal(existsSync(join(root, 'reserve')), false);
-    const numbers = new EventNumbers();
-    await opened.store.append(numbers.batch(['node']));
-    await spaceGuard.refresh();
-    assert.equal(spaceGuard.isLow, true);
-    rmSync(filler);
-    await spaceGuard.refresh();
-    assert.equal(spaceGuard.isLow, false);
+    const second = await tryOpen(root);
+    assert.ok(second.status === 'refused');
+    assert.match(second.reason, /another process uses the log/);
+    assert.equal(sizeOf(join(root, 'reserve')), reserveSizeBytes);
     await opened.store.close();
   });
 });

@@ -1,6 +1,7 @@
 // The one place that names LevelDB's binding. Keys and values are UTF-8 text throughout.
 import { Level } from 'level';
 import type { ClassicLevel, Snapshot } from 'classic-level';
+import { isNoSpaceCode } from '../native/errno.ts';
 
 export type Database = ClassicLevel;
 export type DatabaseSnapshot = Snapshot;
@@ -28,6 +29,15 @@ export async function writeBatch(
   await database.batch(operations, options);
 }
 
+/** What a batch takes in the write-ahead log, but for lengths and tags. */
+export function sizeBytesOf(operations: readonly Operation[]): number {
+  let sizeBytes = 0;
+  for (const { key, ...rest } of operations) {
+    sizeBytes += Buffer.byteLength(key) + ('value' in rest ? Buffer.byteLength(rest.value) : 0);
+  }
+  return sizeBytes;
+}
+
 /** The cause of a failed opening or call, as LevelDB names it. */
 export function failureCode(error: unknown): string {
   const outer = error as { code?: string; cause?: { code?: string } };
@@ -37,4 +47,10 @@ export function failureCode(error: unknown): string {
 export function failureMessage(error: unknown): string {
   const outer = error as { message?: string; cause?: { message?: string } };
   return outer.cause?.message ?? outer.message ?? String(error);
+}
+
+/** Whether the disk had no room. LevelDB passes the system's words on and no number. */
+export function isNoSpace(error: unknown): boolean {
+  const words = /No space left on device|Disk quota exceeded/;
+  return isNoSpaceCode(failureCode(error)) || words.test(failureMessage(error));
 }

@@ -22,13 +22,14 @@ import {
 } from './checkpoint-table.ts';
 import { compactLog } from './compaction.ts';
 import type { Database, Operation } from './database.ts';
-import { writeBatch } from './database.ts';
+import { sizeBytesOf, writeBatch } from './database.ts';
 import { chainBatch, encodeBatch, encodeEvent, zeroHash } from './event-record.ts';
 import { walk, type DamagePiece } from './event-slots.ts';
 import { writeExport } from './export-file.ts';
 import type { Horizon } from './horizon.ts';
 import { resumedAtSeq } from './horizon.ts';
 import { batchKey, eventKey, indexKey } from './keys.ts';
+import type { LogRoom } from './log-room.ts';
 import { scrubLog } from './scrub.ts';
 import { seal } from './sealed-value.ts';
 import { headFromIndex, readStream, streamsIn } from './stream-index.ts';
@@ -37,6 +38,7 @@ import type { TipFile } from './tip-file.ts';
 export interface StoreParts {
   readonly database: Database;
   readonly tip: TipFile;
+  readonly room: LogRoom;
   readonly exportPath: string;
   readonly logger: Logger;
   readonly crashPoint: CrashPoint;
@@ -103,11 +105,12 @@ export class LevelEventStore implements EventStore {
       throw new Error('append called while another append runs');
     }
     this.#isAppending = true;
-    const { crashPoint, database, tip } = this.#parts;
+    const { crashPoint, database, tip, room } = this.#parts;
     try {
       const batch = await this.#encode(events);
       try {
         crashPoint('append:before');
+        if (room.isShort) await room.forAppend(sizeBytesOf(batch.operations));
         await writeBatch(database, batch.operations, { sync: true });
         crashPoint('append:synced');
         tip.write({ lastSeq: batch.lastSeq, batchHash: batch.hash });
@@ -312,9 +315,10 @@ export class LevelEventStore implements EventStore {
 
   async compact(checkpoint: Checkpoint, liveStreams: ReadonlySet<string>): Promise<number> {
     this.#mustBeWritable();
-    const { database, crashPoint } = this.#parts;
+    const { database, crashPoint, room } = this.#parts;
     const record = await this.#withHeads(checkpoint);
     try {
+      if (room.isShort) room.forCompaction();
       return await compactLog({
         database,
         crashPoint,

@@ -1,22 +1,32 @@
 // Opening the log. The order is the point: link the files into quarantine, open LevelDB (which may
 // destroy evidence), find the newest checkpoint that holds, verify everything after it against
 // checksums, chains and tip, and only then let the quarantine go. Damage found there leaves a store
-// that can be read but not written, and the evidence kept for `varve repair`.
-import { mkdir, rm, stat, writeFile } from 'node:fs/promises';
+// that can be read but not written, and the evidence kept for `varve repair`. Where the disk has no
+// room for it, the reserve lends some and it is tried again.
 import { writeFileSync } from 'node:fs';
+import { mkdir, rm, stat, writeFile } from 'node:fs/promises';
 import type { Clock, CrashPoint, Damage, Logger } from '../../engine/ports.ts';
 import type { Database } from './database.ts';
-import { failureCode, failureMessage, writeBatch } from './database.ts';
-import { openOrExplain, refuseAborting, type NotOpened, type OpenLogResult } from './opening.ts';
+import { failureCode, failureMessage, isNoSpace, writeBatch } from './database.ts';
+import {
+  inUse,
+  openOrExplain,
+  outOfSpace,
+  refuseAborting,
+  unopenable,
+  type NotOpened,
+  type OpenLogResult,
+} from './opening.ts';
 import { LevelEventStore } from './event-store.ts';
 import { finishExchange } from './exchange.ts';
 import { formatKey, formatVersion } from './keys.ts';
 import { logPaths, type LogPaths } from './log-paths.ts';
+import { LogRoom } from './log-room.ts';
 import { discardedTables, linkIntoQuarantine, listQuarantine } from './quarantine.ts';
 import { seal, unsealJson } from './sealed-value.ts';
 import { settleQuarantine } from './settle-quarantine.ts';
-import type { StatFileSystem } from './space-guard.ts';
 import { ReserveFile } from './space-guard.ts';
+import { isLocked } from './survey.ts';
 import { TipFile } from './tip-file.ts';
 import type { Verified } from './verify.ts';
 import { verifyLog } from './verify.ts';
@@ -29,9 +39,7 @@ export interface OpenLogOptions {
   readonly crashPoint: CrashPoint;
   /** Size of the reserve file; default 64 MiB. */
   readonly reserveSizeBytes?: number;
-  /** Asks for free space; default: the file system of the root. */
-  readonly statfs?: StatFileSystem;
-  /** A repair verifies all history and leaves the reserve as it is. */
+  /** A repair verifies all history and does not take the reserve back. */
   readonly purpose?: 'serve' | 'repair';
 }
 
@@ -71,8 +79,8 @@ function blockedBy(verified: Verified): readonly Damage[] {
 
 function marksDamage(paths: LogPaths, logger: Logger, reserve: ReserveFile) {
   return (error: unknown): void => {
-    reserve.release();
     logger.error({ err: error, cause: failureMessage(error) }, 'the log cannot be written');
+    if (isNoSpace(error)) reserve.lend(reserve.usableBytes + reserve.pieceBytes);
     // LevelDB stops writing when it meets a damaged block. Without this mark each restart would run
     // until it meets that block again; with it the next opening verifies everything and stays up,
     // read-only.
@@ -91,12 +99,10 @@ export type { OpenLogResult } from './opening.ts';
 /** What must happen before LevelDB sees the files; says why not when it cannot. */
 async function beforeOpening(
   paths: LogPaths,
-  reserve: ReserveFile,
   timeUs: number,
 ): Promise<{ readonly folder: string | undefined } | NotOpened> {
   try {
     await finishExchange(paths);
-    await reserve.beforeOpen();
     const folder = await linkIntoQuarantine(paths, timeUs);
     if (await exists(paths.running)) {
       const refused = await refuseAborting(paths, folder);
@@ -105,22 +111,38 @@ async function beforeOpening(
     await writeFile(paths.running, '', { mode: 0o600 });
     return { folder };
   } catch (error) {
+    if (isNoSpace(error)) return await outOfSpace(paths, undefined, error);
     return {
       status: 'refused',
       reason: `the log's files cannot be linked into ${paths.quarantine}: ${failureMessage(error)}`,
-      next: 'free space on its file system or look at the disk, then start varve serve again',
+      next: 'look at the disk, then start varve serve again',
     };
   }
 }
 
 /** Opens the log below `root`; the store may be written only when no damage was found. */
 export async function openLog(options: OpenLogOptions): Promise<OpenLogResult> {
-  const { root, clock, logger, crashPoint, purpose = 'serve' } = options;
+  const { root, logger, reserveSizeBytes: sizeBytes } = options;
   const paths = logPaths(root);
   await mkdir(root, { recursive: true, mode: 0o700 });
-  const { reserveSizeBytes: sizeBytes, statfs } = options;
-  const reserve = new ReserveFile({ root, logger, sizeBytes, statfs });
-  const before = await beforeOpening(paths, reserve, clock.nowUs());
+  // The reserve belongs to whoever has the log open.
+  if (await isLocked(paths.log)) return inUse(paths);
+  const reserve = new ReserveFile({ root, logger, sizeBytes });
+  reserve.assess();
+  for (;;) {
+    const result = await tryOpening(options, paths, reserve);
+    const awaitsSpace = result.status === 'refused' && result.awaitsSpace === true;
+    if (!awaitsSpace || !reserve.lendForOpening()) return result;
+  }
+}
+
+async function tryOpening(
+  options: OpenLogOptions,
+  paths: LogPaths,
+  reserve: ReserveFile,
+): Promise<OpenLogResult> {
+  const { clock, crashPoint } = options;
+  const before = await beforeOpening(paths, clock.nowUs());
   if ('status' in before) return before;
   const { folder } = before;
   crashPoint('open:linked');
@@ -128,9 +150,38 @@ export async function openLog(options: OpenLogOptions): Promise<OpenLogResult> {
   if ('status' in opening) return opening;
   const { database } = opening;
   crashPoint('open:opened');
+  try {
+    const result = await openStore(options, { paths, reserve, database, folder });
+    if (result.status !== 'open') await database.close();
+    return result;
+  } catch (error) {
+    // Whatever was linked stays: LevelDB has been at work.
+    await database.close();
+    if (isNoSpace(error)) return await outOfSpace(paths, undefined, error);
+    if (!isDiskError(error)) throw error;
+    return await unopenable(paths, folder, failureMessage(error));
+  }
+}
+
+/** Whether the disk or LevelDB refused, as opposed to a mistake of ours. */
+function isDiskError(error: unknown): boolean {
+  return /^(LEVEL_|EIO$)/.test(failureCode(error));
+}
+
+interface Opening {
+  readonly paths: LogPaths;
+  readonly reserve: ReserveFile;
+  readonly database: Database;
+  /** Where this opening linked the files; undefined if there were none. */
+  readonly folder: string | undefined;
+}
+
+async function openStore(
+  { logger, crashPoint, purpose = 'serve' }: OpenLogOptions,
+  { paths, reserve, database, folder }: Opening,
+): Promise<OpenLogResult> {
   const newer = await newerFormat(database, logger);
   if (newer !== undefined) {
-    await database.close();
     return {
       status: 'refused',
       reason: `the log was written in format ${newer}; this varve knows formats up to ${formatVersion}`,
@@ -153,13 +204,20 @@ export async function openLog(options: OpenLogOptions): Promise<OpenLogResult> {
   if (isSound && verified.start.lastSeq > 0) {
     tip.write({ lastSeq: verified.start.lastSeq, batchHash: verified.start.batchHash });
   }
+  const room = new LogRoom(paths.log, reserve);
+  // A server that could not even record a Remove would end at the first one.
+  if (isSound && room.isShort && !(await room.forAppend(0))) {
+    await settled;
+    tip.close();
+    return await outOfSpace(paths, undefined, new Error('no room for what it has to record'));
+  }
   const onFailure = marksDamage(paths, logger, reserve);
   const onClose = async (): Promise<void> => {
     await rm(paths.running, { force: true });
     await reserve.close();
   };
   const callbacks = { crashPoint, onFailure, onClose };
-  const files = { database, tip, exportPath: paths.export, settled };
+  const files = { database, tip, room, exportPath: paths.export, settled };
   const parts = { ...files, logger, ...callbacks };
   const store = new LevelEventStore(parts, { ...verified.start, damage });
   // In the background: the first preallocation must not hold up the start.

@@ -2,7 +2,7 @@
 import { rm, writeFile } from 'node:fs/promises';
 import { basename } from 'node:path';
 import type { Damage, OpenedLog, SpaceGuard } from '../../engine/ports.ts';
-import { failureCode, failureMessage, openDatabase, type Database } from './database.ts';
+import { failureCode, failureMessage, isNoSpace, openDatabase, type Database } from './database.ts';
 import type { LogPaths } from './log-paths.ts';
 import { keepAsEvidence, listQuarantine, removeFolder } from './quarantine.ts';
 import { abortingTables, isLocked, missingRanges } from './survey.ts';
@@ -24,14 +24,37 @@ export type OpenLogResult =
       readonly next: string;
     }
   /** Nothing is wrong with the log, but it cannot be opened now or by this version. */
-  | { readonly status: 'refused'; readonly reason: string; readonly next: string };
+  | {
+      readonly status: 'refused';
+      readonly reason: string;
+      readonly next: string;
+      /** Whether only room on the disk is missing: with it the next opening succeeds. */
+      readonly awaitsSpace?: boolean;
+    };
 
 const repairNext = 'stop varve serve and run varve repair';
 
 /** What comes of an opening that did not open. */
 export type NotOpened = Exclude<OpenLogResult, { status: 'open' }>;
 
-function inUse(paths: LogPaths): NotOpened {
+/** The disk is full. Nothing was destroyed by then: LevelDB deletes files once it is open. */
+export async function outOfSpace(
+  paths: LogPaths,
+  folder: string | undefined,
+  error: unknown,
+): Promise<NotOpened> {
+  if (folder !== undefined) {
+    await removeFolder(folder);
+  }
+  return {
+    status: 'refused',
+    reason: `there is no room to open the log in ${paths.log}: ${failureMessage(error)}`,
+    next: 'free space on its file system',
+    awaitsSpace: true,
+  };
+}
+
+export function inUse(paths: LogPaths): NotOpened {
   return {
     status: 'refused',
     reason: `another process uses the log in ${paths.log}`,
@@ -39,7 +62,7 @@ function inUse(paths: LogPaths): NotOpened {
   };
 }
 
-async function unopenable(
+export async function unopenable(
   paths: LogPaths,
   folder: string | undefined,
   reason: string,
@@ -92,6 +115,9 @@ export async function openOrExplain(
         await removeFolder(folder);
       }
       return inUse(paths);
+    }
+    if (isNoSpace(error)) {
+      return await outOfSpace(paths, folder, error);
     }
     // A file that is missing or does not parse is damage; any other I/O error is the disk's
     // condition now.

@@ -83,7 +83,7 @@ export async function linkIntoQuarantine(
   }
   const folder = join(paths.quarantine, utcStamp(timeUs));
   await mkdir(folder, { recursive: true, mode: 0o700 });
-  await Promise.all(
+  const links = await Promise.allSettled(
     names.map(async (name) => {
       try {
         await link(join(paths.log, name), join(folder, name));
@@ -96,6 +96,11 @@ export async function linkIntoQuarantine(
       }
     }),
   );
+  const failed = links.find(({ status }) => status === 'rejected');
+  if (failed !== undefined) {
+    await removeFolder(folder);
+    throw (failed as PromiseRejectedResult).reason;
+  }
   return folder;
 }
 

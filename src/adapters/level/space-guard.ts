@@ -1,88 +1,121 @@
-// The reserve: a preallocated file that is given up when the disk is full. LevelDB can neither
+// The reserve: a file whose blocks are lent to the log when the disk is full. LevelDB can neither
 // write nor open without space, so without it a full disk would also stop Remove and compaction,
-// which free space. Space is low from the moment the reserve is given up until it is back: what it
-// made room for must not be spent on new snapshots.
+// which free space. Whoever filled the disk takes whatever is free, so the reserve is held until
+// the log needs room, and lent in pieces. Space is low until it is whole again: what it made room
+// for must not be spent on new snapshots.
 import { randomFillSync } from 'node:crypto';
-import { statSync, unlinkSync } from 'node:fs';
-import { open, rename, statfs as statFileSystem, unlink } from 'node:fs/promises';
-import { dirname, join } from 'node:path';
+import { statfsSync, statSync, truncateSync, unlinkSync } from 'node:fs';
+import { open } from 'node:fs/promises';
+import { join } from 'node:path';
 import type { Logger, SpaceGuard } from '../../engine/ports.ts';
 
 /** Size of the reserve unless configured. */
 export const reserveSizeBytesDefault = 64 * 1024 * 1024;
-/** The reserve is given up when less than this share of its size is free besides. */
+/** Space is low when less than this share of the reserve's size is free besides. */
 export const lowSpaceShare = 1 / 4;
+/** The share of the reserve that is lent at a time. */
+export const pieceShare = 1 / 8;
 
 const blockBytes = 1024 * 1024;
-
-export type StatFileSystem = (path: string) => Promise<{ bavail: number; bsize: number }>;
 
 export interface ReserveOptions {
   readonly root: string;
   readonly logger: Logger;
   readonly sizeBytes?: number | undefined;
-  readonly statfs?: StatFileSystem | undefined;
 }
 
-function sizeOf(path: string): number {
-  return statSync(path, { throwIfNoEntry: false })?.size ?? 0;
-}
+/** File systems keep blocks that only root may use: free for this process, if it is root. */
+const isPrivileged = process.geteuid?.() === 0;
 
 export class ReserveFile implements SpaceGuard {
+  /** What is lent at a time. */
+  readonly pieceBytes: number;
+  readonly #root: string;
   readonly #path: string;
   readonly #logger: Logger;
   readonly #sizeBytes: number;
   readonly #lowBytes: number;
-  readonly #statfs: StatFileSystem;
   #isLow = false;
   #isClosed = false;
+  #lentCount = 0;
   #running: Promise<void> = Promise.resolve();
 
   constructor(options: ReserveOptions) {
+    this.#root = options.root;
     this.#path = join(options.root, 'reserve');
     this.#logger = options.logger;
     this.#sizeBytes = options.sizeBytes ?? reserveSizeBytesDefault;
     this.#lowBytes = Math.floor(this.#sizeBytes * lowSpaceShare);
-    this.#statfs = options.statfs ?? statFileSystem;
+    this.pieceBytes = Math.floor(this.#sizeBytes * pieceShare);
   }
 
   get isLow(): boolean {
     return this.#isLow;
   }
 
-  get #isHeld(): boolean {
-    return sizeOf(this.#path) === this.#sizeBytes;
+  get #heldBytes(): number {
+    return statSync(this.#path, { throwIfNoEntry: false })?.size ?? 0;
   }
 
-  async #freeBytes(): Promise<number> {
-    const { bavail, bsize } = await this.#statfs(dirname(this.#path));
-    return bavail * bsize;
+  get #missingBytes(): number {
+    return Math.max(this.#sizeBytes - this.#heldBytes, 0);
   }
 
-  /** Gives the reserve up when the disk is full, so that the database can open at all. */
-  async beforeOpen(): Promise<void> {
-    const freeBytes = await this.#freeBytes();
-    if (freeBytes < this.#lowBytes) {
-      this.release();
-    } else if (!this.#isHeld && freeBytes < this.#sizeBytes + this.#lowBytes) {
-      this.#isLow = true;
-    }
+  /** What this process can still write to the disk. */
+  get usableBytes(): number {
+    return this.#look().usableBytes;
   }
 
-  /** Synchronous, for the moment of a failed append: what follows is the end of the process. */
-  release(): void {
+  /** Whether a write may find no room. Asked before each one, so it costs one call only. */
+  get isShort(): boolean {
+    const { freeBytes, usableBytes } = this.#look();
+    if (freeBytes < this.#lowBytes) this.#isLow = true;
+    return usableBytes < this.#lowBytes;
+  }
+
+  #look(): { readonly freeBytes: number; readonly usableBytes: number } {
+    const { bavail, bfree, bsize } = statfsSync(this.#root);
+    return { freeBytes: bavail * bsize, usableBytes: (isPrivileged ? bfree : bavail) * bsize };
+  }
+
+  /** Finds out whether space is low, without changing anything. */
+  assess(): void {
+    this.#isLow = this.#look().freeBytes < this.#missingBytes + this.#lowBytes;
+  }
+
+  /**
+   * Lends as much as makes `neededBytes` usable, in whole pieces; answers whether anything was
+   * lent. Synchronous, because after a failed append nothing else happens before the process ends.
+   */
+  lend(neededBytes: number): boolean {
     this.#isLow = true;
-    for (const path of [this.#path, this.#path + '.new']) {
-      try {
-        unlinkSync(path);
-        this.#logger.warn({ path }, 'disk full: the reserve was given up');
-      } catch (error) {
-        // Already gone is the goal; anything else leaves the reserve as it is, and space stays low.
-        if ((error as NodeJS.ErrnoException).code !== 'ENOENT') {
-          this.#logger.error({ path, err: error }, 'the reserve cannot be given up');
-        }
-      }
+    const heldBytes = this.#heldBytes;
+    const pieceCount = Math.ceil((neededBytes - this.usableBytes) / this.pieceBytes);
+    if (heldBytes === 0 || pieceCount <= 0) return false;
+    const leftBytes = Math.max(heldBytes - pieceCount * this.pieceBytes, 0);
+    this.#lentCount += 1;
+    try {
+      if (leftBytes > 0) truncateSync(this.#path, leftBytes);
+      else unlinkSync(this.#path);
+      this.#logger.warn(
+        { path: this.#path, lentBytes: heldBytes - leftBytes, leftBytes },
+        'disk full: room is lent from the reserve',
+      );
+      return true;
+    } catch (error) {
+      this.#logger.error({ path: this.#path, err: error }, 'the reserve cannot be lent');
+      return false;
     }
+  }
+
+  /**
+   * Lends one piece more for an opening that found no room. False if the last one went to somebody
+   * else, who would take the next one, too; and if nothing is left.
+   */
+  lendForOpening(): boolean {
+    const { usableBytes } = this;
+    const isTaken = this.#lentCount > 0 && usableBytes < this.pieceBytes / 2;
+    return !isTaken && this.lend(usableBytes + this.pieceBytes);
   }
 
   refresh(): Promise<void> {
@@ -95,18 +128,10 @@ export class ReserveFile implements SpaceGuard {
       return;
     }
     try {
-      const freeBytes = await this.#freeBytes();
-      if (this.#isHeld) {
-        if (freeBytes < this.#lowBytes) {
-          this.release();
-        } else {
-          this.#isLow = false;
-        }
-      } else if (freeBytes < this.#sizeBytes + this.#lowBytes) {
-        this.#isLow = true;
-      } else {
-        await this.#allocate();
-        this.#isLow = !this.#isHeld;
+      this.assess();
+      if (!this.#isLow && this.#missingBytes > 0) {
+        await this.#grow();
+        this.#isLow = this.#missingBytes > 0;
       }
     } catch (error) {
       this.#isLow = true;
@@ -115,31 +140,28 @@ export class ReserveFile implements SpaceGuard {
   }
 
   // Written, not truncated to size: a sparse file would reserve nothing. Random bytes, because a
-  // file system that compresses would not store zeros.
-  async #allocate(): Promise<void> {
-    const temporary = this.#path + '.new';
+  // file system that compresses would not store zeros. Appended, so that there is no gap if a piece
+  // is lent meanwhile; then the growing ends.
+  async #grow(): Promise<void> {
+    const lentCount = this.#lentCount;
+    const heldBytes = this.#heldBytes;
     const block = randomFillSync(Buffer.alloc(Math.min(blockBytes, this.#sizeBytes)));
-    const file = await open(temporary, 'w', 0o600);
+    const file = await open(this.#path, 'a', 0o600);
     try {
-      for (let written = 0; written < this.#sizeBytes && !this.#isClosed;) {
-        const length = Math.min(block.length, this.#sizeBytes - written);
-        written += (await file.write(block, 0, length)).bytesWritten;
+      while (this.#missingBytes > 0 && !this.#isClosed && lentCount === this.#lentCount) {
+        await file.write(block, 0, Math.min(block.length, this.#missingBytes));
       }
       await file.sync();
     } catch (error) {
-      await unlink(temporary).catch(() => undefined);
+      // A part would keep the last free blocks from whoever needs them now.
+      if (lentCount === this.#lentCount) await file.truncate(heldBytes);
       throw error;
     } finally {
       await file.close();
     }
-    if (this.#isClosed) {
-      await unlink(temporary).catch(() => undefined);
-      return;
-    }
-    await rename(temporary, this.#path);
   }
 
-  /** Ends a running allocation; the reserve itself stays. */
+  /** Ends a running growth; the reserve itself stays. */
   async close(): Promise<void> {
     this.#isClosed = true;
     await this.#running;

@@ -42,3 +42,8 @@ export const failedCall = (returned: number, step: string): NativeFailure => ({
   step,
   message: errnoMessage(-returned),
 });
+
+const noSpaceCodes: ReadonlySet<string> = new Set(['ENOSPC', 'EDQUOT']);
+
+/** Whether an error's name says that the disk, or what of it is ours, is full. */
+export const isNoSpaceCode = (code: string): boolean => noSpaceCodes.has(code);

@@ -1,0 +1,58 @@
+// Room for what the log is about to write. While the disk has space nothing is done. When it is
+// full, the write-ahead log gets blocks ahead of its end in one step, since whatever else is free
+// goes to whoever fills the disk, and besides them LevelDB's merges get what they need.
+import { readdirSync, statSync } from 'node:fs';
+import { join } from 'node:path';
+import { keepRoom } from '../native/files.ts';
+import type { ReserveFile } from './space-guard.ts';
+
+/** The share of a piece that goes ahead of the log's end: LevelDB fills about 4 MiB of a file. */
+const aheadShare = 1 / 2;
+/** The share that must be there besides a batch: the log's framing, and the next few events. */
+const marginShare = 1 / 128;
+
+export class LogRoom {
+  readonly #logPath: string;
+  readonly #reserve: ReserveFile;
+
+  constructor(logPath: string, reserve: ReserveFile) {
+    this.#logPath = logPath;
+    this.#reserve = reserve;
+  }
+
+  /** Whether a write may find no room. */
+  get isShort(): boolean {
+    return this.#reserve.isShort;
+  }
+
+  /** For an append of that many bytes; answers whether it will find room. */
+  async forAppend(batchBytes: number): Promise<boolean> {
+    const { pieceBytes } = this.#reserve;
+    const path = this.#writeAheadLog();
+    const found = path === undefined ? undefined : statSync(path, { throwIfNoEntry: false });
+    if (path === undefined || found === undefined) return false;
+    const leastBytes = batchBytes + pieceBytes * marginShare;
+    if (found.blocks * 512 - found.size >= leastBytes) return true;
+    const aheadBytes = Math.max(pieceBytes * aheadShare, leastBytes);
+    this.#reserve.lend(aheadBytes + pieceBytes);
+    for (const roomBytes of [aheadBytes, leastBytes]) {
+      const kept = await keepRoom(path, found.size + Math.ceil(roomBytes));
+      if (kept.ok) return true;
+    }
+    return false;
+  }
+
+  /** For a compaction, which writes anew what it keeps. */
+  forCompaction(): void {
+    this.#reserve.lend(2 * this.#reserve.pieceBytes);
+  }
+
+  #writeAheadLog(): string | undefined {
+    const numbers = readdirSync(this.#logPath)
+      .filter((name) => /^\d+\.log$/.test(name))
+      .map((name) => [parseInt(name, 10), name] as const)
+      .sort(([a], [b]) => b - a);
+    const newest = numbers[0]?.[1];
+    return newest === undefined ? undefined : join(this.#logPath, newest);
+  }
+}
