@@ -2,6 +2,7 @@
 import { existsSync } from 'node:fs';
 import { HelperPool } from '../adapters/helper-pool/pool.ts';
 import { openLog } from '../adapters/level/open-log.ts';
+import { isNoSpaceCode } from '../adapters/native/errno.ts';
 import {
   probeOverlayUpper,
   type OverlayUpperProblem,
@@ -55,7 +56,10 @@ async function composePorts(
   const locked = lockRoot(root);
   if (!locked.ok)
     throw new StartRefused(`${locked.reason}: ${locked.next}, or choose another root`);
-  const snapshotsPath = await prepareSnapshots(root, { makeDirectory, whyNoOverlayUpper });
+  const snapshotsPath = await prepareSnapshots(root, {
+    makeDirectory,
+    whyNoOverlayUpper: (directory) => whyNoOverlayUpper(directory, logger),
+  });
   const pool = new HelperPool({
     program: findNativeFile('varve-helper'),
     workersMax: helperCount,
@@ -87,9 +91,14 @@ const problemWords: Readonly<Record<OverlayUpperProblem, string>> = {
   whiteout: 'whiteouts cannot be made on it',
 };
 
-function whyNoOverlayUpper(directory: string): string | undefined {
+function whyNoOverlayUpper(directory: string, logger: ProcessLogger): string | undefined {
   const probed = probeOverlayUpper(directory);
   if (probed.ok) return undefined;
+  if (isNoSpaceCode(probed.code)) {
+    // No verdict on the file system, and no reason to stop what frees space.
+    logger.warn({ directory, code: probed.code }, 'the disk is full: overlay was not tried on it');
+    return undefined;
+  }
   const words = probed.problems.map((problem) => problemWords[problem]);
   return words.length === 0 ? probed.code : words.join(', ');
 }

@@ -18,6 +18,8 @@ export type NodeCondition =
       readonly damage: readonly Damage[];
       readonly store: EventStore | undefined;
     }
+  /** The log cannot be opened before there is room on the disk. */
+  | { readonly phase: 'disk-full'; readonly reason: string }
   | { readonly phase: 'stopping'; readonly engine: Engine | undefined };
 
 /** The node's condition, set by the composition root and read by the services. */
@@ -59,6 +61,8 @@ export class NodeAccess {
         return rejected('unavailable', 'varve is starting: call again in a moment');
       case 'stopping':
         return rejected('unavailable', 'varve is stopping: call again later');
+      case 'disk-full':
+        return rejected('unavailable', condition.reason);
       case 'damaged':
         return rejected(codeOfDamage, condition.reason);
     }

@@ -31,6 +31,12 @@ import { StartRefused, type ServerPorts } from './ports.ts';
 /** How often free space is looked at. */
 const spaceRefreshMs = 5_000;
 
+/**
+ * A log that found no room is opened again after this long, then after twice as long each time:
+ * what the reserve lends to each try may go to whoever fills the disk.
+ */
+const openAgainMs = { first: 1_000, longest: 60_000 } as const;
+
 /** A pass over all stored history begins this long after the last one ended. */
 const scrubPauseMs = 6 * 3600 * 1000;
 
@@ -111,10 +117,14 @@ export class NodeServer {
     await Promise.all([this.#booting, reflection]);
   }
 
-  async #boot(): Promise<void> {
+  async #boot(openAgainAfterMs: number = openAgainMs.first): Promise<void> {
     const { ports } = this.#options;
     const opening = await ports.openLog();
     if (opening.status === 'refused') {
+      if (opening.awaitsSpace === true) {
+        this.#awaitSpace(`${opening.reason}: ${opening.next}`, openAgainAfterMs);
+        return;
+      }
       throw new StartRefused(`${opening.reason}: ${opening.next}`);
     }
     if (opening.status === 'damaged') {
@@ -165,6 +175,21 @@ export class NodeServer {
     const { address, adminAddress } = configuration;
     logger.info({ address, adminAddress, root: ports.root, bootMs }, 'serving');
     this.#scrub(store);
+  }
+
+  /** Stays up, and opens the log again after a while: a restart would find as little room. */
+  #awaitSpace(refusal: string, delayMs: number): void {
+    if (this.#stopping !== undefined) return;
+    const { ports, onFatal } = this.#options;
+    const reason = `${refusal}; varve tries again by itself`;
+    this.#node.become({ phase: 'disk-full', reason });
+    ports.logger.error({ tryAgainAfterMs: delayMs }, `not serving: ${reason}`);
+    ports.notify('READY=1\nSTATUS=not serving: the disk is full, free space');
+    const cancel = ports.clock.after(delayMs, () => {
+      this.#booting = this.#boot(Math.min(2 * delayMs, openAgainMs.longest));
+      this.#booting.catch(onFatal);
+    });
+    this.#background.signal.addEventListener('abort', cancel);
   }
 
   #becomeDamaged(what: string, damage: readonly Damage[], store: EventStore | undefined): void {

@@ -19,7 +19,13 @@ export type LogOpening =
       readonly reason: string;
       readonly next: string;
     }
-  | { readonly status: 'refused'; readonly reason: string; readonly next: string };
+  | {
+      readonly status: 'refused';
+      readonly reason: string;
+      readonly next: string;
+      /** Whether only room on the disk is missing: with it the next opening succeeds. */
+      readonly awaitsSpace?: boolean;
+    };
 
 /** The log lines of the process. */
 export interface ProcessLogger extends Logger {

@@ -12,7 +12,7 @@ export interface StatusDocument {
   readonly pid: number;
   readonly bootId: string;
   readonly startedAt: string;
-  readonly condition: 'starting' | 'serving' | 'damaged' | 'stopping';
+  readonly condition: 'starting' | 'serving' | 'damaged' | 'disk-full' | 'stopping';
   /** What is wrong and what to run; null if nothing is. */
   readonly problem: string | null;
   readonly damage: readonly Damage[];
@@ -53,7 +53,7 @@ export async function statusDocument(options: StatusOptions): Promise<StatusDocu
   const { condition } = node;
   const store = node.store();
   const { bavail, blocks, bsize } = await statfs(configuration.root);
-  const isLow = options.spaceGuard()?.isLow ?? false;
+  const isLow = options.spaceGuard()?.isLow ?? condition.phase === 'disk-full';
   const spaceProblem = isLow
     ? `the disk of ${configuration.root} is full: Prepare and Commit are refused until ` +
       'space is free'
@@ -66,7 +66,7 @@ export async function statusDocument(options: StatusOptions): Promise<StatusDocu
     bootId,
     startedAt: new Date(options.startedAtUs / 1000).toISOString(),
     condition: condition.phase,
-    problem: condition.phase === 'damaged' ? condition.reason : spaceProblem,
+    problem: 'reason' in condition ? condition.reason : spaceProblem,
     damage: condition.phase === 'damaged' ? condition.damage : [],
     root: configuration.root,
     address: configuration.address,
