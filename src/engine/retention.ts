@@ -8,7 +8,7 @@ import type { Projection } from '../machines/projection.ts';
 import type { CompactionResult } from './api.ts';
 import { foldLog } from './boot.ts';
 import { compactionIntervalMs } from './limits.ts';
-import type { Clock, EventStore, Logger } from './ports.ts';
+import { LogFailure, type Clock, type EventStore, type Logger, type SpaceGuard } from './ports.ts';
 import type { Sequencer } from './sequencer.ts';
 
 export interface RetentionOptions {
@@ -20,6 +20,9 @@ export interface RetentionOptions {
   readonly checkpointEveryEventCount: number;
   readonly maxAgeMs: number;
   readonly maxEventCount: number;
+  readonly spaceGuard: SpaceGuard;
+  /** Called when the log fails; the process must end. */
+  readonly onFailure: (failure: LogFailure) => void;
 }
 
 export class Retention {
@@ -55,6 +58,8 @@ export class Retention {
   notice(durableSeq: number): void {
     if (durableSeq - this.#checkpointedSeq < this.#options.checkpointEveryEventCount) return;
     if (this.#isStopped || this.#storing !== undefined) return;
+    // What room there is belongs to what frees more.
+    if (this.#options.spaceGuard.isLow) return;
     this.storeCheckpoint().catch((error: unknown) => {
       this.#options.logger.warn({ error: String(error) }, 'a checkpoint could not be stored');
     });
@@ -75,7 +80,9 @@ export class Retention {
     const { store, projection, sequencer } = this.#options;
     const checkpoint = projection.toCheckpoint();
     await sequencer.durableAt(checkpoint.globalSeq);
-    if (checkpoint.globalSeq > this.#checkpointedSeq) await store.writeCheckpoint(checkpoint);
+    if (checkpoint.globalSeq > this.#checkpointedSeq) {
+      await this.#orFail(store.writeCheckpoint(checkpoint));
+    }
     this.#checkpointedSeq = checkpoint.globalSeq;
     return checkpoint.globalSeq;
   }
@@ -102,10 +109,20 @@ export class Retention {
     const atHorizon = await foldLog(store, horizonSeq);
     const live = new Set([nodeStream]);
     for (const snapshotId of projection.catalog.states.keys()) live.add(snapshotStream(snapshotId));
-    const removedEventCount = await store.compact(atHorizon.toCheckpoint(), live);
+    const removedEventCount = await this.#orFail(store.compact(atHorizon.toCheckpoint(), live));
     const data = { horizonSeq, removedEventCount };
     await sequencer.durableAt(sequencer.recordNode([{ type: 'LogCompacted', data }], cause));
     return accepted(data);
+  }
+
+  /** A log whose checkpoint could not be written is as much in doubt as after a failed append. */
+  async #orFail<Value>(work: Promise<Value>): Promise<Value> {
+    try {
+      return await work;
+    } catch (error) {
+      if (error instanceof LogFailure) this.#options.onFailure(error);
+      throw error;
+    }
   }
 
   async #compactByPolicy(): Promise<void> {

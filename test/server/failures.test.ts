@@ -5,6 +5,7 @@ import { test, type TestContext } from 'node:test';
 import { status } from '@grpc/grpc-js';
 import type { DirectoryOperations } from '../../src/adapters/snapshot-dirs/directories.ts';
 import { waiterCountMax } from '../../src/engine/limits.ts';
+import { LogFailure } from '../../src/engine/ports.ts';
 import { snapshotsDefinition as snapshots } from '../../src/server/grpc/definitions.ts';
 import type { Reply } from './client.ts';
 import { servedNode, type ServedNode, type ServedNodeOptions } from './served-node.ts';
@@ -189,4 +190,33 @@ test('a server that stops says so to calls that come, and lets those in progress
   release();
   assert.equal((await usage).code, status.OK);
   await stopped;
+});
+
+// What is awaited may never come.
+const timeout = 20_000;
+
+test(
+  'a checkpoint that fails ends the process, as a failed append does',
+  { timeout },
+  async (t) => {
+    const node = await servedNode(t, { configuration: { checkpointEveryEventCount: 1 } });
+    const failure = new LogFailure('sync failed: EIO');
+    node.store.checkpointFailure = failure;
+    await prepare(node);
+    while (node.fatal.length === 0) await new Promise(setImmediate);
+    assert.equal(node.fatal[0], failure);
+    node.store.checkpointFailure = undefined;
+  },
+);
+
+test('with the disk full no checkpoint takes what room is left', { timeout }, async (t) => {
+  const node = await servedNode(t, { configuration: { checkpointEveryEventCount: 1 } });
+  const { checkpoints } = node.store;
+  assert.equal((await prepare(node)).code, status.OK);
+  while (checkpoints.length === 0) await new Promise(setImmediate);
+  node.space.isLow = true;
+  const { length } = checkpoints;
+  assert.equal((await node.snapshots.call(snapshots.remove, { key: 'k' })).code, status.OK);
+  assert.equal((await node.snapshots.call(snapshots.cleanup, {})).code, status.OK);
+  assert.equal(checkpoints.length, length);
 });

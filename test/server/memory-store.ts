@@ -9,13 +9,17 @@ import {
   type ReadOptions,
 } from '../../src/engine/ports.ts';
 
-/** Keeps everything; `damage` makes reads that meet it fail, `failure` makes every append fail. */
+/**
+ * Keeps everything; `damage` makes reads that meet it fail, `failure` every append, and
+ * `checkpointFailure` every checkpoint and compaction.
+ */
 export class MemoryStore implements EventStore {
   readonly events: StoredEvent[] = [];
   readonly checkpoints: Checkpoint[] = [];
   firstSeq = 1;
   damage: Damage | undefined;
   failure: Error | undefined;
+  checkpointFailure: Error | undefined;
   isClosed = false;
 
   readonly lost = [];
@@ -51,6 +55,7 @@ export class MemoryStore implements EventStore {
   }
 
   async writeCheckpoint(checkpoint: Checkpoint): Promise<void> {
+    if (this.checkpointFailure !== undefined) throw this.checkpointFailure;
     this.checkpoints.push(checkpoint);
   }
 
@@ -59,6 +64,7 @@ export class MemoryStore implements EventStore {
   }
 
   async compact(checkpoint: Checkpoint, liveStreams: ReadonlySet<string>): Promise<number> {
+    if (this.checkpointFailure !== undefined) throw this.checkpointFailure;
     this.checkpoints.push(checkpoint);
     const before = this.events.length;
     const kept = this.events.filter(

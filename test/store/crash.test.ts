@@ -5,6 +5,7 @@ import {
   appendFileSync,
   cpSync,
   existsSync,
+  mkdirSync,
   readdirSync,
   readFileSync,
   statSync,
@@ -189,6 +190,20 @@ test('a failed write or sync ends the store: nothing more is accepted', async ()
       await again.opened.store.close();
     });
   }
+});
+
+test('a checkpoint whose export cannot be written is stored all the same', async () => {
+  await withRoot(async (root) => {
+    const numbers = new EventNumbers();
+    const { store } = (await openSound(root)).opened;
+    await store.append(numbers.batch(['node', 'snapshot-1']));
+    mkdirSync(join(root, 'log.export.new'));
+    const checkpoint = numbers.checkpoint(['snapshot-1']);
+    await store.writeCheckpoint(checkpoint);
+    assert.deepEqual(await store.readCheckpoint(), checkpoint);
+    await store.append(numbers.batch(['snapshot-1']));
+    await store.close();
+  });
 });
 
 test('a second opening is refused and leaves no trace', async () => {

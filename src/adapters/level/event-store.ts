@@ -242,7 +242,7 @@ export class LevelEventStore implements EventStore {
 
   async writeCheckpoint(checkpoint: Checkpoint): Promise<void> {
     this.#mustBeWritable();
-    const { crashPoint, database, exportPath } = this.#parts;
+    const { crashPoint, database } = this.#parts;
     const record = await this.#withHeads(checkpoint);
     try {
       crashPoint('checkpoint:before');
@@ -252,13 +252,23 @@ export class LevelEventStore implements EventStore {
       const [newest, second] = seqs.filter((seq) => seq <= this.#lastSeq);
       const kept = [newest, second, this.#horizon.horizonSeq, resumedAtSeq(this.#horizon)];
       await dropCheckpoints(database, new Set(kept.filter((seq) => seq !== undefined)));
-      await writeExport(exportPath, record);
-      crashPoint('checkpoint:exported');
     } catch (error) {
       throw this.#fail(error);
     }
+    await this.#export(record);
+    crashPoint('checkpoint:exported');
     this.#exported = undefined;
     this.#forgetHeads(record);
+  }
+
+  // The export repeats what the log holds: without a new one the older one stays, and serves.
+  async #export(record: CheckpointRecord): Promise<void> {
+    const { exportPath, logger } = this.#parts;
+    try {
+      await writeExport(exportPath, record);
+    } catch (error) {
+      logger.warn({ path: exportPath, err: error }, 'the checkpoint could not be exported');
+    }
   }
 
   // Heads of streams that ended before the checkpoint are not needed again; keeping them would grow

@@ -1,7 +1,7 @@
 // The export: the newest checkpoint as a file of its own beside the database, replaced atomically,
 // so that there is a state to begin from when the database is lost. One line each, with a checksum:
 // a head that says what this is, then the chunks.
-import { open, readFile, rename } from 'node:fs/promises';
+import { open, readFile, rename, rm } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import type { CheckpointHead, CheckpointRecord } from './checkpoint-record.ts';
 import { assemble, chunkPayloads, extendHash, headOf } from './checkpoint-record.ts';
@@ -49,6 +49,10 @@ export async function writeExport(path: string, record: CheckpointRecord): Promi
       await file.write(line);
     }
     await file.sync();
+  } catch (error) {
+    // What is left of it would take room that may be what was missing.
+    await rm(temporary, { force: true });
+    throw error;
   } finally {
     await file.close();
   }
