@@ -2,11 +2,11 @@
 // batch are those that were appended together, and that no batch is left out or put in.
 import type { SeqRange } from '../../engine/ports.ts';
 import type { Database, DatabaseSnapshot } from './database.ts';
-import { fetchBytes } from './database.ts';
 import type { BatchRecord } from './event-record.ts';
 import { decodeBatch, digest } from './event-record.ts';
 import type { Piece } from './event-slots.ts';
-import { batchKey, parseKey } from './keys.ts';
+import { parseKey } from './keys.ts';
+import { readNumbered } from './numbered-keys.ts';
 
 export type BatchDamage = SeqRange & { readonly reason: string };
 
@@ -16,33 +16,16 @@ async function* records(
   range: SeqRange,
   snapshot: DatabaseSnapshot,
 ): AsyncGenerator<BatchRecord> {
-  const iterator = database.iterator({
-    // One before: the batch that the first one follows.
-    gte: batchKey(Math.max(range.fromSeq - 1, 0)),
-    lte: batchKey(range.toSeq),
-    snapshot,
-    highWaterMarkBytes: fetchBytes,
-    fillCache: false,
-  });
-  try {
-    for (;;) {
-      const entries = await iterator.nextv(1000);
-      if (entries.length === 0) {
-        return;
-      }
-      for (const [key, value] of entries) {
-        const parsed = parseKey(key);
-        const record = parsed?.kind === 'batch' ? decodeBatch(parsed.seq, value) : undefined;
-        if (record !== undefined) {
-          yield record;
-        }
-      }
+  // One before: the batch that the first one follows.
+  const from = { fromSeq: Math.max(range.fromSeq - 1, 0), toSeq: range.toSeq };
+  for await (const stretch of readNumbered({ database, prefix: 'b!', range: from, snapshot })) {
+    // Records that cannot be read are named by the gap that they leave.
+    if (stretch.kind === 'unreadable') continue;
+    for (const [key, value] of stretch.entries) {
+      const parsed = parseKey(key);
+      const record = parsed?.kind === 'batch' ? decodeBatch(parsed.seq, value) : undefined;
+      if (record !== undefined) yield record;
     }
-  } catch {
-    // LevelDB found a block unreadable: the records that are missing are named by the gap they
-    // leave.
-  } finally {
-    await iterator.close();
   }
 }
 

@@ -5,7 +5,8 @@ import type { CheckpointHead, CheckpointRecord } from './checkpoint-record.ts';
 import { assemble, chunkPayloads, extendHash, headOf } from './checkpoint-record.ts';
 import type { Database, Operation } from './database.ts';
 import { writeBatch } from './database.ts';
-import { checkpointKey, chunkKey, parseKey } from './keys.ts';
+import { checkpointKey, chunkKey } from './keys.ts';
+import { checkpointPositions } from './numbered-keys.ts';
 import { seal, unseal, unsealJson } from './sealed-value.ts';
 
 /** Gives other work a turn between chunks. */
@@ -28,20 +29,33 @@ export async function storeCheckpoint(database: Database, record: CheckpointReco
   await writeBatch(database, [{ type: 'put', key, value }], { sync: true });
 }
 
-async function keysOfCheckpoints(database: Database): Promise<string[]> {
-  return await database.keys({ gt: 'c!', lt: 'c"' }).all();
+/** Positions by which any stored chunk or head is named, newest first. */
+async function storedSeqs(database: Database): Promise<number[]> {
+  return (await checkpointPositions(database)).reverse();
+}
+
+async function readHead(
+  database: Database,
+  globalSeq: number,
+): Promise<CheckpointHead | 'absent' | 'unreadable'> {
+  const key = checkpointKey(globalSeq);
+  try {
+    const value = await database.get(key);
+    if (value === undefined) return 'absent';
+    return (unsealJson(key, value) as CheckpointHead | undefined) ?? 'unreadable';
+  } catch {
+    // LevelDB found the block unreadable.
+    return 'unreadable';
+  }
 }
 
 /** Positions of the stored checkpoints' heads, newest first; says nothing about their validity. */
 export async function checkpointSeqs(database: Database): Promise<number[]> {
   const seqs: number[] = [];
-  for (const key of await keysOfCheckpoints(database)) {
-    const parsed = parseKey(key);
-    if (parsed?.kind === 'checkpoint') {
-      seqs.push(parsed.seq);
-    }
+  for (const seq of await storedSeqs(database)) {
+    if ((await readHead(database, seq)) !== 'absent') seqs.push(seq);
   }
-  return seqs.reverse();
+  return seqs;
 }
 
 /** The checkpoint at exactly this position; undefined when it is absent or does not check out. */
@@ -49,12 +63,11 @@ export async function loadCheckpoint(
   database: Database,
   globalSeq: number,
 ): Promise<CheckpointRecord | undefined> {
+  const head = await readHead(database, globalSeq);
+  if (typeof head === 'string' || head.globalSeq !== globalSeq) {
+    return undefined;
+  }
   try {
-    const key = checkpointKey(globalSeq);
-    const head = unsealJson(key, await database.get(key)) as CheckpointHead | undefined;
-    if (head === undefined || head.globalSeq !== globalSeq) {
-      return undefined;
-    }
     const payloads: (string | undefined)[] = [];
     for (let chunk = 0; chunk < head.chunkCount; chunk += 1) {
       const name = chunkKey(globalSeq, chunk);
@@ -67,18 +80,31 @@ export async function loadCheckpoint(
   }
 }
 
+/** The keys of the chunks: those that the head tells of, or else those that can be found. */
+async function chunkKeys(database: Database, globalSeq: number): Promise<string[]> {
+  const head = await readHead(database, globalSeq);
+  if (typeof head !== 'string') {
+    return Array.from({ length: head.chunkCount }, (_, chunk) => chunkKey(globalSeq, chunk));
+  }
+  const range = { gt: checkpointKey(globalSeq), lt: checkpointKey(globalSeq + 1) };
+  try {
+    return await database.keys(range).all();
+  } catch {
+    // LevelDB found a block unreadable: what is left there is in nobody's way.
+    return [];
+  }
+}
+
 /** Deletes all checkpoints but those at the given positions. */
 export async function dropCheckpoints(
   database: Database,
   keptSeqs: ReadonlySet<number>,
 ): Promise<void> {
   const operations: Operation[] = [];
-  for (const key of await keysOfCheckpoints(database)) {
-    const parsed = parseKey(key);
-    const seq = parsed?.kind === 'checkpoint' || parsed?.kind === 'chunk' ? parsed.seq : undefined;
-    if (seq === undefined || !keptSeqs.has(seq)) {
-      operations.push({ type: 'del', key });
-    }
+  for (const seq of await storedSeqs(database)) {
+    if (keptSeqs.has(seq)) continue;
+    const keys = [checkpointKey(seq), ...(await chunkKeys(database, seq))];
+    for (const key of keys) operations.push({ type: 'del', key });
   }
   if (operations.length > 0) {
     await writeBatch(database, operations, { sync: false });

@@ -22,7 +22,7 @@ import {
 } from './checkpoint-table.ts';
 import { compactLog } from './compaction.ts';
 import type { Database, Operation } from './database.ts';
-import { sizeBytesOf, writeBatch } from './database.ts';
+import { failureCode, failureMessage, sizeBytesOf, writeBatch } from './database.ts';
 import { chainBatch, encodeBatch, encodeEvent, zeroHash } from './event-record.ts';
 import { walk, type DamagePiece } from './event-slots.ts';
 import { writeExport } from './export-file.ts';
@@ -57,6 +57,14 @@ export interface StoreStart {
   /** A checkpoint that only the export holds; served until a newer one is stored. */
   readonly exported: CheckpointRecord | undefined;
   readonly damage: readonly Damage[];
+}
+
+/** What LevelDB cannot read is damage, wherever it says so; any other error stays what it is. */
+function asDamage(error: unknown, range: SeqRange): unknown {
+  const isUnreadable = ['LEVEL_CORRUPTION', 'LEVEL_IO_ERROR'].includes(failureCode(error));
+  return isUnreadable
+    ? new LogDamaged({ ...range, reason: failureMessage(error), streams: [] })
+    : error;
 }
 
 export class LevelEventStore implements EventStore {
@@ -216,6 +224,8 @@ export class LevelEventStore implements EventStore {
         }
         yield piece.events;
       }
+    } catch (error) {
+      throw asDamage(error, { fromSeq: options.fromSeq ?? this.firstSeq, toSeq });
     } finally {
       await snapshot.close();
     }
@@ -319,8 +329,9 @@ export class LevelEventStore implements EventStore {
         logger.warn({ globalSeq: seq }, 'a checkpoint does not check out and is passed over');
       }
     }
-    const exported = this.#exported?.checkpoint;
-    return exported !== undefined && exported.globalSeq <= atSeq ? exported : undefined;
+    // Read at the opening, and held since: the database may no longer give them.
+    const held = [this.#exported, this.#horizon.record].map((record) => record?.checkpoint);
+    return held.find((checkpoint) => checkpoint !== undefined && checkpoint.globalSeq <= atSeq);
   }
 
   async compact(checkpoint: Checkpoint, liveStreams: ReadonlySet<string>): Promise<number> {
@@ -347,7 +358,7 @@ export class LevelEventStore implements EventStore {
 
   async *scrub(signal: AbortSignal): AsyncGenerator<Damage> {
     const range = { fromSeq: 1, toSeq: this.#lastSeq };
-    yield* scrubLog(this.#parts.database, { range, horizon: this.#horizon, signal });
+    yield* await scrubLog(this.#parts.database, { range, horizon: this.#horizon, signal });
   }
 
   async close(): Promise<void> {

@@ -1,91 +1,128 @@
-// The events that compaction kept at or below the horizon: those of streams that lived on. Their
-// positions have gaps by right, so each stream is followed by itself.
+// What compaction kept at or below the horizon: each stream that lives on from its beginning, or
+// from its last dropped revision, up to where the horizon's checkpoint knows it. Positions between
+// are absent by right, so a loss shows only in the streams' revisions.
 import type { StoredEvent } from '../../machines/kernel/envelope.ts';
 import type { SeqRange } from '../../engine/ports.ts';
-import type { StreamHead } from './checkpoint-record.ts';
-import type { Database } from './database.ts';
-import { fetchBytes } from './database.ts';
+import type { StreamHead, StreamHeads } from './checkpoint-record.ts';
+import type { Database, DatabaseSnapshot } from './database.ts';
 import { decodeEvent } from './event-record.ts';
-import { droppedThrough, type Horizon } from './horizon.ts';
-import { eventKey, indexKey, parseKey } from './keys.ts';
-import { unseal } from './sealed-value.ts';
+import type { Found } from './findings.ts';
+import type { Horizon } from './horizon.ts';
+import { droppedThrough, mayBegin, mayFollow } from './horizon.ts';
+import { parseKey } from './keys.ts';
+import { isLossBetween } from './losses.ts';
+import { readNumbered, type Entry } from './numbered-keys.ts';
+import { positionsOf } from './stream-index.ts';
 
-/** All sound events in a range of positions, in order; what is missing or altered is left out. */
-export async function* soundEvents(
+const reasons = {
+  unreadable: 'in an unreadable block',
+  altered: 'altered: checksum or hash does not hold',
+  missing: 'missing from the database',
+  chain: 'does not continue its stream',
+} as const;
+
+export interface KeptStep {
+  readonly found: readonly Found[];
+  /** The events that hold. */
+  readonly events: readonly StoredEvent[];
+}
+
+const at = (seq: number): SeqRange => ({ fromSeq: seq, toSeq: seq });
+
+class KeptCheck {
+  readonly #database: Database;
+  readonly #horizon: Horizon;
+  readonly #heads: StreamHeads = new Map();
+  /** Positions whose events are unknown. */
+  readonly #unknown: SeqRange[] = [];
+
+  constructor(database: Database, horizon: Horizon) {
+    this.#database = database;
+    this.#horizon = horizon;
+  }
+
+  unknown({ fromSeq, toSeq }: SeqRange, reason: string): Found {
+    this.#unknown.push({ fromSeq, toSeq });
+    return { fromSeq, toSeq, reason };
+  }
+
+  /** Whether an event that is unknown may be one of a stream's between two positions. */
+  #isExplained(afterSeq: number, beforeSeq: number): boolean {
+    return this.#unknown.some(({ fromSeq, toSeq }) => toSeq > afterSeq && fromSeq < beforeSeq);
+  }
+
+  async take(entries: readonly Entry[]): Promise<KeptStep> {
+    const found: Found[] = [];
+    const events: StoredEvent[] = [];
+    for (const [key, value] of entries) {
+      const parsed = parseKey(key);
+      if (parsed?.kind !== 'event') continue;
+      const event = decodeEvent(parsed.seq, value);
+      if (event === undefined) {
+        found.push(this.unknown(at(parsed.seq), reasons.altered));
+        continue;
+      }
+      events.push(event);
+      found.push(...(await this.#follow(event)));
+    }
+    return { found, events };
+  }
+
+  async #follow(event: StoredEvent): Promise<Found[]> {
+    const { globalSeq, stream, revision, hash } = event;
+    const head = this.#heads.get(stream);
+    this.#heads.set(stream, { revision, lastSeq: globalSeq, hash });
+    const follows =
+      head === undefined ? mayBegin(this.#horizon, event) : mayFollow(this.#horizon, head, event);
+    if (follows) return [];
+    const knownRevision = head?.revision ?? droppedThrough(this.#horizon, stream);
+    if (revision <= knownRevision + 1) {
+      return [{ ...at(globalSeq), reason: reasons.chain }];
+    }
+    return await this.#missing(stream, head, { ...event, lastSeq: globalSeq });
+  }
+
+  /** The positions of a stream between two of its events, as its index knows them. */
+  async #missing(stream: string, head: StreamHead | undefined, next: StreamHead): Promise<Found[]> {
+    if (this.#isExplained(head?.lastSeq ?? 0, next.lastSeq)) return [];
+    const from = (head?.revision ?? droppedThrough(this.#horizon, stream)) + 1;
+    const seqs = await positionsOf(this.#database, stream, { from, to: next.revision - 1 });
+    return seqs.length === 0
+      ? [{ ...at(next.lastSeq), reason: reasons.chain }]
+      : seqs.map((seq) => ({ ...at(seq), reason: reasons.missing }));
+  }
+
+  /** What is wrong with the ends of the streams. */
+  async end(): Promise<Found[]> {
+    const found: Found[] = [];
+    for (const [stream, known] of this.#horizon.record?.heads ?? []) {
+      const isKept = droppedThrough(this.#horizon, stream) < known.revision;
+      const head = this.#heads.get(stream);
+      if (!isKept || head?.hash === known.hash) continue;
+      const from = head?.lastSeq ?? 0;
+      const to = known.lastSeq + 1;
+      if (this.#isExplained(from, to) || isLossBetween(this.#horizon.losses, from, to)) continue;
+      found.push({ ...at(known.lastSeq), reason: reasons.missing });
+    }
+    return found;
+  }
+}
+
+/** Checks the kept events step by step. */
+export async function* checkKept(
   database: Database,
-  range: SeqRange,
-): AsyncGenerator<StoredEvent> {
-  const gte = eventKey(range.fromSeq);
-  const lte = eventKey(range.toSeq);
-  const iterator = database.iterator({ gte, lte, highWaterMarkBytes: fetchBytes });
-  for await (const [key, value] of iterator) {
-    const parsed = parseKey(key);
-    const event = parsed?.kind === 'event' ? decodeEvent(parsed.seq, value) : undefined;
-    if (event !== undefined) yield event;
-  }
-}
-
-export interface KeptSurvey {
-  /** Where events that were to be kept are missing: at most these positions. */
-  readonly lost: readonly SeqRange[];
-  /** Events that are sound by themselves but were dropped by right, or belong nowhere. */
-  readonly surplusSeqs: readonly number[];
-}
-
-/** Looks at all that is there at or below the horizon, in a database without unreadable blocks. */
-export async function surveyKept(database: Database, horizon: Horizon): Promise<KeptSurvey> {
-  const lost: SeqRange[] = [];
-  const surplusSeqs: number[] = [];
-  const heads = new Map<string, StreamHead>();
-  const lose = async (stream: string, gap: Gap): Promise<void> => {
-    lost.push(...(await lostWithin(database, stream, gap)));
-  };
-  for await (const event of soundEvents(database, { fromSeq: 1, toSeq: horizon.horizonSeq })) {
-    const { stream, revision, globalSeq, hash, previousHash } = event;
-    const droppedRevision = droppedThrough(horizon, stream);
-    const hasEnded = horizon.record !== undefined && !horizon.record.heads.has(stream);
-    const head = heads.get(stream);
-    const lastRevision = head?.revision ?? droppedRevision;
-    const isNext = revision === lastRevision + 1;
-    const isBroken = isNext && head !== undefined && head.hash !== previousHash;
-    if (hasEnded || revision <= lastRevision || isBroken) {
-      surplusSeqs.push(globalSeq);
-      continue;
+  horizon: Horizon,
+  snapshot: DatabaseSnapshot,
+): AsyncGenerator<KeptStep> {
+  if (horizon.horizonSeq === 0) return;
+  const check = new KeptCheck(database, horizon);
+  const range = { fromSeq: 1, toSeq: horizon.horizonSeq };
+  for await (const stretch of readNumbered({ database, prefix: 'e!', range, snapshot })) {
+    if (stretch.kind === 'unreadable') {
+      yield { found: [check.unknown(stretch, reasons.unreadable)], events: [] };
+    } else {
+      yield await check.take(stretch.entries);
     }
-    const from = { afterSeq: head?.lastSeq ?? 0, afterRevision: lastRevision };
-    if (!isNext) await lose(stream, { ...from, beforeSeq: globalSeq, beforeRevision: revision });
-    heads.set(stream, { revision, lastSeq: globalSeq, hash });
   }
-  for (const [stream, end] of horizon.record?.heads ?? []) {
-    const head = heads.get(stream);
-    const lastRevision = head?.revision ?? droppedThrough(horizon, stream);
-    if (lastRevision >= end.revision) continue;
-    const beforeSeq = end.lastSeq + 1;
-    const from = { afterSeq: head?.lastSeq ?? 0, afterRevision: lastRevision };
-    await lose(stream, { ...from, beforeSeq, beforeRevision: end.revision + 1 });
-  }
-  return { lost, surplusSeqs };
-}
-
-/** A hole in one stream, both ends outside of it. */
-interface Gap {
-  readonly afterSeq: number;
-  readonly afterRevision: number;
-  readonly beforeSeq: number;
-  readonly beforeRevision: number;
-}
-
-// The index may still know where the missing events were; else they were somewhere between.
-async function lostWithin(database: Database, stream: string, gap: Gap): Promise<SeqRange[]> {
-  const { afterSeq, afterRevision, beforeSeq, beforeRevision } = gap;
-  const found: SeqRange[] = [];
-  for (let revision = afterRevision + 1; revision < beforeRevision; revision += 1) {
-    const key = indexKey(stream, revision);
-    const seq = Number(unseal(key, await database.get(key)));
-    if (!(seq > afterSeq && seq < beforeSeq)) {
-      return [{ fromSeq: afterSeq + 1, toSeq: beforeSeq - 1 }];
-    }
-    found.push({ fromSeq: seq, toSeq: seq });
-  }
-  return found;
+  yield { found: await check.end(), events: [] };
 }

@@ -12,7 +12,7 @@ import type { Database } from './database.ts';
 import { walk } from './event-slots.ts';
 import type { Horizon } from './horizon.ts';
 import { loadHorizon, noHorizon } from './horizon.ts';
-import { soundEvents, surveyKept } from './kept-events.ts';
+import { soundEvents, surveyKept } from './kept-survey.ts';
 import { joinedRanges, loadLosses, type Losses } from './losses.ts';
 import { lastSeqOf } from './verify.ts';
 

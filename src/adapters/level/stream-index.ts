@@ -142,15 +142,15 @@ async function mayHold(
   request: StreamRead,
   damages: readonly SeqRange[],
 ): Promise<boolean> {
-  for (const { fromSeq, toSeq } of damages) {
-    const range = { fromSeq: Math.max(fromSeq, request.horizon.horizonSeq + 1), toSeq };
-    const owners = await ownersIn(database, range);
-    const isOwnedByOthers = owners.size === Math.max(range.toSeq - range.fromSeq + 1, 0);
-    if (!isOwnedByOthers || [...owners.values()].includes(request.stream)) {
-      return true;
-    }
-  }
-  return false;
+  const ranges = damages
+    .map(({ fromSeq, toSeq }) => ({
+      fromSeq: Math.max(fromSeq, request.horizon.horizonSeq + 1),
+      toSeq,
+    }))
+    .filter(({ fromSeq, toSeq }) => fromSeq <= toSeq);
+  const count = ranges.reduce((sum, { fromSeq, toSeq }) => sum + toSeq - fromSeq + 1, 0);
+  const owners = await ownersIn(database, ranges);
+  return owners.size < count || [...owners.values()].includes(request.stream);
 }
 
 /**
@@ -281,9 +281,26 @@ export async function headFromIndex(
   }
 }
 
-/** Whose the positions of a range are, as far as the index still tells. For damage only: slow. */
-export async function ownersIn(database: Database, range: SeqRange): Promise<Map<number, string>> {
-  const owners = new Map<number, string>();
+/** The positions of some revisions of a stream, as far as its index can be read. */
+export async function positionsOf(
+  database: Database,
+  stream: string,
+  revisions: { readonly from: number; readonly to: number },
+): Promise<number[]> {
+  const seqs: number[] = [];
+  for (let revision = revisions.from; revision <= revisions.to; revision += 1) {
+    const key = indexKey(stream, revision);
+    const value = await database.get(key).catch(() => undefined);
+    const seq = unseal(key, value);
+    if (seq !== undefined) seqs.push(Number(seq));
+  }
+  return seqs;
+}
+
+/** All entries of the index, as far as it can be read. For damage only: slow. */
+async function* wholeIndex(
+  database: Database,
+): AsyncGenerator<{ readonly stream: string; readonly globalSeq: number }> {
   const iterator = database.iterator({ gt: 's!', lt: 's"', highWaterMarkBytes: fetchBytes });
   try {
     for (;;) {
@@ -294,9 +311,7 @@ export async function ownersIn(database: Database, range: SeqRange): Promise<Map
       for (const [key, value] of entries) {
         const parsed = parseKey(key);
         const globalSeq = Number(unseal(key, value));
-        if (parsed?.kind === 'index' && globalSeq >= range.fromSeq && globalSeq <= range.toSeq) {
-          owners.set(globalSeq, parsed.stream);
-        }
+        if (parsed?.kind === 'index') yield { stream: parsed.stream, globalSeq };
       }
     }
   } catch {
@@ -304,9 +319,51 @@ export async function ownersIn(database: Database, range: SeqRange): Promise<Map
   } finally {
     await iterator.close();
   }
+}
+
+/** The place of the last range that begins at or before a position; -1 if none does. */
+function placeOf(ranges: readonly SeqRange[], seq: number): number {
+  let low = 0;
+  let high = ranges.length;
+  while (low < high) {
+    const middle = (low + high) >> 1;
+    if ((ranges[middle] as SeqRange).fromSeq <= seq) low = middle + 1;
+    else high = middle;
+  }
+  return low - 1;
+}
+
+/** Whose the positions of sorted, separate ranges are, as far as the index still tells. */
+async function ownersIn(
+  database: Database,
+  ranges: readonly SeqRange[],
+): Promise<Map<number, string>> {
+  const owners = new Map<number, string>();
+  if (ranges.length === 0) return owners;
+  for await (const { stream, globalSeq } of wholeIndex(database)) {
+    const range = ranges[placeOf(ranges, globalSeq)];
+    if (range !== undefined && globalSeq <= range.toSeq) owners.set(globalSeq, stream);
+  }
   return owners;
 }
 
+/** Streams that are named for one range at most: a range may span the whole log. */
+const streamsMax = 100;
+
+/** The streams of each range, with one pass over the index. The ranges are sorted by `fromSeq`. */
+export async function streamsInEach(
+  database: Database,
+  ranges: readonly SeqRange[],
+): Promise<string[][]> {
+  const streams = ranges.map(() => new Set<string>());
+  for await (const { stream, globalSeq } of wholeIndex(database)) {
+    for (let place = placeOf(ranges, globalSeq); place >= 0; place -= 1) {
+      if ((ranges[place] as SeqRange).toSeq >= globalSeq) streams[place]?.add(stream);
+    }
+  }
+  return streams.map((each) => [...each].sort().slice(0, streamsMax));
+}
+
 export async function streamsIn(database: Database, range: SeqRange): Promise<string[]> {
-  return [...new Set((await ownersIn(database, range)).values())].sort();
+  return (await streamsInEach(database, [range]))[0] ?? [];
 }

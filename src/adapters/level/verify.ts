@@ -11,13 +11,13 @@ import { decodeBatch, decodeEvent, zeroHash } from './event-record.ts';
 import type { StoreStart } from './event-store.ts';
 import { walk } from './event-slots.ts';
 import { readExport } from './export-file.ts';
+import { Findings, type Found } from './findings.ts';
 import type { Horizon } from './horizon.ts';
 import { loadHorizon, noHorizon, resumedAtSeq } from './horizon.ts';
 import { batchKey, parseKey } from './keys.ts';
 import type { LogPaths } from './log-paths.ts';
 import { noLosses } from './losses.ts';
 import { checkIndex, scrubLog } from './scrub.ts';
-import { streamsIn } from './stream-index.ts';
 import type { Tip, TipFile } from './tip-file.ts';
 
 export interface VerifyOptions {
@@ -35,8 +35,6 @@ export interface Verified {
   /** Damage before the checkpoint, as far as it was looked for. */
   readonly historyDamage: readonly Damage[];
 }
-
-type Found = SeqRange & { readonly reason: string };
 
 /**
  * The last position with a value that holds: a key that a flipped bit made must not stretch the
@@ -64,14 +62,8 @@ async function findBase(
   database: Database,
   options: VerifyOptions,
 ): Promise<{ base: CheckpointRecord | undefined; isExported: boolean }> {
-  let seqs: number[] = [];
-  try {
-    seqs = await checkpointSeqs(database);
-  } catch (error) {
-    options.logger.warn({ err: error }, 'the checkpoints cannot be listed');
-  }
   const exported = await readExport(options.paths.export);
-  for (const seq of seqs) {
+  for (const seq of await checkpointSeqs(database)) {
     if (exported !== undefined && exported.checkpoint.globalSeq > seq) {
       break;
     }
@@ -93,34 +85,12 @@ function storedTip(options: VerifyOptions): Tip | undefined {
   return tip;
 }
 
-/** Merges ranges that touch, so that one loss is reported once. */
-function merged(found: readonly Found[]): Found[] {
-  const result: Found[] = [];
-  for (const next of [...found].sort((a, b) => a.fromSeq - b.fromSeq)) {
-    const last = result.at(-1);
-    if (last !== undefined && next.fromSeq <= last.toSeq + 1 && next.reason === last.reason) {
-      result[result.length - 1] = { ...last, toSeq: Math.max(last.toSeq, next.toSeq) };
-    } else {
-      result.push(next);
-    }
-  }
-  return result;
-}
-
-async function described(database: Database, found: readonly Found[]): Promise<Damage[]> {
-  const damage: Damage[] = [];
-  for (const { fromSeq, toSeq, reason } of merged(found)) {
-    damage.push({ fromSeq, toSeq, reason, streams: await streamsIn(database, { fromSeq, toSeq }) });
-  }
-  return damage;
-}
-
 async function verifyTail(
   database: Database,
   range: SeqRange,
   heads: StreamHeads,
-): Promise<{ found: Found[]; batchHash: string }> {
-  const found: Found[] = [];
+): Promise<{ found: Findings; batchHash: string }> {
+  const found = new Findings();
   const snapshot = database.snapshot();
   const batches = new BatchCheck(database, range, snapshot);
   try {
@@ -128,11 +98,11 @@ async function verifyTail(
     const walked = { ...range, snapshot, heads, headsAreComplete, losses: noLosses };
     for await (const piece of walk(database, walked)) {
       if (piece.kind === 'damage') {
-        found.push(piece);
+        found.add(piece);
       } else {
-        found.push(...(await checkIndex(database, piece.events, snapshot)));
+        found.addAll(await checkIndex(database, piece.events, snapshot));
       }
-      found.push(...(await batches.check(piece)));
+      found.addAll(await batches.check(piece));
     }
     const value = await database.get(batchKey(range.toSeq)).catch(() => undefined);
     const batchHash = decodeBatch(range.toSeq, value)?.hash ?? batches.last?.hash ?? zeroHash;
@@ -188,20 +158,15 @@ export async function verifyLog(database: Database, options: VerifyOptions): Pro
   );
   const heads: StreamHeads = new Map(base?.heads);
   const tail = await verifyTail(database, { fromSeq: baseSeq + 1, toSeq: lastSeq }, heads);
-  found.push(...tail.found);
+  tail.found.addAll(found);
   const tipFound = await tipProblem(database, tip, horizon.horizonSeq);
   if (tipFound !== undefined) {
-    found.push(tipFound);
+    tail.found.add(tipFound);
   }
-  const damage = await described(database, found);
-  const historyDamage: Damage[] = [];
-  if (options.isInDoubt) {
-    const range = { fromSeq: 1, toSeq: baseSeq };
-    const { signal } = new AbortController();
-    for await (const each of scrubLog(database, { range, horizon, signal, restMs: 0 })) {
-      historyDamage.push(each);
-    }
-  }
+  const damage = await tail.found.described(database);
+  const history = { range: { fromSeq: 1, toSeq: baseSeq }, horizon, restFactor: 0 };
+  const { signal } = new AbortController();
+  const historyDamage = options.isInDoubt ? await scrubLog(database, { ...history, signal }) : [];
   for (const each of [...damage, ...historyDamage]) {
     options.logger.error(
       { damage: each },
