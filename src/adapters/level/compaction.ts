@@ -1,7 +1,8 @@
 // Compaction: the checkpoint at the horizon first, then the horizon, then the deletions in small
 // batches, then the mark that they are done. A crash in between leaves a log that reads the same,
 // with some events more; the next compaction deletes them. Only events at or below the horizon are
-// ever touched.
+// ever touched, and what cannot be read is passed over: it is left for the scrub to name and for
+// repair.
 import type { CrashPoint } from '../../engine/ports.ts';
 import type { CheckpointRecord } from './checkpoint-record.ts';
 import {
@@ -11,15 +12,16 @@ import {
   storeCheckpoint,
   turn,
 } from './checkpoint-table.ts';
-import type { Database, Operation } from './database.ts';
-import { fetchBytes, writeBatch } from './database.ts';
-import { decodeEvent } from './event-record.ts';
+import type { Database } from './database.ts';
+import { writeBatch } from './database.ts';
+import { deleteEvents } from './event-deletion.ts';
 import type { Horizon } from './horizon.ts';
 import { droppedThrough, encodeHorizon, resumedAtSeq } from './horizon.ts';
-import { batchKey, digits, eventKey, horizonKey, indexKey, parseKey } from './keys.ts';
+import { batchKey, digits, horizonKey } from './keys.ts';
+import { areBlocksReadable } from './readable-blocks.ts';
 
-/** Events looked at in one step, so that appends never wait long. */
-const stepEventsMax = 256;
+/** Batch records deleted in one step, so that appends never wait long. */
+const stepBatchesMax = 1024;
 
 export interface Compaction {
   readonly database: Database;
@@ -31,44 +33,16 @@ export interface Compaction {
   readonly onHorizon: (horizon: Horizon) => void;
 }
 
-async function deleteEvents(request: Compaction): Promise<number> {
-  const { database, liveStreams, crashPoint } = request;
-  const lte = eventKey(request.record.checkpoint.globalSeq);
-  let deletedCount = 0;
-  let after = 'e!';
-  for (;;) {
-    const limit = stepEventsMax;
-    const entries = await database
-      .iterator({ gt: after, lte, limit, highWaterMarkBytes: fetchBytes, fillCache: false })
-      .all();
-    const operations: Operation[] = [];
-    for (const [key, value] of entries) {
-      after = key;
-      const parsed = parseKey(key);
-      const event = parsed?.kind === 'event' ? decodeEvent(parsed.seq, value) : undefined;
-      // What cannot be read is left for the scrub to name and for repair: not ours to delete.
-      if (event !== undefined && !liveStreams.has(event.stream)) {
-        operations.push({ type: 'del', key });
-        operations.push({ type: 'del', key: indexKey(event.stream, event.revision) });
-        deletedCount += 1;
-      }
-    }
-    if (operations.length > 0) {
-      await writeBatch(database, operations, { sync: false });
-      crashPoint('compact:step');
-    }
-    if (entries.length < limit) {
-      return deletedCount;
-    }
-    await turn();
-  }
-}
-
 // The batch that holds the horizon stays, as the link from which the chain of batches goes on.
 async function deleteBatchRecords(database: Database, horizonSeq: number): Promise<void> {
   for (;;) {
-    const limit = 4 * stepEventsMax;
-    const keys = await database.keys({ gt: 'b!', lt: batchKey(horizonSeq), limit }).all();
+    const limit = stepBatchesMax;
+    const range = { gt: 'b!', lt: batchKey(horizonSeq), limit };
+    // What lies behind an unreadable block stays until that is repaired: nobody looks there.
+    const keys = await database
+      .keys(range)
+      .all()
+      .catch(() => []);
     if (keys.length > 0) {
       await writeBatch(
         database,
@@ -107,7 +81,7 @@ export async function compactLog(request: Compaction): Promise<number> {
   };
   await storeHorizon(false);
   crashPoint('compact:horizon');
-  const deletedCount = await deleteEvents(request);
+  const deletedCount = await deleteEvents({ ...request, throughSeq: horizonSeq });
   await deleteBatchRecords(database, horizonSeq);
   const [newest, second] = await checkpointSeqs(database);
   const kept = [newest, second, horizonSeq, resumedAtSeq(horizon)].filter(
@@ -118,6 +92,8 @@ export async function compactLog(request: Compaction): Promise<number> {
   await storeHorizon(true);
   crashPoint('compact:after');
   // Gives the space back now rather than when LevelDB happens to merge these files.
-  await database.compactRange('e!', 'e!' + digits(horizonSeq));
+  if (await areBlocksReadable(database)) {
+    await database.compactRange('e!', 'e!' + digits(horizonSeq));
+  }
   return deletedCount;
 }
