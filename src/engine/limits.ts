@@ -24,5 +24,14 @@ export const retryDelayMaxMs = 300_000;
 /** How often retention is looked at. */
 export const compactionIntervalMs = 600_000;
 
+/**
+ * By so much of its limits history may run over before it is dropped, so that a busy node drops
+ * some hundred events at a time, not each by itself.
+ */
+export const retentionSlackRatio = 1 / 16;
+
+/** So many events of the node alone are worth dropping, which itself adds one. */
+export const nodeEventsWorthDropping = 1_000;
+
 /** How long an event that nobody waits for may wait for company in its batch. */
 export const lazyFlushDelayMs = 20;

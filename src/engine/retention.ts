@@ -3,23 +3,22 @@ import { accepted, type Result } from '../machines/kernel/rejection.ts';
 import type { Cause } from '../machines/kernel/envelope.ts';
 import { isInFlight } from '../machines/snapshot/evolve.ts';
 import { snapshotStream } from '../machines/snapshot/events.ts';
-import { nodeStream } from '../machines/node/events.ts';
 import type { Projection } from '../machines/projection.ts';
 import type { CompactionResult } from './api.ts';
 import { foldLog } from './boot.ts';
 import { compactionIntervalMs } from './limits.ts';
 import { LogFailure, type Clock, type EventStore, type Logger, type SpaceGuard } from './ports.ts';
+import { RetentionPolicy } from './retention-policy.ts';
+import type { RetentionLimits } from './retention-policy.ts';
 import type { Sequencer } from './sequencer.ts';
 
-export interface RetentionOptions {
+export interface RetentionOptions extends RetentionLimits {
   readonly store: EventStore;
   readonly projection: Projection;
   readonly sequencer: Sequencer;
   readonly clock: Clock;
   readonly logger: Logger;
   readonly checkpointEveryEventCount: number;
-  readonly maxAgeMs: number;
-  readonly maxEventCount: number;
   readonly spaceGuard: SpaceGuard;
   /** Called when the log fails; the process must end. */
   readonly onFailure: (failure: LogFailure) => void;
@@ -27,6 +26,7 @@ export interface RetentionOptions {
 
 export class Retention {
   readonly #options: RetentionOptions;
+  readonly #policy: RetentionPolicy;
   #checkpointedSeq: number;
   #storing: Promise<number> | undefined;
   #compacting: Promise<unknown> | undefined;
@@ -35,6 +35,7 @@ export class Retention {
 
   constructor(options: RetentionOptions, checkpointedSeq: number) {
     this.#options = options;
+    this.#policy = new RetentionPolicy(options);
     this.#checkpointedSeq = checkpointedSeq;
   }
 
@@ -107,8 +108,9 @@ export class Retention {
     }
     if (horizonSeq < store.firstSeq) return accepted({ horizonSeq, removedEventCount: 0 });
     const atHorizon = await foldLog(store, horizonSeq);
-    const live = new Set([nodeStream]);
-    for (const snapshotId of projection.catalog.states.keys()) live.add(snapshotStream(snapshotId));
+    // What lived at the horizon keeps all of its history until its end is dropped, too. Of the node
+    // nothing is kept: the state at the horizon holds all that its events amount to.
+    const live = new Set([...atHorizon.catalog.states.keys()].map(snapshotStream));
     const removedEventCount = await this.#orFail(store.compact(atHorizon.toCheckpoint(), live));
     const data = { horizonSeq, removedEventCount };
     await sequencer.durableAt(sequencer.recordNode([{ type: 'LogCompacted', data }], cause));
@@ -126,19 +128,13 @@ export class Retention {
   }
 
   async #compactByPolicy(): Promise<void> {
-    const { store, clock, logger, maxAgeMs, maxEventCount } = this.#options;
+    const { logger } = this.#options;
     try {
-      let throughSeq = store.lastSeq - maxEventCount;
-      const oldestUs = clock.nowUs() - maxAgeMs * 1_000;
-      scan: for await (const events of store.read({ fromSeq: store.firstSeq })) {
-        for (const event of events) {
-          if (event.timeUs >= oldestUs) break scan;
-          throughSeq = Math.max(throughSeq, event.globalSeq);
-        }
-      }
-      if (throughSeq < store.firstSeq) return;
+      const throughSeq = await this.#policy.dueThrough();
+      if (throughSeq === undefined) return;
       const result = await this.compact(throughSeq, { kind: 'timer', method: 'Compact' });
-      if (result.ok) logger.info(result.value, 'old history was dropped');
+      const isDropped = result.ok && result.value.removedEventCount > 0;
+      if (isDropped) logger.info(result.value, 'old history was dropped');
     } catch (error) {
       logger.warn({ error: String(error) }, 'old history could not be dropped');
     }

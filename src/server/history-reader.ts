@@ -236,9 +236,10 @@ export async function* exportLines(
     const retained: StoredEvent[] = [];
     for (const stream of retainedStreams(checkpoint)) {
       const events = await wholeStream(store, stream, checkpoint.globalSeq).catch(damageOf);
-      // A stream of which something is lost is left out: the checkpoint has its state.
-      if (!('reason' in events)) retained.push(...events);
-      else if (events.isLost !== true) damage ??= events;
+      // A stream of which something is lost is left out, and so is one of which a crash left the
+      // end when it was dropped: the checkpoint has its state.
+      if ('reason' in events) damage ??= events.isLost === true ? undefined : events;
+      else if (events[0]?.revision === 1) retained.push(...events);
     }
     retained.sort((left, right) => left.globalSeq - right.globalSeq);
     yield retained.map((event) => writer.retained(event)).join('');

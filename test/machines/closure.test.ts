@@ -2,11 +2,18 @@
 // no other state owes any. The one exception is named below.
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { Catalog } from '../../src/machines/catalog/catalog.ts';
 import { decideOutcome, type Outcome } from '../../src/machines/snapshot/decide.ts';
-import { evolveSnapshot, isInFlight } from '../../src/machines/snapshot/evolve.ts';
+import {
+  absentSnapshot,
+  evolveSnapshot,
+  isInFlight,
+  isLegal,
+} from '../../src/machines/snapshot/evolve.ts';
 import { intentsOf, type Intent } from '../../src/machines/snapshot/intents.ts';
 import { snapshotCharts, snapshotMachines } from '../../src/machines/snapshot/machine.ts';
-import { eventOf, roles } from './chart-space.ts';
+import { endsSnapshot } from '../../src/machines/snapshot/events.ts';
+import { eventOf, eventTypes, roles } from './chart-space.ts';
 import { failure } from './given.ts';
 import { walksOf } from './walks.ts';
 
@@ -44,6 +51,27 @@ for (const role of roles) {
     assert.deepEqual(tagged, role === 'view' ? ['removing'] : ['committing', 'removing']);
     const walked = new Set(walksOf(role).map(({ state }) => state.value.lifecycle));
     for (const name of tagged) assert.ok(walked.has(name as never), name);
+  });
+}
+
+for (const role of roles) {
+  test(`${role}: the catalog forgets a snapshot with the events that end it, and only then`, () => {
+    const states = [absentSnapshot, ...walksOf(role).map(({ state }) => state)];
+    const seen = new Set<string>();
+    for (const state of states) {
+      for (const type of eventTypes) {
+        const { operationId } = state.context.operation ?? {};
+        const { data, ...event } = eventOf(role, type);
+        const revision = state.revision + 1;
+        const next = { ...event, data: { ...data, operationId }, revision } as never;
+        if (!isLegal(state, next)) continue;
+        const catalog = new Catalog();
+        catalog.set(evolveSnapshot(state, next));
+        assert.equal(catalog.states.size === 0, endsSnapshot(type), type);
+        seen.add(type);
+      }
+    }
+    assert.ok(seen.size > 4, [...seen].join(' '));
   });
 }
 

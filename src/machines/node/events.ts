@@ -17,7 +17,7 @@ export interface NodeEventData {
    * Directories found without a record, of ids that were handed out before a crash, were deleted.
    */
   readonly OrphansRemoved: { readonly snapshotIds: readonly number[] };
-  /** History up to `horizonSeq` was dropped, but for streams that live on. */
+  /** History up to `horizonSeq` was dropped, but for snapshots that lived there. */
   readonly LogCompacted: { readonly horizonSeq: number; readonly removedEventCount: number };
   /**
    * `varve repair` rebuilt the log; `lost` are ranges of globalSeq within which events could not be

@@ -86,6 +86,11 @@ export const snapshotEventVersions: Readonly<Record<SnapshotEventType, number>> 
   SnapshotRemoveFailed: 1,
 };
 
+/** Whether nothing is left of a snapshot after an event of this type. */
+export function endsSnapshot(type: string): boolean {
+  return type === 'SnapshotRemoved' || type === 'SnapshotPrepareFailed';
+}
+
 /** The stream that holds the history of snapshot `snapshotId`. */
 export const snapshotStream = (snapshotId: number): string => `snapshot-${snapshotId}`;
 
