@@ -107,6 +107,8 @@ export class Retention {
       if (isInFlight(state)) horizonSeq = Math.min(horizonSeq, state.lastSeq - 1);
     }
     if (horizonSeq < store.firstSeq) return accepted({ horizonSeq, removedEventCount: 0 });
+    // What resolved work in memory must not be lost after the beginning of that work.
+    await sequencer.durableAt(sequencer.appliedSeq);
     const atHorizon = await foldLog(store, horizonSeq);
     // What lived at the horizon keeps all of its history until its end is dropped, too. Of the node
     // nothing is kept: the state at the horizon holds all that its events amount to.

@@ -1,17 +1,23 @@
-// The tests of machines and properties are tested: each sabotage of the sources must fail one of
-// them. The short form takes some by a seed that it prints (VARVE_SEED repeats it), VARVE_LONG=1
-// takes all.
+// The tests of machines, engine and properties are tested: each sabotage of the sources must fail
+// one of them. The short form takes some by a seed that it prints (VARVE_SEED repeats it),
+// VARVE_LONG=1 takes all.
 import assert from 'node:assert/strict';
 import { after, test } from 'node:test';
 import fc from 'fast-check';
 import { settings } from '../property/settings.ts';
 import { engineMutants } from './engine-mutants.ts';
 import { machineMutants } from './machine-mutants.ts';
+import { retentionMutants } from './retention-mutants.ts';
 import { mutatedText, type Mutant } from './mutant.ts';
 import { checkout, Sandbox } from './sandbox.ts';
 import { transitionMutants } from './transition-mutants.ts';
 
-const all = [...machineMutants, ...engineMutants, ...transitionMutants(checkout)];
+const all = [
+  ...machineMutants,
+  ...engineMutants,
+  ...retentionMutants,
+  ...transitionMutants(checkout),
+];
 /** What the time of the short form allows. */
 const sampleCount = 6;
 
@@ -58,7 +64,7 @@ test('mutants', { concurrency: 2 }, async (t) => {
   const judgeOne = (mutant: Mutant): Promise<void> =>
     t.test(`caught: ${mutant.name}`, async (one) => {
       const { isCaught, by } = await judged((sandbox) => sandbox.judge(mutant));
-      assert.ok(isCaught, 'it survived: no test of machines or properties fails');
+      assert.ok(isCaught, 'it survived: no test of machines, engine or properties fails');
       one.diagnostic(`${by.length} failed: ${by[0] ?? 'a file'}`);
     });
   await Promise.all(chosen.map(judgeOne));

@@ -10,7 +10,8 @@ export const checkout = fileURLToPath(new URL('../..', import.meta.url)).replace
 
 const copied = [
   ...['package.json', 'scripts/generate-machine-docs.ts', 'docs/machines'],
-  ...['src/machines', 'src/engine', 'src/history', 'test/machines', 'test/property'],
+  ...['src/machines', 'src/engine', 'src/history', 'src/adapters/memory'],
+  ...['test/machines', 'test/engine', 'test/property'],
 ];
 
 /** Longest time for the tests against one mutant: one that hangs is caught, too. */
@@ -36,7 +37,7 @@ export class Sandbox {
     symlinkSync(join(checkout, 'node_modules'), join(this.#root, 'node_modules'));
   }
 
-  /** Runs the tests of machines and properties with the sabotage in place, if there is one. */
+  /** Runs the tests of machines, engine and properties, with the sabotage if there is one. */
   async judge(mutant: Mutant | undefined): Promise<Verdict> {
     const undo = mutant === undefined ? () => undefined : applyMutant(this.#root, mutant);
     try {
@@ -50,11 +51,16 @@ export class Sandbox {
     rmSync(this.#root, { recursive: true, force: true });
   }
 
-  // Machines first: most sabotages of them are caught there, at once. They know nothing of the
-  // engine.
+  // First where most sabotages of a part are caught at once: machines know nothing of the engine,
+  // and of the engine only retention has tests beside the properties.
   async #test(mutant: Mutant | undefined): Promise<Verdict> {
-    if (mutant?.file.startsWith('src/engine/') !== true) {
-      const verdict = await this.#run('test/machines/*.test.ts');
+    const file = mutant?.file ?? '';
+    const first = [
+      ...(file.startsWith('src/engine/') ? [] : ['test/machines/*.test.ts']),
+      ...(mutant === undefined || file.includes('retention') ? ['test/engine/*.test.ts'] : []),
+    ];
+    for (const pattern of first) {
+      const verdict = await this.#run(pattern);
       if (verdict.isCaught) return verdict;
     }
     return this.#run('test/property/*.test.ts');

@@ -2,8 +2,9 @@
 // and a crash leaves what was under way done, half done or not begun. `Disk` outlives a crash, a
 // `Life` does not. What an effect must be justified by is checked at the moment it begins.
 import assert from 'node:assert/strict';
+import { compactionIntervalMs } from '../../src/engine/limits.ts';
 import { LogFailure } from '../../src/engine/ports.ts';
-import { eventHash, firstPreviousHash } from '../../src/history/event-hash.ts';
+import { MemoryEventStore } from '../../src/adapters/memory/event-store.ts';
 import { failure } from '../machines/given.ts';
 import { LogModel } from './log-model.ts';
 import type { EngineOptions } from '../../src/engine/start.ts';
@@ -11,28 +12,27 @@ import type {
   Clock,
   EffectResult,
   EventStore,
-  ReadOptions,
   SnapshotDirectories,
 } from '../../src/engine/ports.ts';
-import type { Checkpoint } from '../../src/machines/checkpoint.ts';
-import type { RecordedEvent, StoredEvent } from '../../src/machines/kernel/envelope.ts';
+import type { RecordedEvent } from '../../src/machines/kernel/envelope.ts';
 
-/** What survives a crash: durable events, the newest checkpoint, directories. */
+/** What survives a crash: the log, directories. */
 export class Disk {
-  readonly events: StoredEvent[] = [];
+  /** Every event that was ever durable, also those that were compacted away since. */
+  readonly events: RecordedEvent[] = [];
+  /** What the log still holds, and its checkpoints. */
+  readonly log = new MemoryEventStore();
   readonly directories = new Map<number, 'whole' | 'half'>();
   readonly created = new Set<number>();
   /** Directories whose deletion failed and was not repeated yet. */
   readonly undeleted = new Set<number>();
-  checkpoint: Checkpoint | undefined;
   /** Folded from durable events alone: what may be told and acted upon. */
   readonly model = new LogModel();
 
   persist(events: readonly RecordedEvent[]): void {
+    void this.log.append(events);
     for (const event of events) {
-      const before = this.events.findLast(({ stream }) => stream === event.stream);
-      const previousHash = before?.hash ?? firstPreviousHash;
-      this.events.push({ ...event, previousHash, hash: eventHash(event, previousHash) });
+      this.events.push(event);
       this.model.apply(event);
     }
   }
@@ -88,9 +88,18 @@ export class Life {
     this.timers = [];
   }
 
-  /** Lets every delay but the longest pass; answers how many there were. */
+  /** Lets every delay but that of retention pass; answers how many there were. */
   fireTimers(): number {
-    const due = this.timers.filter(({ delayMs }) => delayMs <= 300_000);
+    return this.#fire(({ delayMs }) => delayMs < compactionIntervalMs);
+  }
+
+  /** Lets the time come at which retention is looked at. */
+  fireRetention(): void {
+    this.#fire(({ delayMs }) => delayMs === compactionIntervalMs);
+  }
+
+  #fire(isDue: (timer: { readonly delayMs: number }) => boolean): number {
+    const due = this.timers.filter(isDue);
     this.timers = this.timers.filter((timer) => !due.includes(timer));
     for (const { callback } of due) callback();
     return due.length;
@@ -122,11 +131,15 @@ function storeOf(life: Life): EventStore {
   let isClosed = false;
   return {
     get lastSeq() {
-      return disk.events.length;
+      return disk.log.lastSeq;
     },
-    firstSeq: 1,
+    get firstSeq() {
+      return disk.log.firstSeq;
+    },
     lost: [],
-    foldableFromSeq: 1,
+    get foldableFromSeq() {
+      return disk.log.foldableFromSeq;
+    },
     append(events) {
       life.justify(!isClosed, 'nothing is appended to a log that is closed');
       return life.wait('append', {
@@ -136,21 +149,24 @@ function storeOf(life: Life): EventStore {
         },
       });
     },
-    async *read({ fromSeq = 1, toSeq = disk.events.length, stream }: ReadOptions = {}) {
-      const wanted = disk.events.slice(fromSeq - 1, toSeq);
-      yield wanted.filter((event) => stream === undefined || event.stream === stream);
-    },
+    read: (options) => disk.log.read(options),
     async writeCheckpoint(checkpoint) {
       life.justify(
         checkpoint.globalSeq <= disk.events.length,
         'I4: a checkpoint is behind the log',
       );
-      disk.checkpoint = JSON.parse(JSON.stringify(checkpoint)) as Checkpoint;
+      await disk.log.writeCheckpoint(checkpoint);
     },
-    async readCheckpoint(atSeq = Infinity) {
-      return (disk.checkpoint?.globalSeq ?? Infinity) <= atSeq ? disk.checkpoint : undefined;
+    readCheckpoint: (atSeq) => disk.log.readCheckpoint(atSeq),
+    async compact(checkpoint, liveStreams) {
+      life.justify(!isClosed, 'nothing is dropped from a log that is closed');
+      life.justify(
+        disk.model.unresolvedSeqs().every((seq) => seq > checkpoint.globalSeq),
+        'work that is not resolved is never dropped',
+      );
+      const done = (): Promise<number> => disk.log.compact(checkpoint, liveStreams);
+      return await life.wait('compact', { done, failed: done });
     },
-    compact: () => assert.fail('nothing is compacted here'),
     async *scrub() {},
     async close() {
       isClosed = true;
@@ -219,6 +235,9 @@ function clockOf(life: Life): Clock {
   };
 }
 
+/** So few events are kept that retention drops some in most runs. */
+export const eventCountMax = 24;
+
 const silent = { debug() {}, info() {}, warn() {}, error() {} };
 
 /** An engine in this life; `onFailure` notes that its log failed. */
@@ -237,7 +256,7 @@ export function engineOptions(life: Life, asyncRemove: boolean): EngineOptions {
       asyncRemove,
       commitSync: 'syncfs',
       checkpointEveryEventCount: 16,
-      retention: { maxAgeMs: 1e12, maxEventCount: 1e9 },
+      retention: { maxAgeMs: 1e12, maxEventCount: eventCountMax },
     },
     version: '0.0.0',
     bootId: 'boot',

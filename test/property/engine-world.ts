@@ -8,6 +8,7 @@ import { startEngine } from '../../src/engine/start.ts';
 import { Projection } from '../../src/machines/projection.ts';
 import { assertReplayEqual, assertStateMatches, replay } from './folded-state.ts';
 import { Disk, engineOptions, Life } from './engine-ports.ts';
+import { assertLogHolds } from './kept-history.ts';
 import type { Engine } from '../../src/engine/api.ts';
 import type { Result } from '../../src/machines/kernel/rejection.ts';
 import type { Labels, SnapshotEvent } from '../../src/machines/snapshot/events.ts';
@@ -39,17 +40,27 @@ export type EngineStep =
       readonly fails: boolean;
       readonly failsLog: boolean;
     }
-  | { readonly kind: 'timers' }
+  | { readonly kind: 'timers' | 'retention' }
+  /** An operator drops history up to so many events before the end. */
+  | { readonly kind: 'compact'; readonly keptCount: number }
   | { readonly kind: 'crash'; readonly lands: number; readonly startedAfter: number };
 
 export class EngineWorld {
-  readonly counts = { accepted: 0, refused: 0, crashes: 0, logFailures: 0, failedEffects: 0 };
+  readonly counts = {
+    accepted: 0,
+    refused: 0,
+    crashes: 0,
+    logFailures: 0,
+    failedEffects: 0,
+    compactions: 0,
+  };
   readonly #disk = new Disk();
   readonly #asyncRemove: boolean;
   #life = new Life(this.#disk);
   #engine: Engine | undefined;
   #calls = new Set<string>();
   #callCount = 0;
+  #firstSeq = 1;
   #broken: unknown;
 
   constructor(asyncRemove: boolean) {
@@ -65,9 +76,16 @@ export class EngineWorld {
       case 'complete': {
         const { pick, fails, failsLog } = step;
         const name = this.#life.complete(pick, (one) => !(one === 'append' ? failsLog : fails));
-        if (fails && name !== undefined && name !== 'append') this.counts.failedEffects += 1;
+        const isEffect = name !== undefined && name !== 'append' && name !== 'compact';
+        if (fails && isEffect) this.counts.failedEffects += 1;
         break;
       }
+      case 'compact':
+        this.#compact(step.keptCount);
+        break;
+      case 'retention':
+        this.#life.fireRetention();
+        break;
       case 'timers':
         this.#life.fireTimers();
         break;
@@ -77,6 +95,7 @@ export class EngineWorld {
     await this.#settle();
     if (this.#life.hasFailed) await this.#crash(1, 9);
     this.#check();
+    await this.#checkLog();
   }
 
   /** Starts; the program crashes once more when `crashAfter` operations of its start have ended. */
@@ -128,6 +147,7 @@ export class EngineWorld {
     this.#assertNoLeaks(this.#disk.undeleted);
     assert.ok(this.#engine);
     assertReplayEqual(this.#disk.events, Projection.fromCheckpoint(this.#engine.checkpoint()));
+    await assertLogHolds(this.#disk.log, this.#disk.events);
     await this.#crash(0, Infinity);
     await this.#drain();
     this.#assertNoLeaks(new Set());
@@ -176,6 +196,29 @@ export class EngineWorld {
     assert.ok(checkpoint.globalSeq >= events.length, 'I4: memory is not behind the log');
     if (checkpoint.globalSeq > events.length) return;
     assertReplayEqual(events, Projection.fromCheckpoint(checkpoint));
+  }
+
+  /** When the horizon has moved, the log holds exactly what it must. */
+  async #checkLog(): Promise<void> {
+    const { log, events } = this.#disk;
+    if (log.firstSeq === this.#firstSeq) return;
+    this.#firstSeq = log.firstSeq;
+    this.counts.compactions += 1;
+    await assertLogHolds(log, events);
+  }
+
+  #compact(keptCount: number): void {
+    const life = this.#life;
+    const throughSeq = this.#disk.log.lastSeq - keptCount;
+    this.#engine?.compact(throughSeq, { kind: 'operator' }).then(
+      (result) => {
+        if (life !== this.#life || !result.ok) return;
+        if (result.value.horizonSeq > throughSeq) this.#broken = new Error('too much was dropped');
+      },
+      (error: unknown) => {
+        if (life === this.#life && !life.hasFailed) this.#broken = error;
+      },
+    );
   }
 
   #call(command: EngineCommand): void {

@@ -37,6 +37,8 @@ const step: fc.Arbitrary<EngineStep> = fc.oneof(
     }),
   },
   { weight: 3, arbitrary: fc.record({ kind: is('timers') }) },
+  { weight: 1, arbitrary: fc.record({ kind: is('retention') }) },
+  { weight: 2, arbitrary: fc.record({ kind: is('compact'), keptCount: fc.nat(15) }) },
   {
     weight: 1,
     arbitrary: fc.record({
@@ -49,7 +51,14 @@ const step: fc.Arbitrary<EngineStep> = fc.oneof(
 
 test('no call, completion, failure or crash breaks an invariant of the engine', async (t) => {
   const { seed, runCount } = settings(120, 4_000);
-  const total = { accepted: 0, refused: 0, crashes: 0, logFailures: 0, failedEffects: 0 };
+  const total = {
+    accepted: 0,
+    refused: 0,
+    crashes: 0,
+    logFailures: 0,
+    failedEffects: 0,
+    compactions: 0,
+  };
   await fc.assert(
     fc.asyncProperty(
       fc.array(step, { minLength: 30, maxLength: 90, size: 'max' }),

@@ -17,6 +17,8 @@ export interface Entry {
   parentId: number | null;
   labels: string;
   revision: number;
+  /** Position of its newest event. */
+  lastSeq: number;
   /** Revision of the event that began the operation in flight. */
   operationId: number | null;
   commit: {
@@ -43,6 +45,12 @@ export class LogModel {
     return this.visible().find((entry) => entry.key === key);
   }
 
+  /** Positions of the events that began what is still in flight. */
+  unresolvedSeqs(): readonly number[] {
+    const inFlight = [...this.entries.values()].filter(({ operationId }) => operationId !== null);
+    return inFlight.map(({ lastSeq }) => lastSeq);
+  }
+
   apply(recorded: RecordedEvent): void {
     assert.equal(recorded.globalSeq, this.globalSeq + 1, 'I1: positions have no gaps');
     this.globalSeq = recorded.globalSeq;
@@ -62,7 +70,8 @@ export class LogModel {
     assert.equal(event.revision, revision + 1, `I1: ${event.stream} has no gaps`);
     this.#change(id, entry, event);
     const next = this.entries.get(id);
-    if (next !== undefined) next.revision = event.revision;
+    if (next !== undefined)
+      Object.assign(next, { revision: event.revision, lastSeq: event.globalSeq });
   }
 
   #change(id: number, entry: Entry | undefined, event: SnapshotEvent): void {
@@ -186,6 +195,7 @@ const blank: Entry = {
   parentId: null,
   labels: '{}',
   revision: 0,
+  lastSeq: 0,
   operationId: null,
   commit: null,
 };
