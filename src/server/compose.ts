@@ -1,7 +1,7 @@
 // The composition root: the only file that names concrete adapters.
 import { existsSync } from 'node:fs';
 import { HelperPool } from '../adapters/helper-pool/pool.ts';
-import { openLog } from '../adapters/level/open-log.ts';
+import { openOrMend } from '../adapters/level/open-or-mend.ts';
 import { isNoSpaceCode } from '../adapters/native/errno.ts';
 import {
   probeOverlayUpper,
@@ -21,6 +21,8 @@ import { makeDirectory } from '../adapters/system/directories.ts';
 import { newRequestId, readBootId } from '../adapters/system/ids.ts';
 import { openLogger, type PinoLogger } from '../adapters/system/logger.ts';
 import type { Configuration } from '../config/configuration.ts';
+import type { Checkpoint } from '../machines/checkpoint.ts';
+import { GapFold } from '../machines/gap-fold.ts';
 import { StartRefused, type ExitNow, type ProcessLogger, type ServerPorts } from './ports.ts';
 
 /**
@@ -69,6 +71,7 @@ async function composePorts(
     },
   });
   const deadlineMs = configuration.effectDeadlineMs;
+  const startFold = (base: Checkpoint | undefined): GapFold => new GapFold(base);
   const operations = directoryOperations(pool, { snapshotsPath, deadlineMs });
   return {
     ...{ logger, clock, crashPoint, newRequestId, compileExpression, version, root },
@@ -76,7 +79,7 @@ async function composePorts(
     makeDirectory,
     indexOff: existsSync(overlayIndexParameter),
     bootId: await readBootId(),
-    openLog: () => openLog({ root, clock, logger, crashPoint }),
+    openLog: () => openOrMend({ root, clock, logger, crashPoint, startFold }),
     // A manager that does not listen is no reason to fail: the service is what it is.
     notify: (state) => void notifyServiceManager(state),
     close: () => pool.close(),

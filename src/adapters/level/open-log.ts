@@ -224,5 +224,7 @@ async function openStore(
   if (purpose === 'serve') {
     void reserve.refresh();
   }
-  return { status: 'open', opened: { store, damage }, spaceGuard: reserve, historyDamage };
+  const opened = { store, damage };
+  const isBlockedByHistory = isBlocked && verified.damage.length === 0;
+  return { status: 'open', opened, spaceGuard: reserve, historyDamage, isBlockedByHistory };
 }

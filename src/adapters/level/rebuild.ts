@@ -1,7 +1,7 @@
 // Makes a log of what was salvaged, as the plan says: deletes what does not belong, writes index
 // and batch records anew from the events, stores what is lost and the checkpoint behind it, and
 // appends the event that says so.
-import type { RecordedEvent } from '../../machines/kernel/envelope.ts';
+import type { Cause, RecordedEvent } from '../../machines/kernel/envelope.ts';
 import type { NodeEvent } from '../../machines/node/events.ts';
 import { dropCheckpoints, storeCheckpoint, turn } from './checkpoint-table.ts';
 import { nodeStreamName } from './checkpoint-record.ts';
@@ -146,10 +146,16 @@ async function rewriteTables(
   }
 }
 
+/** When and why a log is repaired. */
+export interface RepairOccasion {
+  readonly timeUs: number;
+  readonly cause: Cause;
+}
+
 async function appendRepaired(
   database: Database,
   plan: RepairPlan,
-  end: { readonly timeUs: number; readonly batchHash: string },
+  end: RepairOccasion & { readonly batchHash: string },
 ): Promise<Tip> {
   const globalSeq = plan.lastSeq + 1;
   const head = plan.heads.get(nodeStreamName);
@@ -162,7 +168,7 @@ async function appendRepaired(
     type: 'LogRepaired',
     schemaVersion: logRepairedVersion,
     timeUs: end.timeUs,
-    cause: { kind: 'operator', method: 'repair' },
+    cause: end.cause,
     data: { lost, resumedAtSeq, orphansKeptUpTo, idsReservedUpTo },
   };
   const { value, hash } = encodeEvent(event satisfies RecordedEvent, head?.hash ?? zeroHash);
@@ -186,7 +192,11 @@ const mark = (key: string, value: string | undefined): Operation =>
   value === undefined ? { type: 'del', key } : { type: 'put', key, value };
 
 /** Turns the database of everything salvaged into the repaired log. */
-export async function rebuild(database: Database, plan: RepairPlan, timeUs: number): Promise<Tip> {
+export async function rebuild(
+  database: Database,
+  plan: RepairPlan,
+  { timeUs, cause }: RepairOccasion,
+): Promise<Tip> {
   const { horizon, losses } = plan;
   await deleteEvents(database, plan.surplusSeqs);
   const newest = plan.checkpointSeqs.slice(0, 2);
@@ -203,7 +213,7 @@ export async function rebuild(database: Database, plan: RepairPlan, timeUs: numb
   );
   if (plan.resumed !== undefined) await storeCheckpoint(database, plan.resumed);
   await dropCheckpoints(database, kept);
-  const tip = await appendRepaired(database, plan, { timeUs, batchHash });
+  const tip = await appendRepaired(database, plan, { timeUs, cause, batchHash });
   await database.compactRange('b!', 't!');
   return tip;
 }

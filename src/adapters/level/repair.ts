@@ -6,6 +6,7 @@
 import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { GivenUpSnapshot } from '../../machines/gap-fold.ts';
+import type { Cause } from '../../machines/kernel/envelope.ts';
 import type {
   Clock,
   CrashPoint,
@@ -36,23 +37,25 @@ export interface RepairOptions {
   readonly startFold: StartFold;
 }
 
+/** The log opens clean again. */
+export interface RepairedLog {
+  readonly status: 'repaired';
+  /** The last position of the repaired log: the event that says what was repaired. */
+  readonly lastSeq: number;
+  /** What this repair could not save: at most the events in these ranges. */
+  readonly lost: readonly SeqRange[];
+  /** The first position of the repaired log. */
+  readonly firstSeq: number;
+  /** Snapshots that the log no longer knows, since too much of their history is lost. */
+  readonly givenUp: readonly GivenUpSnapshot[];
+  /** Where the old files are. */
+  readonly keptIn: string;
+  /** What was saved from where and what is lost, in sentences. */
+  readonly notes: readonly string[];
+}
+
 export type RepairResult =
-  /** The log opens clean again. */
-  | {
-      readonly status: 'repaired';
-      /** The last position of the repaired log: the event that says what was repaired. */
-      readonly lastSeq: number;
-      /** What this repair could not save: at most the events in these ranges. */
-      readonly lost: readonly SeqRange[];
-      /** The first position of the repaired log. */
-      readonly firstSeq: number;
-      /** Snapshots that the log no longer knows, since too much of their history is lost. */
-      readonly givenUp: readonly GivenUpSnapshot[];
-      /** Where the old files are. */
-      readonly keptIn: string;
-      /** What was saved from where and what is lost, in sentences. */
-      readonly notes: readonly string[];
-    }
+  | RepairedLog
   /** Everything was verified and nothing is damaged; nothing was changed. */
   | {
       readonly status: 'sound';
@@ -65,7 +68,7 @@ export type RepairResult =
 
 type Examined =
   | { readonly status: 'damaged'; readonly damage: readonly Damage[] }
-  | Exclude<RepairResult, { status: 'repaired' }>;
+  | Exclude<RepairResult, RepairedLog>;
 
 // Opening first has three ends: it proves that no other process holds the log, it puts all files
 // into
@@ -122,6 +125,7 @@ async function build(
   request: {
     readonly folders: readonly string[];
     readonly timeUs: number;
+    readonly cause: Cause;
     readonly startFold: StartFold;
   },
 ): Promise<Rebuilt> {
@@ -137,7 +141,7 @@ async function build(
       directoryIds: await directoryIds(paths.root),
       startFold: request.startFold,
     });
-    const tip = await rebuild(database, plan, request.timeUs);
+    const tip = await rebuild(database, plan, request);
     if (plan.resumed !== undefined) {
       await writeExport(built.export, plan.resumed);
     }
@@ -162,25 +166,61 @@ export async function repairLog(options: RepairOptions): Promise<RepairResult> {
 }
 
 async function repairLocked(options: RepairOptions): Promise<RepairResult> {
-  const nowUs = options.clock?.nowUs ?? ((): number => Date.now() * 1000);
+  const examined = await examine(options, clockOf(options));
+  if (examined.status !== 'damaged') return examined;
+  const cause: Cause = { kind: 'operator', method: 'repair' };
+  const accepts = (): boolean => true;
+  const repaired = await rebuildLog(options, { damage: examined.damage, cause, accepts });
+  if (repaired === undefined) throw new Error('a repair accepts whatever can be saved');
+  return repaired;
+}
+
+/**
+ * Rebuilds a log that LevelDB cannot open or write, if all that is lost lies before the newest
+ * checkpoint, so that the state is whole. Undefined: it is not, and nothing was changed. The caller
+ * holds the lock of the root, and has closed the log.
+ */
+export async function mendHistory(
+  options: RepairOptions,
+  damage: readonly Damage[],
+): Promise<RepairedLog | undefined> {
+  const accepts = (plan: RepairPlan): boolean => plan.resumed === undefined;
+  return await rebuildLog(options, { damage, cause: { kind: 'recovery' }, accepts });
+}
+
+interface Rebuilding {
+  readonly damage: readonly Damage[];
+  readonly cause: Cause;
+  /** Whether the log that would come of it shall take the place of the old one. */
+  readonly accepts: (plan: RepairPlan) => boolean;
+}
+
+async function rebuildLog(
+  options: RepairOptions,
+  { damage, cause, accepts }: Rebuilding,
+): Promise<RepairedLog | undefined> {
   const { crashPoint = () => undefined, startFold } = options;
   const paths = logPaths(options.root);
-  const examined = await examine(options, nowUs);
-  if (examined.status !== 'damaged') {
-    return examined;
-  }
-  const timeUs = nowUs();
+  const timeUs = clockOf(options)();
   const unused = (await listQuarantine(paths)).filter(({ isRepaired }) => !isRepaired);
   const folders = [...unused.map(({ path }) => path), paths.log];
   crashPoint('repair:examined');
-  const { plan, files } = await build(paths, { folders, timeUs, startFold });
+  const { plan, files } = await build(paths, { folders, timeUs, cause, startFold });
+  if (!accepts(plan)) {
+    await clearBuilt(paths);
+    return undefined;
+  }
   crashPoint('repair:built');
   const keptIn = join(paths.quarantine, utcStamp(timeUs) + beforeRepairSuffix);
   await exchangeLogs(paths, { keptIn, lost: plan.lost, crashPoint });
-  const notes = describeRepair({ plan, files, damage: examined.damage, keptIn });
+  const notes = describeRepair({ plan, files, damage, keptIn });
   const { lost, givenUp } = plan;
   const lastSeq = plan.lastSeq + 1;
   const firstSeq = plan.horizon.horizonSeq + 1;
   options.logger.warn({ lastSeq, lost, givenUp, keptIn }, 'the log was repaired');
   return { status: 'repaired', lastSeq, lost, firstSeq, givenUp, keptIn, notes };
+}
+
+function clockOf({ clock }: RepairOptions): () => number {
+  return clock?.nowUs ?? ((): number => Date.now() * 1000);
 }

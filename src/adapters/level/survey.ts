@@ -5,7 +5,8 @@ import { join } from 'node:path';
 import type { Damage } from '../../engine/ports.ts';
 import { turn } from './checkpoint-table.ts';
 import type { StoredHorizon } from './horizon.ts';
-import { horizonKey, parseKey } from './keys.ts';
+import { horizonKey, lossesKey, parseKey } from './keys.ts';
+import { decodeLosses, lossAt, noLosses } from './losses.ts';
 import { entriesOf } from './salvage.ts';
 import { unsealJson } from './sealed-value.ts';
 import { wouldAbort } from './table-reader.ts';
@@ -38,6 +39,7 @@ export async function missingRanges(
   const present = new Set<number>();
   let lastSeq = known.tipSeq;
   let horizonSeq = 0;
+  let losses = noLosses;
   for (const path of await filesIn(logPath, /\.(log|ldb|sst)$/)) {
     for (const { key, value } of entriesOf(path, await readFile(path))) {
       const parsed = parseKey(key);
@@ -47,13 +49,15 @@ export async function missingRanges(
       } else if (key === horizonKey) {
         const stored = unsealJson(key, value) as StoredHorizon | undefined;
         horizonSeq = Math.max(horizonSeq, stored?.horizonSeq ?? 0);
+      } else if (key === lossesKey) {
+        losses = decodeLosses(value) ?? losses;
       }
     }
     await turn();
   }
   const damage: Damage[] = [];
   for (let seq = horizonSeq + 1; seq <= lastSeq; seq += 1) {
-    if (present.has(seq)) {
+    if (present.has(seq) || lossAt(losses, seq) !== undefined) {
       continue;
     }
     const fromSeq = seq;
