@@ -5,6 +5,7 @@ import { open, readFile, rename, rm } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import type { CheckpointHead, CheckpointRecord } from './checkpoint-record.ts';
 import { assemble, chunkPayloads, extendHash, headOf } from './checkpoint-record.ts';
+import { isReadError } from './file-content.ts';
 import { formatVersion } from './keys.ts';
 import { seal, unseal, unsealJson } from './sealed-value.ts';
 
@@ -66,7 +67,7 @@ export async function readExport(path: string): Promise<CheckpointRecord | undef
   try {
     text = await readFile(path, 'utf8');
   } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === 'ENOENT') {
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT' || isReadError(error)) {
       return undefined;
     }
     throw error;

@@ -1,7 +1,8 @@
 // Which tables a MANIFEST says the database consists of. It is a log of edits; each adds and takes
 // away tables, which LevelDB names by number. The tags are LevelDB's own (version_edit.cc).
-import { readdir, readFile } from 'node:fs/promises';
+import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
+import { readFileContent } from './file-content.ts';
 import { ByteReader } from './stored-entry.ts';
 import { readLogRecords } from './write-ahead-log.ts';
 
@@ -67,9 +68,10 @@ export function tablesNamedBy(manifest: Buffer): ReadonlySet<number> {
 /** Numbers of the tables of the database in a folder; none where CURRENT leads nowhere. */
 export async function currentTables(folder: string): Promise<ReadonlySet<number>> {
   try {
-    const name = (await readFile(join(folder, 'CURRENT'), 'utf8')).trim();
+    const current = await readFileContent(join(folder, 'CURRENT'));
+    const name = current.content.toString().trim();
     if (!(await readdir(folder)).includes(name)) return new Set();
-    return tablesNamedBy(await readFile(join(folder, name)));
+    return tablesNamedBy((await readFileContent(join(folder, name))).content);
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code === 'ENOENT') return new Set();
     throw error;

@@ -99,12 +99,12 @@ export type { OpenLogResult } from './opening.ts';
 /** What must happen before LevelDB sees the files; says why not when it cannot. */
 async function beforeOpening(
   paths: LogPaths,
-  timeUs: number,
+  { clock, purpose }: OpenLogOptions,
 ): Promise<{ readonly folder: string | undefined } | NotOpened> {
   try {
     await finishExchange(paths);
-    const folder = await linkIntoQuarantine(paths, timeUs);
-    if (await exists(paths.running)) {
+    const folder = await linkIntoQuarantine(paths, clock.nowUs());
+    if (purpose === 'repair' || (await exists(paths.running))) {
       const refused = await refuseAborting(paths, folder);
       if (refused !== undefined) return refused;
     }
@@ -141,8 +141,8 @@ async function tryOpening(
   paths: LogPaths,
   reserve: ReserveFile,
 ): Promise<OpenLogResult> {
-  const { clock, crashPoint } = options;
-  const before = await beforeOpening(paths, clock.nowUs());
+  const { crashPoint } = options;
+  const before = await beforeOpening(paths, options);
   if ('status' in before) return before;
   const { folder } = before;
   crashPoint('open:linked');

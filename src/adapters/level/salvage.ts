@@ -2,12 +2,13 @@
 // quarantine's
 // copies. Files are read by our own readers, never opened by LevelDB, so nothing is changed by
 // looking.
-import { readdir, readFile, stat } from 'node:fs/promises';
+import { readdir, stat } from 'node:fs/promises';
 import { basename, join } from 'node:path';
 import type { Database, Operation } from './database.ts';
 import { writeBatch } from './database.ts';
 import { horizonKey } from './keys.ts';
 import { turn } from './checkpoint-table.ts';
+import { readFileContent } from './file-content.ts';
 import type { StoredHorizon } from './horizon.ts';
 import { unsealJson } from './sealed-value.ts';
 import { batchEntries, type StoredEntry } from './stored-entry.ts';
@@ -68,7 +69,8 @@ export async function salvageInto(
   for (const { path } of await sourceFiles(folders)) {
     let entryCount = 0;
     let operations: Operation[] = [];
-    for (const { key, value } of entriesOf(path, await readFile(path))) {
+    const { content } = await readFileContent(path);
+    for (const { key, value } of entriesOf(path, content)) {
       entryCount += 1;
       if (key === horizonKey) {
         // An older mark must not win over a newer one, whatever files they are in.

@@ -4,6 +4,7 @@ import { readdir, readFile, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Damage } from '../../engine/ports.ts';
 import { turn } from './checkpoint-table.ts';
+import { readFileContent } from './file-content.ts';
 import type { StoredHorizon } from './horizon.ts';
 import { horizonKey, lossesKey, parseKey } from './keys.ts';
 import { decodeLosses, lossAt, noLosses } from './losses.ts';
@@ -16,11 +17,15 @@ async function filesIn(folder: string, pattern: RegExp): Promise<string[]> {
   return names.filter((name) => pattern.test(name)).map((name) => join(folder, name));
 }
 
-/** Tables over which LevelDB would end the process. */
+/**
+ * Tables over which LevelDB would end the process. It maps them into memory, where a page that the
+ * disk does not give back is a signal that nobody survives.
+ */
 export async function abortingTables(logPath: string): Promise<string[]> {
   const found: string[] = [];
   for (const path of await filesIn(logPath, /\.(ldb|sst)$/)) {
-    if (wouldAbort(await readFile(path))) {
+    const { content, isWhole } = await readFileContent(path);
+    if (!isWhole || wouldAbort(content)) {
       found.push(path);
     }
     await turn();
@@ -41,7 +46,8 @@ export async function missingRanges(
   let horizonSeq = 0;
   let losses = noLosses;
   for (const path of await filesIn(logPath, /\.(log|ldb|sst)$/)) {
-    for (const { key, value } of entriesOf(path, await readFile(path))) {
+    const { content } = await readFileContent(path);
+    for (const { key, value } of entriesOf(path, content)) {
       const parsed = parseKey(key);
       if (parsed?.kind === 'event') {
         present.add(parsed.seq);

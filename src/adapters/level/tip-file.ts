@@ -4,6 +4,7 @@
 // log that ends below it has lost acknowledged events. An unreadable tip proves nothing and is
 // written anew.
 import { closeSync, fstatSync, openSync, readSync, writeSync } from 'node:fs';
+import { isReadError } from './file-content.ts';
 import { digits } from './keys.ts';
 import { seal, unseal } from './sealed-value.ts';
 
@@ -30,10 +31,19 @@ export class TipFile {
       return undefined;
     }
     const buffer = Buffer.alloc(lengthBytes);
-    const readBytes = readSync(this.#descriptor, buffer, 0, lengthBytes, 0);
+    const readBytes = this.#readInto(buffer);
     const payload = unseal(sealKey, buffer.toString('latin1', 0, Math.max(readBytes - 1, 0)));
     const fields = /^(\d{16}) ([0-9a-f]{32})$/.exec(payload ?? '');
     return fields === null ? 'damaged' : { lastSeq: Number(fields[1]), batchHash: fields[2] ?? '' };
+  }
+
+  #readInto(buffer: Buffer): number {
+    try {
+      return readSync(this.#descriptor, buffer, 0, lengthBytes, 0);
+    } catch (error) {
+      if (!isReadError(error)) throw error;
+      return 0;
+    }
   }
 
   // Always the same length at the same place: no allocation, so it cannot fail for want of space.

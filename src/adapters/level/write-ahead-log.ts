@@ -2,9 +2,10 @@
 // of
 // 32 KiB, in them records of masked CRC-32C, length, type (full, first, middle, last) and content.
 // Unlike LevelDB's it says when it had to pass something over, and it deletes nothing.
-import { readdir, readFile } from 'node:fs/promises';
+import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { crc32c, maskCrc32c } from './crc32c.ts';
+import { readFileContent } from './file-content.ts';
 
 const blockBytes = 32 * 1024;
 const headerBytes = 7;
@@ -99,9 +100,9 @@ export function readLogRecords(file: Buffer): LogRecords {
 export async function areLogsIntact(folders: readonly string[]): Promise<boolean> {
   for (const folder of folders) {
     for (const name of await readdir(folder)) {
-      if (name.endsWith('.log') && !readLogRecords(await readFile(join(folder, name))).isIntact) {
-        return false;
-      }
+      if (!name.endsWith('.log')) continue;
+      const { content, isWhole } = await readFileContent(join(folder, name));
+      if (!isWhole || !readLogRecords(content).isIntact) return false;
     }
   }
   return true;
