@@ -88,7 +88,7 @@ test('a full disk loses nothing acknowledged, and restarts work from the reserve
     fill(filler);
     const lentOnce = sizeOf(reserve);
     assert.ok(lentOnce > 0 && lentOnce < reserveSizeBytes);
-    for (let count = 0; count < 200; count += 1) {
+    for (let count = 0; count < 40; count += 1) {
       await first.opened.store.append(numbers.batch(['snapshot-1', 'snapshot-2']));
     }
     assert.equal(sizeOf(reserve), lentOnce);
@@ -136,6 +136,24 @@ test('what is written until the reserve is used up is there when there is room a
     assert.equal((await readAll(again.opened.store)).length, again.opened.store.lastSeq);
     await again.opened.store.close();
     assert.deepEqual(readdirSync(join(root, 'quarantine')), []);
+  });
+});
+
+test('the reserve outlasts somebody who takes all that is lent', async () => {
+  await onSmallDisk(async (root, filler) => {
+    const first = await open(root);
+    const numbers = new EventNumbers();
+    await first.opened.store.append(numbers.batch(['node']));
+    await first.spaceGuard.refresh();
+    await first.opened.store.close();
+    for (let start = 0; start < 10; start += 1) {
+      fill(filler);
+      const { store } = (await open(root)).opened;
+      fill(filler);
+      await store.append(numbers.batch(['node']));
+      await store.close();
+    }
+    assert.ok(sizeOf(join(root, 'reserve')) > 0);
   });
 });
 

@@ -1,15 +1,15 @@
 // Room for what the log is about to write. While the disk has space nothing is done. When it is
 // full, the write-ahead log gets blocks ahead of its end in one step, since whatever else is free
-// goes to whoever fills the disk, and besides them LevelDB's merges get what they need.
+// goes to whoever fills the disk.
 import { readdirSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { keepRoom } from '../native/files.ts';
 import type { ReserveFile } from './space-guard.ts';
 
-/** The share of a piece that goes ahead of the log's end: LevelDB fills about 4 MiB of a file. */
+/** The share of a piece that goes ahead of the log's end: for some hundred events. */
 const aheadShare = 1 / 2;
 /** The share that must be there besides a batch: the log's framing, and the next few events. */
-const marginShare = 1 / 128;
+const marginShare = 1 / 16;
 
 export class LogRoom {
   readonly #logPath: string;
@@ -44,7 +44,7 @@ export class LogRoom {
 
   /** For a compaction, which writes anew what it keeps. */
   forCompaction(): void {
-    this.#reserve.lend(2 * this.#reserve.pieceBytes);
+    this.#reserve.lendForMerge();
   }
 
   #writeAheadLog(): string | undefined {

@@ -80,7 +80,8 @@ function blockedBy(verified: Verified): readonly Damage[] {
 function marksDamage(paths: LogPaths, logger: Logger, reserve: ReserveFile) {
   return (error: unknown): void => {
     logger.error({ err: error, cause: failureMessage(error) }, 'the log cannot be written');
-    if (isNoSpace(error)) reserve.lend(reserve.usableBytes + reserve.pieceBytes);
+    // What failed may be a merge, which the next start begins again.
+    if (isNoSpace(error)) reserve.lendForMerge();
     // LevelDB stops writing when it meets a damaged block. Without this mark each restart would run
     // until it meets that block again; with it the next opening verifies everything and stays up,
     // read-only.

@@ -13,8 +13,13 @@ import type { Logger, SpaceGuard } from '../../engine/ports.ts';
 export const reserveSizeBytesDefault = 64 * 1024 * 1024;
 /** Space is low when less than this share of the reserve's size is free besides. */
 export const lowSpaceShare = 1 / 4;
-/** The share of the reserve that is lent at a time. */
-export const pieceShare = 1 / 8;
+/**
+ * The share of the reserve that is lent at a time. Small, because whoever fills the disk may take
+ * what is lent, and the reserve must outlast him.
+ */
+export const pieceShare = 1 / 64;
+/** Pieces for what LevelDB's merges write before they delete anything. */
+export const mergePieceCount = 8;
 
 const blockBytes = 1024 * 1024;
 
@@ -109,13 +114,18 @@ export class ReserveFile implements SpaceGuard {
   }
 
   /**
-   * Lends one piece more for an opening that found no room. False if the last one went to somebody
-   * else, who would take the next one, too; and if nothing is left.
+   * Lends more for an opening that found no room, twice as much each time. False if what was lent
+   * went to somebody else, who would take the next piece, too; and if nothing is left.
    */
   lendForOpening(): boolean {
-    const { usableBytes } = this;
-    const isTaken = this.#lentCount > 0 && usableBytes < this.pieceBytes / 2;
-    return !isTaken && this.lend(usableBytes + this.pieceBytes);
+    const { usableBytes, pieceBytes } = this;
+    const isTaken = this.#lentCount > 0 && usableBytes < pieceBytes / 2;
+    return !isTaken && this.lend(usableBytes + pieceBytes * 2 ** this.#lentCount);
+  }
+
+  /** Lends what a merge takes. */
+  lendForMerge(): void {
+    this.lend(this.usableBytes + mergePieceCount * this.pieceBytes);
   }
 
   refresh(): Promise<void> {
