@@ -15,6 +15,18 @@ export function stepCrc32c(crc: number, byte: number): number {
   return (table[(crc ^ byte) & 0xff] as number) ^ (crc >>> 8);
 }
 
+/** By a checksum's highest byte, what undoes the step that made it. */
+const reverseTable = new Int32Array(256);
+for (let byte = 0; byte < 256; byte += 1) {
+  const value = table[byte] as number;
+  reverseTable[value >>> 24] = (value << 8) ^ byte;
+}
+
+/** Undoes a step over a zero byte. */
+export function reverseStepCrc32c(crc: number): number {
+  return (crc << 8) ^ (reverseTable[crc >>> 24] as number);
+}
+
 export function crc32c(bytes: Uint8Array, start: number, end: number): number {
   let crc = 0xffffffff;
   for (let index = start; index < end; index += 1) {
@@ -29,4 +41,10 @@ export function crc32c(bytes: Uint8Array, start: number, end: number): number {
  */
 export function maskCrc32c(crc: number): number {
   return (((crc >>> 15) | (crc << 17)) + 0xa282ead8) >>> 0;
+}
+
+/** The checksum behind a stored one. */
+export function unmaskCrc32c(masked: number): number {
+  const rotated = (masked - 0xa282ead8) >>> 0;
+  return ((rotated >>> 17) | (rotated << 15)) >>> 0;
 }

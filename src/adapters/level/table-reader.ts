@@ -3,7 +3,8 @@
 // or footer are damaged, finds blocks by trying: a block ends where type and checksum match what
 // went
 // before. Entries of a damaged block are tried as well; their own checksums decide.
-import { crc32c, maskCrc32c, stepCrc32c } from './crc32c.ts';
+import { searchBlocks } from './block-search.ts';
+import { crc32c, maskCrc32c } from './crc32c.ts';
 import { decompressSnappy } from './snappy.ts';
 import { ByteReader, soundEntry, type StoredEntry } from './stored-entry.ts';
 
@@ -12,12 +13,6 @@ const trailerBytes = 5;
 const internalSuffixBytes = 8;
 const magic = [0x57, 0xfb, 0x80, 0x8b, 0x24, 0x75, 0x47, 0xdb];
 const compressions = { none: 0, snappy: 1 } as const;
-/**
- * How far the search for a block's end goes from a place where one is known to begin, and
- * elsewhere.
- */
-const searchBytes = { atBlock: 4 * 1024 * 1024, elsewhere: 16 * 1024 };
-
 interface Handle {
   readonly offset: number;
   readonly length: number;
@@ -112,45 +107,17 @@ function handlesFromIndex(file: Buffer): Handle[] | undefined {
   return handles;
 }
 
-/** The length of the block that begins here, if one does and its checksum holds. */
-function blockLengthAt(file: Buffer, offset: number, limitBytes: number): number | undefined {
-  const limit = Math.min(file.length - trailerBytes, offset + limitBytes);
-  let crc = 0xffffffff;
-  for (let end = offset; end <= limit; end += 1) {
-    const type = file[end] as number;
-    crc = stepCrc32c(crc, type);
-    if (
-      end > offset &&
-      type <= compressions.snappy &&
-      maskCrc32c((crc ^ 0xffffffff) >>> 0) === file.readUInt32LE(end + 1)
-    ) {
-      return end - offset;
-    }
-  }
-  return undefined;
-}
-
+/** The blocks that can be found, and what lies between them. */
 function* handlesBySearch(file: Buffer): Generator<Handle> {
-  let isAtBlock = true;
-  let lostFrom: number | undefined;
-  for (let offset = 0; offset + trailerBytes < file.length;) {
-    const limitBytes = isAtBlock ? searchBytes.atBlock : searchBytes.elsewhere;
-    const length = blockLengthAt(file, offset, limitBytes);
-    if (length === undefined) {
-      lostFrom ??= offset;
-      isAtBlock = false;
-      offset += 1;
-      continue;
-    }
-    if (lostFrom !== undefined) {
+  let lostFrom = 0;
+  for (const { offset, length } of searchBlocks(file)) {
+    if (offset > lostFrom) {
       yield { offset: lostFrom, length: Math.max(offset - lostFrom - trailerBytes, 0) };
-      lostFrom = undefined;
     }
     yield { offset, length };
-    isAtBlock = true;
-    offset += length + trailerBytes;
+    lostFrom = offset + length + trailerBytes;
   }
-  if (lostFrom !== undefined) {
+  if (lostFrom < file.length) {
     yield { offset: lostFrom, length: file.length - lostFrom };
   }
 }
@@ -226,7 +193,7 @@ export function wouldAbort(file: Buffer): boolean {
     return false;
   }
   const handles: Handle[] = [];
-  for (const [, value] of rawEntries(indexBlock)) {
+  for (const [, value] of rawEntries(indexBlock, entriesEnd(indexBlock))) {
     handles.push(readHandle(new ByteReader(value)));
   }
   if (isSound(file, index) && handles.every((handle) => isSound(file, handle))) {
