@@ -33,6 +33,9 @@ export interface ReadOptions {
   readonly stream?: string;
 }
 
+/** How a check of everything gets along with other work: hardly felt, or as fast as it goes. */
+export type ScrubPace = 'gentle' | 'full';
+
 /**
  * The durable log. One writer. Every value is checked on every read: a read meets damage by
  * throwing LogDamaged, never by returning a wrong or shortened history.
@@ -69,8 +72,10 @@ export interface EventStore {
    * `checkpoint` as the state at the horizon. Returns how many were deleted.
    */
   compact(checkpoint: Checkpoint, liveStreams: ReadonlySet<string>): Promise<number>;
-  /** Checks every stored value and chain in the background; yields what it finds. */
-  scrub(signal: AbortSignal): AsyncIterable<Damage>;
+  /** Damage of history that is known of; the state does not rest on it. */
+  readonly historyDamage: readonly Damage[];
+  /** Checks every stored value and chain; yields what it found when it is through. */
+  scrub(signal: AbortSignal, pace?: ScrubPace): AsyncIterable<Damage>;
   close(): Promise<void>;
 }
 

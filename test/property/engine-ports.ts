@@ -167,6 +167,7 @@ function storeOf(life: Life): EventStore {
       const done = (): Promise<number> => disk.log.compact(checkpoint, liveStreams);
       return await life.wait('compact', { done, failed: done });
     },
+    historyDamage: [],
     async *scrub() {},
     async close() {
       isClosed = true;

@@ -18,6 +18,9 @@ export class MemoryStore implements EventStore {
   readonly checkpoints: Checkpoint[] = [];
   firstSeq = 1;
   damage: Damage | undefined;
+  /** Found by a scrub alone. */
+  historyDamage: readonly Damage[] = [];
+  scrubCount = 0;
   failure: Error | undefined;
   checkpointFailure: Error | undefined;
   isClosed = false;
@@ -76,7 +79,9 @@ export class MemoryStore implements EventStore {
   }
 
   async *scrub(): AsyncGenerator<Damage> {
+    this.scrubCount += 1;
     if (this.damage !== undefined) yield this.damage;
+    yield* this.historyDamage;
   }
 
   async close(): Promise<void> {

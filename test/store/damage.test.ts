@@ -100,10 +100,11 @@ async function checked(
   const scratch = prepareCase(fixture, one);
   const root = join(scratch, 'root');
   try {
-    const first = await worker.check(one, root);
-    // Once LevelDB may end the process; the restart must find the table instead of falling over it
-    // again.
-    const answer = first ?? (await worker.check(one, root));
+    const check = (): Promise<Answer | undefined> => worker.check(one, root);
+    const first = await check();
+    // LevelDB may end the process, and once more before the tables were looked at; the next start
+    // must find the table instead of falling over it again.
+    const answer = first ?? (await check()) ?? (await check());
     assert.ok(answer !== undefined, 'a crash loop: the restarted process was ended too');
     assert.equal(answer.failure, undefined);
     assert.ok(answer.outcome !== undefined);

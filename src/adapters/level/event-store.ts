@@ -9,6 +9,7 @@ import type {
   EventStore,
   Logger,
   ReadOptions,
+  ScrubPace,
   SeqRange,
 } from '../../engine/ports.ts';
 import { LogDamaged, LogFailure, OutOfRange } from '../../engine/ports.ts';
@@ -42,8 +43,10 @@ export interface StoreParts {
   readonly exportPath: string;
   readonly logger: Logger;
   readonly crashPoint: CrashPoint;
-  /** Resolved when the quarantine is settled, which reads the database. */
-  readonly settled: Promise<void>;
+  /** What the opening left to be looked into, which reads the database: damage of history. */
+  readonly settled: Promise<readonly Damage[]>;
+  /** Breaks that off. */
+  readonly closing: AbortController;
   /** Called at a failed write, before it is reported. */
   readonly onFailure: (error: unknown) => void;
   readonly onClose: () => Promise<void>;
@@ -71,6 +74,7 @@ export class LevelEventStore implements EventStore {
   readonly #parts: StoreParts;
   readonly #heads: StreamHeads;
   readonly #damage: readonly Damage[];
+  #historyDamage: readonly Damage[] = [];
   #exported: CheckpointRecord | undefined;
   #lastSeq: number;
   #batchHash: string;
@@ -86,6 +90,13 @@ export class LevelEventStore implements EventStore {
     this.#lastSeq = start.lastSeq;
     this.#batchHash = start.batchHash;
     this.#horizon = start.horizon;
+    void parts.settled.then((found) => {
+      this.#historyDamage = found;
+    });
+  }
+
+  get historyDamage(): readonly Damage[] {
+    return this.#historyDamage;
   }
 
   get lastSeq(): number {
@@ -356,12 +367,16 @@ export class LevelEventStore implements EventStore {
     }
   }
 
-  async *scrub(signal: AbortSignal): AsyncGenerator<Damage> {
+  async *scrub(signal: AbortSignal, pace: ScrubPace = 'gentle'): AsyncGenerator<Damage> {
     const range = { fromSeq: 1, toSeq: this.#lastSeq };
-    yield* await scrubLog(this.#parts.database, { range, horizon: this.#horizon, signal });
+    const request = { range, horizon: this.#horizon, signal, pace };
+    const found = await scrubLog(this.#parts.database, request);
+    if (!signal.aborted) this.#historyDamage = found;
+    yield* found;
   }
 
   async close(): Promise<void> {
+    this.#parts.closing.abort();
     await this.#parts.settled;
     await this.#parts.database.close();
     this.#parts.tip.close();

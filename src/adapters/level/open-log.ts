@@ -4,7 +4,7 @@
 // that can be read but not written, and the evidence kept for `varve repair`. Where the disk has no
 // room for it, the reserve lends some and it is tried again.
 import { writeFileSync } from 'node:fs';
-import { mkdir, rm, stat, writeFile } from 'node:fs/promises';
+import { mkdir, rm, stat } from 'node:fs/promises';
 import type { Clock, CrashPoint, Damage, Logger } from '../../engine/ports.ts';
 import type { Database } from './database.ts';
 import { failureCode, failureMessage, isNoSpace, writeBatch } from './database.ts';
@@ -24,9 +24,10 @@ import { logPaths, type LogPaths } from './log-paths.ts';
 import { LogRoom } from './log-room.ts';
 import { discardedTables, linkIntoQuarantine, listQuarantine } from './quarantine.ts';
 import { seal, unsealJson } from './sealed-value.ts';
-import { settleQuarantine } from './settle-quarantine.ts';
+import { isSettledLater, settleQuarantine } from './settle-quarantine.ts';
 import { ReserveFile } from './space-guard.ts';
 import { isLocked } from './survey.ts';
+import { markRunning, surveyTime, type SurveyTime } from './table-survey.ts';
 import { TipFile } from './tip-file.ts';
 import type { Verified } from './verify.ts';
 import { verifyLog } from './verify.ts';
@@ -101,16 +102,17 @@ export type { OpenLogResult } from './opening.ts';
 async function beforeOpening(
   paths: LogPaths,
   { clock, purpose }: OpenLogOptions,
-): Promise<{ readonly folder: string | undefined } | NotOpened> {
+): Promise<{ readonly folder: string | undefined; readonly survey: SurveyTime } | NotOpened> {
   try {
     await finishExchange(paths);
     const folder = await linkIntoQuarantine(paths, clock.nowUs());
-    if (purpose === 'repair' || (await exists(paths.running))) {
+    const survey = await surveyTime(paths);
+    if (survey === 'first' || purpose === 'repair') {
       const refused = await refuseAborting(paths, folder);
       if (refused !== undefined) return refused;
     }
-    await writeFile(paths.running, '', { mode: 0o600 });
-    return { folder };
+    await markRunning(paths, survey);
+    return { folder, survey };
   } catch (error) {
     if (isNoSpace(error)) return await outOfSpace(paths, undefined, error);
     return {
@@ -145,14 +147,14 @@ async function tryOpening(
   const { crashPoint } = options;
   const before = await beforeOpening(paths, options);
   if ('status' in before) return before;
-  const { folder } = before;
+  const { folder, survey } = before;
   crashPoint('open:linked');
   const opening = await openOrExplain(paths, folder);
   if ('status' in opening) return opening;
   const { database } = opening;
   crashPoint('open:opened');
   try {
-    const result = await openStore(options, { paths, reserve, database, folder });
+    const result = await openStore(options, { paths, reserve, database, survey });
     if (result.status !== 'open') await database.close();
     return result;
   } catch (error) {
@@ -173,13 +175,12 @@ interface Opening {
   readonly paths: LogPaths;
   readonly reserve: ReserveFile;
   readonly database: Database;
-  /** Where this opening linked the files; undefined if there were none. */
-  readonly folder: string | undefined;
+  readonly survey: SurveyTime;
 }
 
 async function openStore(
   { logger, crashPoint, purpose = 'serve' }: OpenLogOptions,
-  { paths, reserve, database, folder }: Opening,
+  { paths, reserve, database, survey }: Opening,
 ): Promise<OpenLogResult> {
   const newer = await newerFormat(database, logger);
   if (newer !== undefined) {
@@ -193,11 +194,17 @@ async function openStore(
   const folders = await listQuarantine(paths);
   const isBlocked = await exists(paths.doubt);
   const unproven = folders.filter(({ isDamaged }) => !isDamaged).map(({ path }) => path);
-  const isInDoubt = isBlocked || purpose === 'repair' || !(await areLogsIntact(unproven));
+  const isInDoubt = isBlocked || purpose === 'repair';
   const verified = await verifyLog(database, { paths, tip, logger, isInDoubt });
-  const discarded = isInDoubt ? [] : await discardedTables(paths.log, unproven);
-  const settled = settleQuarantine({ database, logger, folders, folder, verified, discarded });
-  if (discarded.length === 0) await settled;
+  const isTorn = !isInDoubt && !(await areLogsIntact(unproven));
+  const discarded = isInDoubt || isTorn ? [] : await discardedTables(paths.log, unproven);
+  const mustSurvey = survey === 'later' && purpose === 'serve';
+  const closing = new AbortController();
+  const { signal } = closing;
+  const doubts = { isTorn, discarded, mustSurvey, signal };
+  const settlement = { database, logger, paths, folders, verified, ...doubts };
+  const settled = settleQuarantine(settlement);
+  if (!isSettledLater(settlement)) await settled;
   crashPoint('open:verified');
   const damage = isBlocked ? blockedBy(verified) : verified.damage;
   const { historyDamage } = verified;
@@ -218,7 +225,7 @@ async function openStore(
     await reserve.close();
   };
   const callbacks = { crashPoint, onFailure, onClose };
-  const files = { database, tip, room, exportPath: paths.export, settled };
+  const files = { database, tip, room, exportPath: paths.export, settled, closing };
   const parts = { ...files, logger, ...callbacks };
   const store = new LevelEventStore(parts, { ...verified.start, damage });
   // In the background: the first preallocation must not hold up the start.

@@ -4,7 +4,8 @@
 // quarantine/<stamp>/; the folder goes when that opening is proven complete, and is marked and kept
 // when it is not.
 import { link, mkdir, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
+import type { Found } from './findings.ts';
 import { currentTables } from './manifest.ts';
 
 /** Present in a folder that an opening with damage left for `varve repair`. */
@@ -159,25 +160,52 @@ async function contentInodes(path: string): Promise<Set<number>> {
   return inodes;
 }
 
+export function isIn(file: string, folder: string): boolean {
+  return dirname(file) === folder;
+}
+
+/** The damage that a folder is kept for; none where its mark cannot be read. */
+async function reportOf(folder: string): Promise<readonly Found[]> {
+  try {
+    const report: unknown = JSON.parse(await readFile(join(folder, damageMark), 'utf8'));
+    return Array.isArray(report) ? (report as readonly Found[]) : [];
+  } catch {
+    // Without a report only the files can tell what the folder is kept for.
+    return [];
+  }
+}
+
+function isWithin(range: Found, other: Found): boolean {
+  const isInside = range.fromSeq >= other.fromSeq && range.toSeq <= other.toSeq;
+  return isInside && range.reason === other.reason;
+}
+
+/** Whether an older folder is kept for this damage already, or holds every file with content. */
+async function isKeptIn(other: string, folder: string, damage: readonly Found[]): Promise<boolean> {
+  const reported = await reportOf(other);
+  const isReported = damage.every((one) => reported.some((known) => isWithin(one, known)));
+  if (damage.length > 0 && isReported) return true;
+  const kept = await contentInodes(other);
+  return [...(await contentInodes(folder))].every((inode) => kept.has(inode));
+}
+
 /**
- * Marks `folder` as evidence. If every file with content is already kept in an older folder it goes
- * instead: a server that is started again and again over the same damage must not pile up folders.
+ * Marks `folder` as evidence. If an older one is evidence of the same it goes instead: a server
+ * that is started again and again over the same damage must not pile up folders. `folders` are
+ * sorted by age; those that this marks count from then on.
  */
 export async function keepAsEvidence(
   folder: string,
-  older: readonly QuarantineFolder[],
-  report: object,
+  folders: readonly QuarantineFolder[],
+  damage: readonly Found[],
 ): Promise<string> {
-  const own = await contentInodes(folder);
-  for (const other of older) {
-    if (other.path !== folder && other.isDamaged && !other.isRepaired) {
-      const kept = await contentInodes(other.path);
-      if ([...own].every((inode) => kept.has(inode))) {
-        await removeFolder(folder);
-        return other.path;
-      }
+  for (const { path, isRepaired } of folders) {
+    if (path === folder || isRepaired || !(await namesIn(path)).includes(damageMark)) continue;
+    if (await isKeptIn(path, folder, damage)) {
+      await removeFolder(folder);
+      return path;
     }
   }
-  await writeFile(join(folder, damageMark), JSON.stringify(report) + '\n', { mode: 0o600 });
+  await writeFile(join(folder, damageMark), JSON.stringify(damage) + '\n', { mode: 0o600 });
   return folder;
 }

@@ -2,7 +2,7 @@
 // the log in steps and rests between them, so that it never gets in the way.
 import { setTimeout as rest } from 'node:timers/promises';
 import type { StoredEvent } from '../../machines/kernel/envelope.ts';
-import type { Damage, SeqRange } from '../../engine/ports.ts';
+import type { Damage, ScrubPace, SeqRange } from '../../engine/ports.ts';
 import type { StreamHeads } from './checkpoint-record.ts';
 import { BatchCheck } from './batch-check.ts';
 import { turn } from './checkpoint-table.ts';
@@ -16,9 +16,9 @@ import { unseal } from './sealed-value.ts';
 
 /**
  * Rest after each step, as a multiple of the time that it took: a fifth of one core at most, so
- * that calls hardly feel it.
+ * that calls hardly feel it; or none but the turns of other work.
  */
-const restFactorDefault = 4;
+const restFactors: Readonly<Record<ScrubPace, number>> = { gentle: 4, full: 0 };
 
 /** Names events whose index entry is missing or points elsewhere. */
 export async function checkIndex(
@@ -85,13 +85,12 @@ export interface ScrubRequest {
   readonly range: SeqRange;
   readonly horizon: Horizon;
   readonly signal: AbortSignal;
-  /** 0: as fast as it goes, giving other work its turns. */
-  readonly restFactor?: number;
+  readonly pace?: ScrubPace;
 }
 
 /** Names what is damaged once the pass is over; nothing when it was broken off. */
 export async function scrubLog(database: Database, request: ScrubRequest): Promise<Damage[]> {
-  const { signal, restFactor = restFactorDefault } = request;
+  const { signal, pace = 'gentle' } = request;
   const findings = new Findings();
   const snapshot = database.snapshot();
   try {
@@ -99,7 +98,7 @@ export async function scrubLog(database: Database, request: ScrubRequest): Promi
     for await (const found of steps(database, request, snapshot)) {
       if (signal.aborted) return [];
       findings.addAll(found);
-      const restMs = (performance.now() - beganMs) * restFactor;
+      const restMs = (performance.now() - beganMs) * restFactors[pace];
       await (restMs < 1 ? turn() : rest(restMs));
       beganMs = performance.now();
     }

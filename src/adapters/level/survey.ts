@@ -17,13 +17,17 @@ async function filesIn(folder: string, pattern: RegExp): Promise<string[]> {
   return names.filter((name) => pattern.test(name)).map((name) => join(folder, name));
 }
 
+export async function tablePaths(logPath: string): Promise<string[]> {
+  return await filesIn(logPath, /\.(ldb|sst)$/);
+}
+
 /**
  * Tables over which LevelDB would end the process. It maps them into memory, where a page that the
  * disk does not give back is a signal that nobody survives.
  */
 export async function abortingTables(logPath: string): Promise<string[]> {
   const found: string[] = [];
-  for (const path of await filesIn(logPath, /\.(ldb|sst)$/)) {
+  for (const path of await tablePaths(logPath)) {
     const { content, isWhole } = await readFileContent(path);
     if (!isWhole || wouldAbort(content)) {
       found.push(path);

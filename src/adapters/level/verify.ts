@@ -164,7 +164,7 @@ export async function verifyLog(database: Database, options: VerifyOptions): Pro
     tail.found.add(tipFound);
   }
   const damage = await tail.found.described(database);
-  const history = { range: { fromSeq: 1, toSeq: baseSeq }, horizon, restFactor: 0 };
+  const history = { range: { fromSeq: 1, toSeq: baseSeq }, horizon, pace: 'full' } as const;
   const { signal } = new AbortController();
   const historyDamage = options.isInDoubt ? await scrubLog(database, { ...history, signal }) : [];
   for (const each of [...damage, ...historyDamage]) {

@@ -109,6 +109,8 @@ export class MemoryEventStore implements EventStore {
     return previousCount - this.#events.length;
   }
 
+  readonly historyDamage: readonly Damage[] = [];
+
   async *scrub(_signal: AbortSignal): AsyncGenerator<Damage> {
     // Nothing here can decay.
   }
