@@ -143,12 +143,21 @@ export async function historiesOf(
   return { streams, namesSeen: search.namesSeen };
 }
 
-/** Folds everything that the log has, and compares it with the live state. */
-export async function verify(
-  store: EventStore,
-  live: Checkpoint,
-  progress: (checkedSeq: number) => Promise<void>,
-): Promise<VerifyDocument> {
+export interface VerifyRequest {
+  readonly live: Checkpoint;
+  readonly progress: (checkedSeq: number) => Promise<void>;
+  /** Aborted when nobody waits for the answer any more. */
+  readonly signal: AbortSignal;
+}
+
+/**
+ * Checks everything that is stored, also what a fold does not read: the events that compaction
+ * kept, the index, the records of batches. Folds the history, and compares it with the live state.
+ */
+export async function verify(store: EventStore, request: VerifyRequest): Promise<VerifyDocument> {
+  const { live, progress, signal } = request;
+  const scrubbed: Damage[] = [];
+  for await (const found of store.scrub(signal, 'full')) scrubbed.push(found);
   const damage: Damage[] = [];
   const lost: Damage[] = [];
   const { foldableFromSeq } = store;
@@ -175,12 +184,14 @@ export async function verify(
   // With events missing only the part after the newest checkpoint can still be compared.
   const comparable =
     damage.length === 0 ? projection : await folded(store, live.globalSeq).catch(notFoldable);
+  const isTold = ({ fromSeq, toSeq }: Damage): boolean =>
+    scrubbed.some((found) => found.fromSeq <= fromSeq && found.toSeq >= toSeq);
   return verifyDocument({
     folded: comparable?.toCheckpoint() ?? live,
     live,
     firstSeq: foldableFromSeq,
     checkedEventCount,
-    damage,
+    damage: [...scrubbed, ...damage.filter((found) => !isTold(found))],
     lost,
   });
 }

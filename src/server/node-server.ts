@@ -37,6 +37,12 @@ const spaceRefreshMs = 5_000;
  */
 const openAgainMs = { first: 1_000, longest: 60_000 } as const;
 
+/**
+ * The first pass over all stored history begins so long after the start: what follows a start needs
+ * the machine.
+ */
+const scrubDelayMs = 5 * 60_000;
+
 /** A pass over all stored history begins this long after the last one ended. */
 const scrubPauseMs = 6 * 3600 * 1000;
 
@@ -232,10 +238,13 @@ export class NodeServer {
         if (!signal.aborted) logger.warn({ err: error }, 'the check of stored history broke off');
       }
       if (signal.aborted) return;
-      const cancel = clock.after(scrubPauseMs, () => void pass());
-      signal.addEventListener('abort', cancel);
+      passAfter(scrubPauseMs);
     };
-    void pass();
+    const passAfter = (delayMs: number): void => {
+      const cancel = clock.after(delayMs, () => void pass());
+      signal.addEventListener('abort', cancel, { once: true });
+    };
+    passAfter(scrubDelayMs);
   }
 
   get isStopping(): boolean {

@@ -15,6 +15,7 @@ export interface StatusDocument {
   readonly condition: 'starting' | 'serving' | 'damaged' | 'disk-full' | 'stopping';
   /** What is wrong and what to run; null if nothing is. */
   readonly problem: string | null;
+  /** Of the log while the condition is `damaged`; otherwise of history, as far as it was found. */
   readonly damage: readonly Damage[];
   readonly root: string;
   readonly address: string;
@@ -58,6 +59,12 @@ export async function statusDocument(options: StatusOptions): Promise<StatusDocu
     ? `the disk of ${configuration.root} is full: Prepare and Commit are refused until ` +
       'space is free'
     : null;
+  const historyDamage = store.ok ? store.value.historyDamage : [];
+  const historyProblem =
+    historyDamage.length > 0
+      ? 'stored history is damaged, the present state is whole: ' +
+        'stop varve serve and run varve repair when it suits'
+      : null;
   return {
     format: 'varve-status',
     version: 1,
@@ -66,8 +73,8 @@ export async function statusDocument(options: StatusOptions): Promise<StatusDocu
     bootId,
     startedAt: new Date(options.startedAtUs / 1000).toISOString(),
     condition: condition.phase,
-    problem: 'reason' in condition ? condition.reason : spaceProblem,
-    damage: condition.phase === 'damaged' ? condition.damage : [],
+    problem: 'reason' in condition ? condition.reason : (spaceProblem ?? historyProblem),
+    damage: condition.phase === 'damaged' ? condition.damage : historyDamage,
     root: configuration.root,
     address: configuration.address,
     adminAddress: configuration.adminAddress,

@@ -10,6 +10,7 @@ import {
   inspectDefinition as inspect,
   snapshotsDefinition as snapshots,
 } from '../../src/server/grpc/definitions.ts';
+import type { StatusDocument } from '../../src/server/status-document.ts';
 import { MemoryStore } from './memory-store.ts';
 import { servedNode, type ServedNode } from './served-node.ts';
 
@@ -48,6 +49,8 @@ async function ended(node: ServedNode, method: unknown, request: object): Promis
 const damageAt = (fromSeq: number, toSeq = fromSeq): Damage => ({
   ...{ fromSeq, toSeq, reason: 'checksum', streams: [] },
 });
+
+type Status = Pick<StatusDocument, 'condition' | 'problem' | 'damage'>;
 
 interface Line {
   readonly kind: string;
@@ -173,4 +176,30 @@ test('a lost checkpoint at the horizon is damage, and the node serves on', async
     assert.match(await ended(node, method, {}), /^DATA_LOSS events 1 to 4.*checkpoint/);
   }
   assert.deepEqual(node.fatal, []);
+});
+
+test('damage of history that no read meets is named by verify and by the status', async (t) => {
+  const node = await withSnapshots(t, ['a', 'b']);
+  const sound = JSON.parse((await node.admin.call(inspect.status, {})).value?.json ?? '') as Status;
+  assert.deepEqual([sound.problem, sound.damage], [null, []]);
+  node.store.historyDamage = [damageAt(2)];
+  const { messages } = await node.admin.all(inspect.verify, {});
+  const verified = JSON.parse(messages.at(-1)?.resultJson ?? '') as {
+    equal: boolean;
+    damage: Damage[];
+  };
+  assert.deepEqual([verified.equal, verified.damage], [false, [damageAt(2)]]);
+  const found = JSON.parse((await node.admin.call(inspect.status, {})).value?.json ?? '') as Status;
+  assert.equal(found.condition, 'serving');
+  assert.deepEqual(found.damage, [damageAt(2)]);
+  assert.match(found.problem ?? '', /stored history is damaged.*run varve repair/);
+});
+
+test('the check of all stored history leaves a start alone, and comes minutes later', async (t) => {
+  const node = await withSnapshots(t, ['a']);
+  assert.equal(node.store.scrubCount, 0);
+  const store = new MemoryStore();
+  store.historyDamage = [damageAt(1)];
+  const later = await servedNode(t, { store, clock: { afterScale: 1e-6 } });
+  await later.says('stored history is damaged: run varve verify, then varve repair');
 });

@@ -202,9 +202,13 @@ class InspectHandlers {
     if (!engine.ok) return engine;
     const live = await durableState(engine.value);
     const lastSeq = live.globalSeq;
-    const result = await verify(engine.value.store, live, (checkedSeq) =>
-      stream.write({ checkedSeq, lastSeq }, 16),
-    );
+    const leaving = new AbortController();
+    stream.onGone(() => leaving.abort());
+    const result = await verify(engine.value.store, {
+      live,
+      progress: (checkedSeq) => stream.write({ checkedSeq, lastSeq }, 16),
+      signal: leaving.signal,
+    });
     const resultJson = JSON.stringify(result);
     await stream.write({ checkedSeq: lastSeq, lastSeq, resultJson }, resultJson.length);
     return accepted(undefined);
