@@ -1,6 +1,7 @@
 // Start-up: newest checkpoint + tail → state, then the directories found → what must be done. Only
 // local files are read; nothing is carried out here but the deletion of directories that are
 // provably ours and unused.
+import { upcastCheckpoint, type Checkpoint } from '../machines/checkpoint.ts';
 import type { Cause } from '../machines/kernel/envelope.ts';
 import { Projection } from '../machines/projection.ts';
 import { isInFlight } from '../machines/snapshot/evolve.ts';
@@ -11,7 +12,7 @@ import type { EventStore, Logger, SnapshotDirectories } from './ports.ts';
  * Folds the stored history through `throughSeq` (default: all), from the newest fitting checkpoint.
  */
 export async function foldLog(store: EventStore, throughSeq = store.lastSeq): Promise<Projection> {
-  const checkpoint = await store.readCheckpoint(throughSeq);
+  const checkpoint = await knownCheckpoint(store, throughSeq);
   const projection =
     checkpoint === undefined ? Projection.empty() : Projection.fromCheckpoint(checkpoint);
   const fromSeq = projection.globalSeq + 1;
@@ -20,6 +21,22 @@ export async function foldLog(store: EventStore, throughSeq = store.lastSeq): Pr
     for (const event of events) projection.apply(event);
   }
   return projection;
+}
+
+/**
+ * The newest checkpoint whose version is known; the one at the horizon, from which everything
+ * folds, whatever its version is.
+ */
+async function knownCheckpoint(
+  store: EventStore,
+  throughSeq: number,
+): Promise<Checkpoint | undefined> {
+  for (let atSeq = throughSeq; ;) {
+    const checkpoint = await store.readCheckpoint(atSeq);
+    const isNeeded = checkpoint === undefined || checkpoint.globalSeq < store.firstSeq;
+    if (isNeeded || upcastCheckpoint(checkpoint) !== undefined) return checkpoint;
+    atSeq = checkpoint.globalSeq - 1;
+  }
 }
 
 /** Why the event at `seq` was recorded; recovery itself where that cannot be read any more. */

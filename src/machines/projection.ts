@@ -1,6 +1,6 @@
 // The node's whole state, folded from the log: every snapshot that is not yet gone, the catalog of
 // names, and the node itself. Replay is `apply` alone; it cannot cause an effect.
-import { invariant } from './kernel/invariant.ts';
+import { invariant, WrittenByNewer } from './kernel/invariant.ts';
 import type { RecordedEvent } from './kernel/envelope.ts';
 import { Catalog } from './catalog/catalog.ts';
 import { checkpointVersion, upcastCheckpoint, type Checkpoint } from './checkpoint.ts';
@@ -23,7 +23,9 @@ export class Projection {
 
   static fromCheckpoint(stored: Checkpoint): Projection {
     const checkpoint = upcastCheckpoint(stored);
-    invariant(checkpoint, `checkpoint version ${stored.checkpointVersion} is not known`);
+    if (checkpoint === undefined) {
+      throw new WrittenByNewer(`checkpoint version ${stored.checkpointVersion}`);
+    }
     const projection = new Projection();
     projection.#node = checkpoint.node;
     projection.#globalSeq = checkpoint.globalSeq;

@@ -11,7 +11,7 @@ import {
   type SpaceGuard,
 } from '../engine/ports.ts';
 import { startEngine } from '../engine/start.ts';
-import { InvariantViolation } from '../machines/kernel/invariant.ts';
+import { InvariantViolation, WrittenByNewer } from '../machines/kernel/invariant.ts';
 import { controlService } from './grpc/control-service.ts';
 import {
   controlDefinition,
@@ -148,6 +148,10 @@ export class NodeServer {
     try {
       await this.#startEngine(opened.store, spaceGuard);
     } catch (error) {
+      if (error instanceof WrittenByNewer) {
+        await opened.store.close();
+        throw new StartRefused(`the event log in ${ports.root} cannot be used: ${error.message}`);
+      }
       // A history that does not fold is damage that checksums cannot see. Exiting would only begin
       // a crash loop.
       if (error instanceof LogDamaged) {

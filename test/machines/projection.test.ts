@@ -53,7 +53,10 @@ test('a snapshot of another id in a stream is refused', () => {
 
 test('a checkpoint of another version is refused', () => {
   const checkpoint = { ...fold(prepared(1)).toCheckpoint(), checkpointVersion: 3 };
-  assert.throws(() => Projection.fromCheckpoint(checkpoint), /checkpoint version 3 is not known/);
+  assert.throws(
+    () => Projection.fromCheckpoint(checkpoint),
+    /checkpoint version 3 was written by a newer varve/,
+  );
 });
 
 test('a checkpoint of version 1 is read: its labels say which unpacks await their parent', () => {

@@ -14,8 +14,11 @@ import {
   snapshotsDefinition as snapshots,
 } from '../../src/server/grpc/definitions.ts';
 import { healthWatchesMax } from '../../src/server/grpc/limits.ts';
+import { emptyState } from '../../src/server/history-reader.ts';
 import { SocketServer } from '../../src/server/grpc/server.ts';
 import { makeDirectory } from '../../src/adapters/system/directories.ts';
+import { checkpointVersion } from '../../src/machines/checkpoint.ts';
+import type { StoredEvent } from '../../src/machines/kernel/envelope.ts';
 import { MemoryStore } from './memory-store.ts';
 import { servedNode, type ServedNode } from './served-node.ts';
 import type { TestClient } from './client.ts';
@@ -102,6 +105,46 @@ test('a history that does not fold leaves the server up, not in a crash loop', a
   const answered = await node.admin.call(inspect.status, {});
   const document = JSON.parse(answered.value?.json ?? '{}') as { condition: string };
   assert.equal(document.condition, 'damaged');
+});
+
+/** A history of which nothing is wrong: of a server that served and was stopped. */
+async function history(t: TestContext): Promise<MemoryStore> {
+  const node = await servedNode(t);
+  await node.snapshots.call(snapshots.prepare, { key: 'k' });
+  await node.server.stop('for the test');
+  return node.store;
+}
+
+test('a checkpoint of a newer version is passed over for an older one, or for the log', async (t) => {
+  const store = await history(t);
+  const [known] = store.checkpoints;
+  assert.ok(known !== undefined);
+  const newer = { ...known, checkpointVersion: checkpointVersion + 1 };
+  for (const checkpoints of [[newer], [emptyState, newer]]) {
+    store.checkpoints.splice(0, store.checkpoints.length, ...checkpoints);
+    const node = await servedNode(t, { store });
+    assert.equal(await health(node.snapshots, ''), 'SERVING');
+    assert.equal((await node.snapshots.call(snapshots.mounts, { key: 'k' })).code, status.OK);
+    await node.server.stop('for the test');
+  }
+});
+
+test('what only a newer version knows is refused at start by its name', async (t) => {
+  const store = await history(t);
+  store.events.splice(-1, 1, { ...(store.events.at(-1) as StoredEvent), schemaVersion: 99 });
+  store.checkpoints.length = 0;
+  const refusal = { name: 'StartRefused', message: /NodeStopped version 99 .* newer varve/ };
+  await assert.rejects(servedNode(t, { store }), refusal);
+  assert.ok(store.isClosed);
+  const compacted = await history(t);
+  const [horizon] = compacted.checkpoints;
+  assert.ok(horizon !== undefined);
+  await compacted.compact(horizon, new Set());
+  compacted.checkpoints.splice(0, 2, { ...horizon, checkpointVersion: 99 });
+  await assert.rejects(servedNode(t, { store: compacted }), {
+    name: 'StartRefused',
+    message: /checkpoint version 99 was written by a newer varve: start that version/,
+  });
 });
 
 /** The services that reflection lists, and whether it describes a symbol. */

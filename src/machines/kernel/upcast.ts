@@ -1,6 +1,6 @@
 // Old versions of events become the newest before anything else sees them. An event is never edited
 // in the log: a changed shape is a new version and one pure function from the version before.
-import { invariant } from './invariant.ts';
+import { invariant, WrittenByNewer } from './invariant.ts';
 
 /** Upcasters by `Type@version`: from that version's data to the next version's. */
 export type Upcasters = Readonly<Record<string, (data: unknown) => unknown>>;
@@ -22,11 +22,9 @@ export function upcast<Event extends Versioned>(
 ): Event {
   const version = Object.hasOwn(newest, event.type) ? newest[event.type] : undefined;
   if (version === event.schemaVersion) return event;
-  invariant(
-    version !== undefined && event.schemaVersion < version,
-    `event ${event.type} version ${event.schemaVersion} was written by a newer varve: ` +
-      'start that version, or a newer one, on this root',
-  );
+  if (version === undefined || event.schemaVersion > version) {
+    throw new WrittenByNewer(`event ${event.type} version ${event.schemaVersion}`);
+  }
   let data = event.data;
   for (let from = event.schemaVersion; from < version; from++) {
     const step = upcasters[`${event.type}@${from}`];
