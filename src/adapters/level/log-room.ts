@@ -33,13 +33,12 @@ export class LogRoom {
     if (path === undefined || found === undefined) return false;
     const leastBytes = batchBytes + pieceBytes * marginShare;
     if (found.blocks * 512 - found.size >= leastBytes) return true;
+    const isKept = async (aheadBytes: number): Promise<boolean> =>
+      (await keepRoom(path, found.size + Math.ceil(aheadBytes))).ok;
     const aheadBytes = Math.max(pieceBytes * aheadShare, leastBytes);
+    if (await isKept(aheadBytes)) return true;
     this.#reserve.lend(aheadBytes + pieceBytes);
-    for (const roomBytes of [aheadBytes, leastBytes]) {
-      const kept = await keepRoom(path, found.size + Math.ceil(roomBytes));
-      if (kept.ok) return true;
-    }
-    return false;
+    return (await isKept(aheadBytes)) || (await isKept(leastBytes));
   }
 
   /** For a compaction, which writes anew what it keeps. */

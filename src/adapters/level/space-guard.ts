@@ -29,9 +29,6 @@ export interface ReserveOptions {
   readonly sizeBytes?: number | undefined;
 }
 
-/** File systems keep blocks that only root may use: free for this process, if it is root. */
-const isPrivileged = process.geteuid?.() === 0;
-
 export class ReserveFile implements SpaceGuard {
   /** What is lent at a time. */
   readonly pieceBytes: number;
@@ -43,6 +40,8 @@ export class ReserveFile implements SpaceGuard {
   #isLow = false;
   #isClosed = false;
   #lentCount = 0;
+  /** Fewer bytes unused than this: what was lent last went to somebody else. */
+  #unusedFloorBytes = 0;
   #running: Promise<void> = Promise.resolve();
 
   constructor(options: ReserveOptions) {
@@ -66,21 +65,18 @@ export class ReserveFile implements SpaceGuard {
     return Math.max(this.#sizeBytes - this.#heldBytes, 0);
   }
 
-  /** What this process can still write to the disk. */
-  get usableBytes(): number {
-    return this.#look().usableBytes;
-  }
-
   /** Whether a write may find no room. Asked before each one, so it costs one call only. */
   get isShort(): boolean {
-    const { freeBytes, usableBytes } = this.#look();
-    if (freeBytes < this.#lowBytes) this.#isLow = true;
-    return usableBytes < this.#lowBytes;
+    const isShort = this.#look().freeBytes < this.#lowBytes;
+    if (isShort) this.#isLow = true;
+    return isShort;
   }
 
-  #look(): { readonly freeBytes: number; readonly usableBytes: number } {
+  // What is unused is more than anybody can have: file systems keep some of it for themselves, and
+  // for root. How it changes tells what was taken.
+  #look(): { readonly freeBytes: number; readonly unusedBytes: number } {
     const { bavail, bfree, bsize } = statfsSync(this.#root);
-    return { freeBytes: bavail * bsize, usableBytes: (isPrivileged ? bfree : bavail) * bsize };
+    return { freeBytes: bavail * bsize, unusedBytes: bfree * bsize };
   }
 
   /** Finds out whether space is low, without changing anything. */
@@ -89,16 +85,18 @@ export class ReserveFile implements SpaceGuard {
   }
 
   /**
-   * Lends as much as makes `neededBytes` usable, in whole pieces; answers whether anything was
-   * lent. Synchronous, because after a failed append nothing else happens before the process ends.
+   * Lends that much, in whole pieces, or what is left; answers whether anything was lent.
+   * Synchronous, because after a failed append nothing else happens before the process ends.
    */
   lend(neededBytes: number): boolean {
     this.#isLow = true;
     const heldBytes = this.#heldBytes;
-    const pieceCount = Math.ceil((neededBytes - this.usableBytes) / this.pieceBytes);
-    if (heldBytes === 0 || pieceCount <= 0) return false;
+    if (heldBytes === 0) return false;
+    const pieceCount = Math.ceil(neededBytes / this.pieceBytes);
     const leftBytes = Math.max(heldBytes - pieceCount * this.pieceBytes, 0);
+    const { unusedBytes } = this.#look();
     this.#lentCount += 1;
+    this.#unusedFloorBytes = unusedBytes + (heldBytes - leftBytes) / 2;
     try {
       if (leftBytes > 0) truncateSync(this.#path, leftBytes);
       else unlinkSync(this.#path);
@@ -118,14 +116,13 @@ export class ReserveFile implements SpaceGuard {
    * went to somebody else, who would take the next piece, too; and if nothing is left.
    */
   lendForOpening(): boolean {
-    const { usableBytes, pieceBytes } = this;
-    const isTaken = this.#lentCount > 0 && usableBytes < pieceBytes / 2;
-    return !isTaken && this.lend(usableBytes + pieceBytes * 2 ** this.#lentCount);
+    const isTaken = this.#look().unusedBytes < this.#unusedFloorBytes;
+    return !isTaken && this.lend(this.pieceBytes * 2 ** this.#lentCount);
   }
 
   /** Lends what a merge takes. */
   lendForMerge(): void {
-    this.lend(this.usableBytes + mergePieceCount * this.pieceBytes);
+    this.lend(mergePieceCount * this.pieceBytes);
   }
 
   refresh(): Promise<void> {
