@@ -73,10 +73,10 @@ const areas: readonly {
 }[] = [
   { name: 'machines', budget: [5, 60], folders: ['kernel', 'unit', 'machines', 'catalog'] },
   { name: 'property', budget: [10, 600], folders: ['property'] },
-  { name: 'mutants', budget: [25, 600], folders: ['mutants'] },
+  { name: 'mutants', budget: [30, 600], folders: ['mutants'] },
   { name: 'configuration', budget: [5, 20], folders: ['config'] },
   { name: 'history', budget: [5, 60], folders: ['history'] },
-  { name: 'engine', budget: [10, 300], folders: ['engine'] },
+  { name: 'engine', budget: [5, 300], folders: ['engine'] },
   { name: 'store', budget: [20, 900], folders: ['store', 'level', 'adapters'] },
   { name: 'server', budget: [35, 300], folders: ['server', 'grpc'] },
   { name: 'cli', budget: [20, 120], folders: ['cli'] },
