@@ -1,14 +1,26 @@
-// Records the sessions through the real engine and the real log into <directory>/<session>.ndjson
-// (as
-// `varve export` writes it) with the live state at the end beside it: once for every release.
-// Existing files are never touched: a history is kept for ever.
+// Records the sessions through the real engine and the real log: once for every release. In
+// <directory> a session leaves
+//   <session>.ndjson, <session>.state.json   its export, and the live state at its end
+//   logs/<session>/                          the log's own files, and the live state at its end
+// What is there is never touched: a history is kept for ever.
 //
 //   node test/histories/record.ts test/histories/v0.1
-import { existsSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import {
+  cpSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { logPaths } from '../../src/adapters/level/log-paths.ts';
 import { openLog } from '../../src/adapters/level/open-log.ts';
+import { repairLog } from '../../src/adapters/level/repair.ts';
 import { startEngine } from '../../src/engine/start.ts';
 import { exportLines } from '../../src/server/history-reader.ts';
 import { beginSession, sessions, type Session } from './sessions.ts';
@@ -78,11 +90,28 @@ export class RecordedNode {
     }
   }
 
-  async restart(how: 'stop' | 'crash'): Promise<void> {
+  /** Ends in order, or as by kill -9; in the last case the end of the log is then damaged. */
+  async restart(how: 'stop' | 'crash' | 'repair'): Promise<void> {
     if (how === 'stop') await this.engine.stop('SIGTERM', 5_000);
     else await this.engine.store.close();
+    if (how === 'repair') await this.#damageAndRepair();
     this.#held.clear();
     await this.start();
+  }
+
+  async #damageAndRepair(): Promise<void> {
+    const { log } = logPaths(this.#root);
+    const [name = ''] = readdirSync(log).filter((file) => file.endsWith('.log'));
+    const content = readFileSync(join(log, name));
+    const place = content.lastIndexOf('SnapshotPrepared');
+    content[place] = (content[place] ?? 0) ^ 1;
+    writeFileSync(join(log, name), content);
+    for (const id of this.#directories) {
+      mkdirSync(join(this.#root, 'snapshots', String(id)), { recursive: true });
+    }
+    const clock = { nowUs: () => (this.#nowUs += 1_000) };
+    const result = await repairLog({ root: this.#root, logger: silent, clock });
+    if (result.status !== 'repaired') throw new Error(`the log is ${result.status}`);
   }
 
   async start(): Promise<void> {
@@ -145,47 +174,70 @@ export class RecordedNode {
   }
 }
 
-async function record(
-  session: Session,
-): Promise<{ readonly history: string; readonly state: string }> {
-  const root = mkdtempSync(join(tmpdir(), 'varve-history-'));
-  try {
-    beginSession();
-    const node = new RecordedNode(root, session);
-    await node.start();
-    await session.run(node);
-    await node.engine.stop('SIGTERM', 5_000);
-    const live = node.engine.checkpoint();
-    // Once more, for reading alone: the stop is part of the history.
-    const log = await openLog({
-      ...{ root, logger: silent, crashPoint: () => undefined, reserveSizeBytes: 1 << 16 },
-      clock: { nowUs: () => 0, after: () => () => undefined },
-    });
-    if (log.status !== 'open') throw new Error(`the log does not open: ${log.reason}`);
-    let history = '';
-    const { store } = log.opened;
-    const request = { version, nowUs: 1_760_000_999_000_000, live };
-    for await (const lines of exportLines(store, request)) history += lines;
-    await store.close();
-    return { history, state: `${JSON.stringify(live, undefined, 2)}\n` };
-  } finally {
-    rmSync(root, { recursive: true, force: true });
+interface Recorded {
+  readonly history: string;
+  readonly state: string;
+}
+
+/** Runs a session below `root`; the log is closed afterwards. */
+async function record(session: Session, root: string): Promise<Recorded> {
+  beginSession();
+  const node = new RecordedNode(root, session);
+  await node.start();
+  await session.run(node);
+  await node.engine.stop('SIGTERM', 5_000);
+  const live = node.engine.checkpoint();
+  // Of a copy: what opening it again does to the files is no part of the session.
+  const copy = `${root}-copy`;
+  cpSync(root, copy, { recursive: true });
+  const log = await openLog({
+    ...{ root: copy, logger: silent, crashPoint: () => undefined, reserveSizeBytes: 1 << 16 },
+    clock: { nowUs: () => 0, after: () => () => undefined },
+  });
+  if (log.status !== 'open') throw new Error(`the log does not open: ${log.reason}`);
+  let history = '';
+  const { store } = log.opened;
+  const request = { version, nowUs: 1_760_000_999_000_000, live };
+  for await (const lines of exportLines(store, request)) history += lines;
+  await store.close();
+  return { history, state: `${JSON.stringify(live, undefined, 2)}\n` };
+}
+
+/** Files of LevelDB that hold nothing of the log. */
+const asides: readonly string[] = ['LOCK', 'LOG', 'LOG.old'];
+
+function keepLog(root: string, directory: string, state: string): void {
+  const kept = logPaths(directory);
+  const recorded = logPaths(root);
+  mkdirSync(kept.log, { recursive: true });
+  for (const name of readdirSync(recorded.log).filter((file) => !asides.includes(file))) {
+    cpSync(join(recorded.log, name), join(kept.log, name));
   }
+  cpSync(recorded.tip, kept.tip);
+  cpSync(recorded.export, kept.export);
+  writeFileSync(join(directory, 'state.json'), state);
+}
+
+function keepHistory(path: string, { history, state }: Recorded): void {
+  writeFileSync(`${path}.ndjson`, history);
+  writeFileSync(`${path}.state.json`, state);
 }
 
 if (process.argv[1] === fileURLToPath(import.meta.url)) {
   const directory = process.argv[2];
   if (directory === undefined) throw new Error('usage: record.ts DIRECTORY');
   mkdirSync(directory, { recursive: true });
-  for (const session of sessions) {
-    const path = join(directory, session.name);
-    if (existsSync(`${path}.ndjson`)) {
-      console.log(`${path}.ndjson is kept as it is`);
-      continue;
+  const scratch = mkdtempSync(join(tmpdir(), 'varve-history-'));
+  try {
+    for (const session of sessions) {
+      const history = join(directory, session.name);
+      const log = join(directory, 'logs', session.name);
+      const root = join(scratch, session.name);
+      const recorded = await record(session, root);
+      if (!existsSync(`${history}.ndjson`)) keepHistory(history, recorded);
+      if (!existsSync(log)) keepLog(root, log, recorded.state);
     }
-    const { history, state } = await record(session);
-    writeFileSync(`${path}.ndjson`, history);
-    writeFileSync(`${path}.state.json`, state);
-    console.log(`${path}.ndjson: ${history.split('\n').length - 1} lines`);
+  } finally {
+    rmSync(scratch, { recursive: true, force: true });
   }
 }

@@ -146,12 +146,25 @@ async function unpacking(node: RecordedNode): Promise<void> {
   await accept(engine.prepare({ key: 'default/4/above', parent: '', labels }, call('Prepare')));
 }
 
+/** The end of the log is damaged, with what it said, and repaired. */
+async function repaired(node: RecordedNode): Promise<void> {
+  const { engine } = node;
+  const top = await unpack(engine, { layer: 1, parents: ['', ''] });
+  for (const key of ['default/2/web', 'default/3/db']) {
+    await accept(engine.prepare({ key, parent: top, labels: {} }, call('Prepare')));
+  }
+  await node.restart('repair');
+  const key = 'default/4/after';
+  await accept(node.engine.prepare({ key, parent: top, labels: {} }, call('Prepare')));
+}
+
 export const sessions: readonly Session[] = [
   { name: 'containers', runtimeType: 'containerd', asyncRemove: false, run: containers },
   { name: 'docker', runtimeType: 'docker', asyncRemove: true, run: docker },
   { name: 'failures', runtimeType: 'containerd', asyncRemove: false, run: failures },
   { name: 'compacted', runtimeType: 'containerd', asyncRemove: false, run: compacted },
   { name: 'unpacking', runtimeType: 'containerd', asyncRemove: false, run: unpacking },
+  { name: 'repaired', runtimeType: 'containerd', asyncRemove: false, run: repaired },
 ];
 
 /** Request ids begin anew, so that a session is always recorded with the same ones. */
