@@ -76,6 +76,7 @@ const baseAdapters = ['src/adapters/native', 'src/adapters/helper-pool'];
 const adapterUsers: readonly { readonly from: RegExp; readonly to: string }[] = [
   // The daemon is down while the log is repaired, so nothing composes the adapter for it.
   { from: /^src\/cli\/commands\/repair/, to: 'src/adapters/level' },
+  { from: /^src\/cli\/commands\/repair/, to: 'src/adapters/system/crash-points.ts' },
 ];
 
 /** Says why an import inside src/ is not allowed; undefined if it is. */

@@ -132,7 +132,8 @@ describe('a server that is killed', { concurrency: 2, timeout: 240_000 }, () => 
   });
 
   test('has a case for every point that the sources name', () => {
-    assert.deepEqual(Object.keys(passagesOf).sort(), namedCrashPoints());
+    const served = namedCrashPoints().filter((name) => !name.startsWith('repair:'));
+    assert.deepEqual(Object.keys(passagesOf).sort(), served);
   });
 
   const cases = Object.entries(passagesOf).flatMap(([point, passages]) =>

@@ -59,8 +59,12 @@ for (const name of logs) {
     const folded = (await foldLog(store)).toCheckpoint();
     assertIsState(folded, expected);
     // Once more from where the log begins, without the newest checkpoint.
-    const { equal, damage, firstSeq } = await verify(store, folded, async () => undefined);
-    assert.deepEqual([equal, damage, firstSeq], [true, [], store.firstSeq]);
+    const { equal, damage, firstSeq } = await verify(store, {
+      live: folded,
+      progress: async () => undefined,
+      signal: new AbortController().signal,
+    });
+    assert.deepEqual([equal, damage, firstSeq], [true, [], store.foldableFromSeq]);
     for await (const found of store.scrub(new AbortController().signal)) {
       assert.fail(JSON.stringify(found));
     }

@@ -18,6 +18,8 @@ import {
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import type { Checkpoint } from '../../src/machines/checkpoint.ts';
+import { GapFold } from '../../src/machines/gap-fold.ts';
 import { logPaths } from '../../src/adapters/level/log-paths.ts';
 import { openLog } from '../../src/adapters/level/open-log.ts';
 import { repairLog } from '../../src/adapters/level/repair.ts';
@@ -110,7 +112,8 @@ export class RecordedNode {
       mkdirSync(join(this.#root, 'snapshots', String(id)), { recursive: true });
     }
     const clock = { nowUs: () => (this.#nowUs += 1_000) };
-    const result = await repairLog({ root: this.#root, logger: silent, clock });
+    const startFold = (base?: Checkpoint): GapFold => new GapFold(base);
+    const result = await repairLog({ root: this.#root, logger: silent, clock, startFold });
     if (result.status !== 'repaired') throw new Error(`the log is ${result.status}`);
   }
 

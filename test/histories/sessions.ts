@@ -158,6 +158,14 @@ async function repaired(node: RecordedNode): Promise<void> {
   await accept(node.engine.prepare({ key, parent: top, labels: {} }, call('Prepare')));
 }
 
+/** As `repaired`, by a repair that keeps what follows the loss; recorded since it does. */
+async function lossy(node: RecordedNode): Promise<void> {
+  await repaired(node);
+  const labels = { 'after/the.loss': 'yes' };
+  const update = { name: 'default/2/web', labels, paths: [] };
+  await accept(node.engine.update(update, call('Update')));
+}
+
 export const sessions: readonly Session[] = [
   { name: 'containers', runtimeType: 'containerd', asyncRemove: false, run: containers },
   { name: 'docker', runtimeType: 'docker', asyncRemove: true, run: docker },
@@ -165,6 +173,7 @@ export const sessions: readonly Session[] = [
   { name: 'compacted', runtimeType: 'containerd', asyncRemove: false, run: compacted },
   { name: 'unpacking', runtimeType: 'containerd', asyncRemove: false, run: unpacking },
   { name: 'repaired', runtimeType: 'containerd', asyncRemove: false, run: repaired },
+  { name: 'lossy', runtimeType: 'containerd', asyncRemove: false, run: lossy },
 ];
 
 /** Request ids begin anew, so that a session is always recorded with the same ones. */

@@ -2,7 +2,9 @@
 import { existsSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import type { RepairResult } from '../../adapters/level/repair.ts';
+import { crashPoints } from '../../adapters/system/crash-points.ts';
 import { printable } from '../../history/text.ts';
+import type { Checkpoint } from '../../machines/checkpoint.ts';
 import { GapFold } from '../../machines/gap-fold.ts';
 import type { CommandContext } from '../command-context.ts';
 import { CliFailure, exitCodes } from '../exit-codes.ts';
@@ -43,7 +45,8 @@ async function repaired(
   const quiet = (): void => undefined;
   const logger = { debug: quiet, info: quiet, warn: quiet, error: quiet };
   try {
-    return await repairLog({ root, logger, startFold: (base) => new GapFold(base) });
+    const startFold = (base?: Checkpoint): GapFold => new GapFold(base);
+    return await repairLog({ root, logger, startFold, crashPoint: crashPoints(process.env) });
   } catch (error) {
     const { code, message } = error as NodeJS.ErrnoException;
     if (code !== 'EACCES' && code !== 'EPERM') throw error;
