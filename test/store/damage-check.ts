@@ -54,8 +54,14 @@ function hitBy(pristine: string, { mutation }: Case): Hit {
   const folder = join(pristine, 'log');
   for (const name of readdirSync(folder)) {
     const path = join(folder, name);
-    for (const place of placesIn(path)) {
-      if (path === join(pristine, mutation.file) && isHit(place, mutation)) {
+    const places = placesIn(path);
+    const isOwn = path === join(pristine, mutation.file);
+    // What leads to a table's blocks leads to all of them.
+    const isTableHit =
+      isOwn && path.endsWith('.ldb') && !places.some((one) => isHit(one, mutation));
+    for (const place of places) {
+      if (isTableHit) for (const seq of place.eventSeqs) touchedSeqs.add(seq);
+      if (isOwn && isHit(place, mutation)) {
         for (const seq of place.eventSeqs) eventSeqs.add(seq);
         for (const seq of [...place.eventSeqs, ...place.referredSeqs]) touchedSeqs.add(seq);
       } else {

@@ -1,6 +1,5 @@
 // The pass over everything stored: events, their chains, batch records, the index. It works through
 // the log in steps and rests between them, so that it never gets in the way.
-import { setTimeout as rest } from 'node:timers/promises';
 import type { StoredEvent } from '../../machines/kernel/envelope.ts';
 import type { Damage, ScrubPace, SeqRange } from '../../engine/ports.ts';
 import type { StreamHeads } from './checkpoint-record.ts';
@@ -12,6 +11,7 @@ import { Findings, type Found } from './findings.ts';
 import type { Horizon } from './horizon.ts';
 import { indexKey } from './keys.ts';
 import { checkKept } from './kept-events.ts';
+import { restUnless } from './rest.ts';
 import { unseal } from './sealed-value.ts';
 
 /**
@@ -99,7 +99,7 @@ export async function scrubLog(database: Database, request: ScrubRequest): Promi
       if (signal.aborted) return [];
       findings.addAll(found);
       const restMs = (performance.now() - beganMs) * restFactors[pace];
-      await (restMs < 1 ? turn() : rest(restMs));
+      await (restMs < 1 ? turn() : restUnless(signal, restMs));
       beganMs = performance.now();
     }
   } finally {

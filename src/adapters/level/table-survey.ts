@@ -4,9 +4,9 @@
 // to its end without having finished looking.
 import { readFile, writeFile } from 'node:fs/promises';
 import { basename } from 'node:path';
-import { setTimeout as rest } from 'node:timers/promises';
 import { readFileContent } from './file-content.ts';
 import type { LogPaths } from './log-paths.ts';
+import { restUnless } from './rest.ts';
 import { tablePaths } from './survey.ts';
 import { wouldAbort } from './table-reader.ts';
 
