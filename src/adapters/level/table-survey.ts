@@ -45,7 +45,7 @@ export async function surveySlowly(
     const table = await readFileContent(path).catch(() => undefined);
     const isDanger = table !== undefined && (!table.isWhole || wouldAbort(table.content));
     if (isDanger) found.push(basename(path));
-    await rest((performance.now() - beganMs) * restFactor);
+    await restUnless(signal, (performance.now() - beganMs) * restFactor);
     if (signal.aborted) return found;
   }
   // With such a table the next start after an end that was not in order looks first.

@@ -1,12 +1,6 @@
 // What every call of every service has in common: a request id, the caller's namespace, a deadline,
 // a bound on calls in progress, one log line, and the way from a Result or an error to a status.
-import {
-  status,
-  type handleServerStreamingCall,
-  type handleUnaryCall,
-  type ServerUnaryCall,
-  type ServerWritableStream,
-} from '@grpc/grpc-js';
+import { status, type handleServerStreamingCall, type ServerWritableStream } from '@grpc/grpc-js';
 import type { Call } from '../../engine/api.ts';
 import type { Clock, Logger } from '../../engine/ports.ts';
 import { rejected, type Result } from '../../machines/kernel/rejection.ts';
@@ -21,6 +15,7 @@ import {
   statusOfRejection,
   type StatusReply,
 } from './status.ts';
+import type { UnaryCall, UnaryHandler } from './unary-streams.ts';
 
 /** A call as a handler sees it. */
 export interface Rpc extends Call {
@@ -38,7 +33,7 @@ export interface RpcRunnerOptions {
   readonly onFatal: (error: Error) => void;
 }
 
-type AnyCall = ServerUnaryCall<unknown, unknown> | ServerWritableStream<unknown, unknown>;
+type AnyCall = UnaryCall<unknown> | ServerWritableStream<unknown, unknown>;
 
 /** As much of a key as a log line shows. */
 const loggedKeyLengthMax = 256;
@@ -77,9 +72,9 @@ export class RpcRunner {
   unary<Request, Response>(
     method: string,
     handle: (request: Request, rpc: Rpc) => Promise<Result<Response>> | Result<Response>,
-  ): handleUnaryCall<Request, Response> {
+  ): UnaryHandler<Request, Response> {
     return (call, callback) => {
-      void this.#run(method, call as AnyCall, async (rpc) => {
+      void this.#run(method, call, async (rpc) => {
         const result = await handle(call.request, rpc);
         if (!result.ok) return result;
         callback(null, result.value);

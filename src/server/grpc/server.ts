@@ -11,6 +11,7 @@ import { HealthImplementation } from 'grpc-health-check';
 import type { ServerPorts } from '../ports.ts';
 import { prepareSocketPath, refuseIfAnswered, SocketRefused } from '../socket-path.ts';
 import { healthWatchesMax, requestBytesMax, responseBytesMax } from './limits.ts';
+import { serveUnaryStreams } from './unary-streams.ts';
 
 export interface ServedService {
   /** Full name, for health. */
@@ -43,6 +44,7 @@ export class SocketServer {
     for (const { definition, implementation } of services) {
       this.#server.addService(definition, implementation);
     }
+    serveUnaryStreams(this.#server, services);
   }
 
   /** What health answers, for every service of this socket. */
