@@ -15,7 +15,7 @@ import { join } from 'node:path';
 import { test } from 'node:test';
 import { LogDamaged, LogFailure, type EventStore } from '../../src/engine/ports.ts';
 import { eventKey, formatKey, indexKey } from '../../src/adapters/level/keys.ts';
-import { openDatabase } from '../../src/adapters/level/database.ts';
+import { openDatabase, writeBatch } from '../../src/adapters/level/database.ts';
 import { seal } from '../../src/adapters/level/sealed-value.ts';
 import { EventNumbers, readAll, withoutHashes } from './events.ts';
 import {
@@ -225,7 +225,8 @@ test('a newer format is refused with what to do', async () => {
   await withRoot(async (root) => {
     await (await openSound(root)).opened.store.close();
     const database = await openDatabase(join(root, 'log'));
-    await database.put(formatKey, seal(formatKey, '{"formatVersion":2}'));
+    const value = seal(formatKey, '{"formatVersion":2}');
+    await writeBatch(database, [{ type: 'put', key: formatKey, value }], { sync: true });
     await database.close();
     const result = await tryOpen(root);
     assert.ok(result.status === 'refused');
@@ -312,10 +313,9 @@ test('what compaction kept of a stream is read, whatever happened to the log sin
     await store.writeCheckpoint(numbers.checkpoint(['snapshot-2', 'snapshot-3']));
     await store.close();
     const database = await openDatabase(join(root, 'log'));
-    await database.batch([
-      { type: 'del', key: eventKey(7) },
-      { type: 'del', key: indexKey('snapshot-3', 1) },
-    ]);
+    const keys = [eventKey(7), indexKey('snapshot-3', 1)];
+    const operations = keys.map((key) => ({ type: 'del' as const, key }));
+    await writeBatch(database, operations, { sync: true });
     await database.close();
     const { opened } = await openSound(root);
     const kept = await readAll(opened.store, { stream: 'snapshot-1', toSeq: 4 });

@@ -3,7 +3,7 @@
 import { cpSync, readdirSync, readFileSync } from 'node:fs';
 import { join, relative } from 'node:path';
 import type { StoredEvent } from '../../src/machines/kernel/envelope.ts';
-import { readLogRecords } from '../../src/adapters/level/write-ahead-log.ts';
+import { contentEndOf, readLogRecords } from '../../src/adapters/level/write-ahead-log.ts';
 import { EventNumbers, readAll } from './events.ts';
 import { openSound, scratchRoot } from './opened-store.ts';
 
@@ -143,7 +143,9 @@ export function allCases(fixture: Fixture): Case[] {
           cases.push({ ending, mutation: { kind: 'truncate', file, lengthBytes } });
         }
       }
-      for (let start = 0; start < content.length; start += strideBytes) {
+      // Of the zeros at the end of a log the first few strides stand for all.
+      const flipsEnd = Math.min(contentEndOf(content) + 8 * strideBytes, content.length);
+      for (let start = 0; start < flipsEnd; start += strideBytes) {
         const offset = Math.min(start + ((start / strideBytes) % strideBytes), content.length - 1);
         cases.push({ ending, mutation: { kind: 'flip', file, offset, bit: (start / 32) % 8 } });
       }

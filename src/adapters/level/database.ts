@@ -2,8 +2,10 @@
 import { Level } from 'level';
 import type { ClassicLevel, Snapshot } from 'classic-level';
 import { isNoSpaceCode } from '../native/errno.ts';
+import { ZeroRoom } from './zero-room.ts';
 
-export type Database = ClassicLevel;
+/** LevelDB as everyone else sees it: written by `writeBatch` alone. */
+export type Database = Omit<OneWriter, 'batch' | 'put' | 'del' | 'clear'>;
 export type DatabaseSnapshot = Snapshot;
 
 export type Operation =
@@ -15,18 +17,51 @@ export type Operation =
  */
 export const fetchBytes = 1024 * 1024;
 
-export async function openDatabase(path: string): Promise<Database> {
-  const database = new Level<string, string>(path, { keyEncoding: 'utf8', valueEncoding: 'utf8' });
-  await database.open();
-  return database as unknown as Database;
+/** What an operation takes in the write-ahead log beside its key and value, about. */
+const operationBytes = 8;
+
+/** What the package is outside of browsers. */
+const Binding = Level as unknown as typeof ClassicLevel;
+
+/**
+ * One write at a time, so that room in the log is made while LevelDB does not write it.
+ * compactRange may run beside: it begins a new log, but writes nothing into it.
+ */
+class OneWriter extends Binding {
+  readonly #room: ZeroRoom;
+  #lastWrite: Promise<void> = Promise.resolve();
+
+  constructor(path: string) {
+    super(path, { keyEncoding: 'utf8', valueEncoding: 'utf8' });
+    this.#room = new ZeroRoom(path);
+  }
+
+  write(operations: Operation[], options: { readonly sync: boolean }): Promise<void> {
+    const written = this.#lastWrite.then(() => this.#write(operations, options));
+    this.#lastWrite = written.catch(() => undefined);
+    return written;
+  }
+
+  async #write(operations: Operation[], options: { readonly sync: boolean }): Promise<void> {
+    this.#room.count(sizeBytesOf(operations) + operationBytes * operations.length);
+    // Only who waits for a sync gains by it.
+    if (options.sync) await this.#room.provide();
+    await this.batch(operations, options);
+  }
 }
 
-export async function writeBatch(
+export async function openDatabase(path: string): Promise<Database> {
+  const database = new OneWriter(path);
+  await database.open();
+  return database;
+}
+
+export function writeBatch(
   database: Database,
   operations: Operation[],
   options: { readonly sync: boolean },
 ): Promise<void> {
-  await database.batch(operations, options);
+  return database.write(operations, options);
 }
 
 /** What a batch takes in the write-ahead log, but for lengths and tags. */

@@ -1,7 +1,7 @@
 // Our own reader of LevelDB's log format (the .log files; a MANIFEST has the same framing): blocks
-// of
-// 32 KiB, in them records of masked CRC-32C, length, type (full, first, middle, last) and content.
-// Unlike LevelDB's it says when it had to pass something over, and it deletes nothing.
+// of 32 KiB, in them records of masked CRC-32C, length, type (full, first, middle, last) and
+// content. Zeros up to the end of the file are room allocated ahead (zero-room.ts). Unlike
+// LevelDB's it says when it had to pass something over, and it deletes nothing.
 import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { crc32c, maskCrc32c } from './crc32c.ts';
@@ -60,13 +60,21 @@ class Assembly {
   }
 }
 
+/** Where the zeros begin that reach to the end of the file. */
+export function contentEndOf(file: Buffer): number {
+  let end = file.length;
+  while (end > 0 && file[end - 1] === 0) end -= 1;
+  return end;
+}
+
 export function readLogRecords(file: Buffer): LogRecords {
   const assembly = new Assembly();
   const boundaries: number[] = [];
-  for (let block = 0; block < file.length; block += blockBytes) {
+  const contentEnd = contentEndOf(file);
+  for (let block = 0; block < contentEnd; block += blockBytes) {
     const end = Math.min(block + blockBytes, file.length);
     let offset = block;
-    while (offset + headerBytes <= end) {
+    while (offset + headerBytes <= end && offset < contentEnd) {
       const length = file.readUInt16LE(offset + 4);
       const type = file.readUInt8(offset + 6);
       const next = offset + headerBytes + length;
@@ -87,7 +95,7 @@ export function readLogRecords(file: Buffer): LogRecords {
       offset = next;
     }
     // What is left of a full block is zeros; anything else, or a rest at the end of file, is torn.
-    const isTorn = end < block + blockBytes && offset < end;
+    const isTorn = end < block + blockBytes && offset < contentEnd;
     if (isTorn || file.subarray(Math.min(offset, end), end).some((byte) => byte !== 0)) {
       assembly.fault();
     }
