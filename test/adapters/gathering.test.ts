@@ -42,6 +42,17 @@ test('requests of one turn share a call, and each gets its own answer', async ()
   assert.deepEqual(await answers, ['A', 'B', 'C']);
 });
 
+test('requests that come one after another in a turn share a call, too', async () => {
+  const { calls, ask } = openCalls({ callsMax: 2, requestsMax: 10 });
+  const first = ask('a');
+  await Promise.resolve();
+  const second = ask('b');
+  await turn();
+  assert.deepEqual(requestsOf(calls), [['a', 'b']]);
+  calls[0]?.answer();
+  assert.deepEqual(await Promise.all([first, second]), ['A', 'B']);
+});
+
 test('a single request waits for nobody', async () => {
   const { calls, ask } = openCalls({ callsMax: 2, requestsMax: 10 });
   const first = ask('a');

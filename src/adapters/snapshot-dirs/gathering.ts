@@ -46,7 +46,8 @@ export function gathered<Request, Answer>(
   return (request) =>
     new Promise((resolve, reject) => {
       waiting.push({ request, resolve, reject });
-      // Those that come in the same turn share the call.
-      if (waiting.length === 1) queueMicrotask(callWhileAllowed);
+      // Those that come in the same turn of the event loop share the call: calls to a server come
+      // many at once, each in a task of its own.
+      if (waiting.length === 1) setImmediate(callWhileAllowed);
     });
 }
