@@ -13,6 +13,9 @@ import type { Sequencer } from './sequencer.ts';
 
 export type { CompileExpression };
 
+/** There at once, or as soon as what it rests on is durable. */
+export type Answer<Value> = Result<Value> | Promise<Result<Value>>;
+
 export interface QueriesOptions {
   readonly projection: Projection;
   readonly sequencer: Sequencer;
@@ -56,25 +59,23 @@ export class Queries {
     return mounts;
   }
 
-  async stat(key: string): Promise<Result<SnapshotInfo>> {
-    const found = await this.#find(key);
-    return found.ok ? accepted(this.infoOf(found.value)) : found;
+  stat(key: string): Answer<SnapshotInfo> {
+    return this.#found(key, (state) => accepted(this.infoOf(state)));
   }
 
-  async mounts(key: string): Promise<Result<readonly Mount[]>> {
-    const found = await this.#find(key);
-    if (!found.ok) return found;
-    if (kindOf(found.value) === 'committed') {
-      return rejected(
-        'failed_precondition',
-        `snapshot ${JSON.stringify(key)} is committed and has no mounts: make a view of it`,
-      );
-    }
-    return accepted(this.mountsOfState(found.value));
+  mounts(key: string): Answer<readonly Mount[]> {
+    return this.#found(key, (state) =>
+      kindOf(state) === 'committed'
+        ? rejected(
+            'failed_precondition',
+            `snapshot ${JSON.stringify(key)} is committed and has no mounts: make a view of it`,
+          )
+        : accepted(this.mountsOfState(state)),
+    );
   }
 
   async usage(key: string): Promise<Result<DiskUsage>> {
-    const found = await this.#find(key);
+    const found = await this.#found(key, accepted);
     if (!found.ok) return found;
     const { snapshotId, sizeBytes, inodeCount } = found.value.context;
     const kind = kindOf(found.value);
@@ -110,13 +111,18 @@ export class Queries {
     return compiled;
   }
 
-  async #find(key: string): Promise<Result<SnapshotState>> {
+  /** Calls `answer` with the snapshot under a key as it is now, once that is durable. */
+  #found<Value>(key: string, answer: (state: SnapshotState) => Result<Value>): Answer<Value> {
     const { projection, sequencer } = this.#options;
     const state = projection.find(key);
-    await sequencer.durableAt(state?.lastSeq ?? sequencer.appliedSeq);
-    return state === undefined
-      ? rejected('not_found', `snapshot ${JSON.stringify(key)} does not exist`)
-      : accepted(state);
+    const answered = (): Result<Value> =>
+      state === undefined
+        ? rejected('not_found', `snapshot ${JSON.stringify(key)} does not exist`)
+        : answer(state);
+    const seq = state?.lastSeq ?? sequencer.appliedSeq;
+    // Nearly always; a promise and a deadline would cost as much as the rest of the call.
+    if (seq <= sequencer.durableSeq) return answered();
+    return sequencer.durableAt(seq).then(answered);
   }
 }
 

@@ -38,7 +38,7 @@ import {
   type SpaceGuard,
 } from './ports.ts';
 import type { Projection } from '../machines/projection.ts';
-import { Queries, type CompileExpression } from './queries.ts';
+import { Queries, type Answer, type CompileExpression } from './queries.ts';
 import { Retention } from './retention.ts';
 import { Sequencer } from './sequencer.ts';
 
@@ -192,12 +192,14 @@ class RunningEngine implements Engine {
   #serve<Value>(
     method: CallName,
     { deadlineMs }: Call,
-    work: () => Promise<Result<Value>>,
+    work: () => Answer<Value>,
   ): Promise<Result<Value>> {
     if (this.#isStopping) {
       return Promise.resolve(rejected('unavailable', new NodeStopping().message));
     }
-    const running = work().catch(refusedIfStopping);
+    const answer = work();
+    if (!(answer instanceof Promise)) return Promise.resolve(answer);
+    const running = answer.catch(refusedIfStopping);
     this.#callsInFlight.add(running);
     running.finally(() => this.#callsInFlight.delete(running)).catch(() => undefined);
     return withDeadline(running, { method, deadlineMs, clock: this.#options.clock });

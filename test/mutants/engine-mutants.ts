@@ -114,8 +114,8 @@ export const engineMutants: readonly Mutant[] = [
   {
     name: 'a read tells what is not durable',
     file: 'src/engine/queries.ts',
-    search: '    await sequencer.durableAt(state?.lastSeq ?? sequencer.appliedSeq);\n',
-    replace: '',
+    search: 'if (seq <= sequencer.durableSeq) return answered();',
+    replace: 'if (seq <= sequencer.appliedSeq) return answered();',
   },
   {
     name: 'an outcome does not say which request began it',

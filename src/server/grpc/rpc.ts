@@ -2,6 +2,7 @@
 // a bound on calls in progress, one log line, and the way from a Result or an error to a status.
 import { status, type handleServerStreamingCall, type ServerWritableStream } from '@grpc/grpc-js';
 import type { Call } from '../../engine/api.ts';
+import type { Cause } from '../../machines/kernel/envelope.ts';
 import type { Clock, Logger } from '../../engine/ports.ts';
 import { rejected, type Result } from '../../machines/kernel/rejection.ts';
 import { shorten } from '../../machines/kernel/text.ts';
@@ -18,8 +19,39 @@ import {
 import type { UnaryCall, UnaryHandler } from './unary-streams.ts';
 
 /** A call as a handler sees it. */
-export interface Rpc extends Call {
-  readonly requestId: string;
+export class Rpc implements Call {
+  readonly method: string;
+  readonly deadlineMs: number;
+  readonly #call: AnyCall;
+  readonly #newRequestId: () => string;
+  #cause: Cause | undefined;
+
+  constructor(
+    method: string,
+    call: AnyCall,
+    options: Pick<RpcRunnerOptions, 'callDeadlineMs' | 'newRequestId'>,
+  ) {
+    this.method = method;
+    this.#call = call;
+    this.#newRequestId = options.newRequestId;
+    const deadline = Number(call.getDeadline());
+    const remainingMs = Number.isFinite(deadline) ? Math.max(deadline - Date.now(), 1) : Infinity;
+    this.deadlineMs = Math.min(options.callDeadlineMs, remainingMs);
+  }
+
+  /** With a request id; made when it is first asked for, since a read that succeeds needs none. */
+  get cause(): Cause {
+    return (this.#cause ??= this.#makeCause());
+  }
+
+  #makeCause(): Cause {
+    const requestId = this.#newRequestId();
+    const namespace = this.#call.metadata.get(namespaceHeader)[0];
+    const cause = { kind: 'rpc' as const, method: this.method, requestId };
+    return typeof namespace === 'string' && namespace !== ''
+      ? { ...cause, namespace: shorten(namespace, namespaceLengthMax) }
+      : cause;
+  }
 }
 
 export interface RpcRunnerOptions {
@@ -126,7 +158,7 @@ export class RpcRunner {
     handle: (rpc: Rpc) => Promise<Result<unknown> | StatusReply | undefined>,
   ): Promise<StatusReply | undefined> {
     const startedAtUs = this.#options.clock.nowUs();
-    const rpc = this.#rpc(method, call);
+    const rpc = new Rpc(method, call, this.#options);
     this.#activeCount += 1;
     let failed: StatusReply | undefined;
     try {
@@ -163,29 +195,11 @@ export class RpcRunner {
     return undefined;
   }
 
-  #rpc(method: string, call: AnyCall): Rpc {
-    const { callDeadlineMs, newRequestId } = this.#options;
-    const requestId = newRequestId();
-    const namespace = call.metadata.get(namespaceHeader)[0];
-    const cause =
-      typeof namespace === 'string' && namespace !== ''
-        ? {
-            kind: 'rpc' as const,
-            method,
-            requestId,
-            namespace: shorten(namespace, namespaceLengthMax),
-          }
-        : { kind: 'rpc' as const, method, requestId };
-    const deadline = Number(call.getDeadline());
-    const remainingMs = Number.isFinite(deadline) ? Math.max(deadline - Date.now(), 1) : Infinity;
-    return { requestId, cause, deadlineMs: Math.min(callDeadlineMs, remainingMs) };
-  }
-
   #caught(error: unknown, rpc: Rpc): StatusReply {
     const { isFatal, ...reply } = statusOfError(error);
     const { logger, onFatal } = this.#options;
-    const method = rpc.cause.method;
-    logger.error({ requestId: rpc.requestId, method, err: error }, `${method} failed`);
+    const { method, cause } = rpc;
+    logger.error({ requestId: cause.requestId, method, err: error }, `${method} failed`);
     if (isFatal) onFatal(error as Error);
     return reply;
   }
@@ -205,15 +219,15 @@ export class RpcRunner {
       info?: { name?: string };
     };
     const fields = {
-      requestId: rpc.requestId,
-      method: rpc.cause.method,
+      requestId: rpc.cause.requestId,
+      method: rpc.method,
       key: shorten(key || info?.name || name || '', loggedKeyLengthMax) || undefined,
       namespace: rpc.cause.namespace,
       status: failed === undefined ? 'OK' : statusName(failed.code),
       durationMs: (clock.nowUs() - outcome.startedAtUs) / 1000,
       ...(failed === undefined ? {} : { reason: failed.details }),
     };
-    logger[level ?? 'warn'](fields, `${rpc.cause.method} ${fields.status}`);
+    logger[level ?? 'warn'](fields, `${rpc.method} ${fields.status}`);
   }
 }
 
