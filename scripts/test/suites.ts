@@ -25,7 +25,7 @@ export interface Suite {
 }
 
 /** How long all suites in their short form may take together. */
-export const shortBudgetSeconds = 515;
+export const shortBudgetSeconds = 480;
 
 /** How long one preparation may take. */
 export const preparationSeconds = 900;
@@ -71,20 +71,20 @@ const areas: readonly {
   readonly concurrency?: number;
   readonly preparation?: readonly string[];
 }[] = [
-  { name: 'machines', budget: [5, 60], folders: ['kernel', 'unit', 'machines', 'catalog'] },
+  { name: 'machines', budget: [4, 60], folders: ['kernel', 'unit', 'machines', 'catalog'] },
   { name: 'property', budget: [10, 600], folders: ['property'] },
-  { name: 'mutants', budget: [30, 600], folders: ['mutants'] },
-  { name: 'configuration', budget: [5, 20], folders: ['config'] },
-  { name: 'history', budget: [5, 60], folders: ['history'] },
+  { name: 'mutants', budget: [25, 600], folders: ['mutants'] },
+  { name: 'configuration', budget: [3, 20], folders: ['config'] },
+  { name: 'history', budget: [4, 60], folders: ['history'] },
   { name: 'engine', budget: [5, 300], folders: ['engine'] },
-  { name: 'store', budget: [20, 900], folders: ['store', 'level', 'adapters'] },
-  { name: 'server', budget: [35, 300], folders: ['server', 'grpc'] },
+  { name: 'store', budget: [30, 900], folders: ['store', 'level', 'adapters'] },
+  { name: 'server', budget: [45, 300], folders: ['server', 'grpc'] },
   { name: 'crash', budget: [35, 120], folders: ['crash'] },
-  { name: 'cli', budget: [20, 120], folders: ['cli'] },
-  { name: 'histories', budget: [5, 60], folders: ['histories'] },
-  { name: 'traces', budget: [30, 120], folders: ['traces'] },
-  { name: 'demo', budget: [25, 60], folders: ['demo'], concurrency: 1, preparation: labPrograms },
-  { name: 'e2e', budget: [60, 300], folders: ['e2e'], concurrency: 1, preparation: labPrograms },
+  { name: 'cli', budget: [25, 120], folders: ['cli'] },
+  { name: 'histories', budget: [4, 60], folders: ['histories'] },
+  { name: 'traces', budget: [26, 120], folders: ['traces'] },
+  { name: 'demo', budget: [15, 60], folders: ['demo'], concurrency: 1, preparation: labPrograms },
+  { name: 'e2e', budget: [15, 300], folders: ['e2e'], concurrency: 1, preparation: labPrograms },
 ];
 
 /** Folders whose tests other suites run. */
@@ -130,7 +130,7 @@ function sourcesSuite({ checkout }: SuiteOptions): Suite {
   ];
   return {
     name: 'sources',
-    budgetSeconds: 40,
+    budgetSeconds: 45,
     longBudgetSeconds: 60,
     env: { NODE_COMPILE_CACHE: `${checkout}/build/compile-cache` },
     steps: [
@@ -162,7 +162,7 @@ function nativeSuite({ checkout, isLong }: SuiteOptions): Suite {
   const sanitizers = isLong ? ['address,undefined', 'thread'] : ['address,undefined'];
   return {
     name: 'native',
-    budgetSeconds: 35,
+    budgetSeconds: 25,
     longBudgetSeconds: 300,
     steps: [
       build([]),

@@ -7,6 +7,7 @@ import type { Logger } from '../../src/engine/ports.ts';
 import { turn } from '../../src/adapters/level/checkpoint-table.ts';
 import { eventKey } from '../../src/adapters/level/keys.ts';
 import { wouldAbort } from '../../src/adapters/level/table-reader.ts';
+import { contentEndOf } from '../../src/adapters/level/write-ahead-log.ts';
 import { EventNumbers, quietLogger } from './events.ts';
 import { openSound, removeRoot, scratchRoot, tryOpen, type OpenResult } from './opened-store.ts';
 import { breakBlock } from './table-blocks.ts';
@@ -44,7 +45,7 @@ const filesIn = (folder: string, ending: string): string[] =>
 function tear(root: string): void {
   const [log] = filesIn(join(root, 'log'), '.log');
   const content = readFileSync(log ?? '');
-  truncateSync(log ?? '', content.length - 3);
+  truncateSync(log ?? '', contentEndOf(content) - 3);
 }
 
 /** A logger, and the first error that says something. */

@@ -5,6 +5,7 @@ import { execFileSync } from 'node:child_process';
 import { closeSync, mkdirSync, openSync, readdirSync, rmSync, statSync, writeSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
+import { setTimeout as rest } from 'node:timers/promises';
 import { LogFailure, type EventStore } from '../../src/engine/ports.ts';
 import { openLog, type OpenLogResult } from '../../src/adapters/level/open-log.ts';
 import { countingClock, EventNumbers, quietLogger, readAll } from './events.ts';
@@ -134,8 +135,10 @@ test('what is written until the reserve is used up is there when there is room a
     const again = await open(root);
     assert.ok(again.opened.store.lastSeq >= acknowledged);
     assert.equal((await readAll(again.opened.store)).length, again.opened.store.lastSeq);
+    // A write broke off: all history is looked through behind the start, then the copy goes.
+    while (readdirSync(join(root, 'quarantine')).length > 0) await rest(10);
+    assert.deepEqual(again.opened.store.historyDamage, []);
     await again.opened.store.close();
-    assert.deepEqual(readdirSync(join(root, 'quarantine')), []);
   });
 });
 

@@ -103,9 +103,10 @@ async function beforeOpening(
   paths: LogPaths,
   { clock, purpose }: OpenLogOptions,
 ): Promise<{ readonly folder: string | undefined; readonly survey: SurveyTime } | NotOpened> {
+  let folder: string | undefined;
   try {
     await finishExchange(paths);
-    const folder = await linkIntoQuarantine(paths, clock.nowUs());
+    folder = await linkIntoQuarantine(paths, clock.nowUs());
     const survey = await surveyTime(paths);
     if (survey === 'first' || purpose === 'repair') {
       const refused = await refuseAborting(paths, folder);
@@ -114,7 +115,7 @@ async function beforeOpening(
     await markRunning(paths, survey);
     return { folder, survey };
   } catch (error) {
-    if (isNoSpace(error)) return await outOfSpace(paths, undefined, error);
+    if (isNoSpace(error)) return await outOfSpace(paths, folder, error);
     return {
       status: 'refused',
       reason: `the log's files cannot be linked into ${paths.quarantine}: ${failureMessage(error)}`,

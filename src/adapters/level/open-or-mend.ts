@@ -1,6 +1,7 @@
 // Opens the log for a server. Damage in old history alone must not keep it from serving: where such
 // damage keeps LevelDB from opening or writing the log, a log of all that is sound takes its place
-// first, as `varve repair` would build it. Damage after the newest checkpoint is left to an operator.
+// first, as `varve repair` would build it. Damage after the newest checkpoint is left to an
+// operator.
 import type { Damage } from '../../engine/ports.ts';
 import { failureMessage } from './database.ts';
 import { openLog, type OpenLogOptions, type OpenLogResult } from './open-log.ts';
