@@ -6,6 +6,7 @@ import { systemClock } from '../../src/adapters/system/clock.ts';
 import { RpcRunner } from '../../src/server/grpc/rpc.ts';
 import { sendable } from '../../src/server/grpc/status.ts';
 import { concurrentCallsMax } from '../../src/server/grpc/limits.ts';
+import { LogDamaged, OutOfRange } from '../../src/engine/ports.ts';
 import { accepted, rejected } from '../../src/machines/kernel/rejection.ts';
 
 const logged: string[] = [];
@@ -51,6 +52,23 @@ test('a log line shows the beginning of a key', async () => {
   await answered.promise;
   const { key: shown } = loggedFields as { readonly key: string };
   assert.match(shown, /^(😀){100,130}…$/u);
+});
+
+test('what the condition of the log answers is one line without a stack', async () => {
+  for (const error of [
+    new OutOfRange(7),
+    new LogDamaged({ fromSeq: 3, toSeq: 4, reason: 'altered', streams: [] }),
+  ]) {
+    logged.length = 0;
+    const answered = Promise.withResolvers<unknown>();
+    const handler = runner.unary('Why', () => Promise.reject(error));
+    handler(call, (reply) => answered.resolve(reply));
+    await answered.promise;
+    await Promise.resolve();
+    assert.equal(logged.length, 1, logged.join());
+    assert.match(logged[0] ?? '', /^Why (OUT_OF_RANGE|DATA_LOSS)$/);
+    assert.ok(!('err' in loggedFields));
+  }
 });
 
 test('calls in progress are bounded', async () => {

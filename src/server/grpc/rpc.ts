@@ -199,7 +199,10 @@ export class RpcRunner {
     const { isFatal, ...reply } = statusOfError(error);
     const { logger, onFatal } = this.#options;
     const { method, cause } = rpc;
-    logger.error({ requestId: cause.requestId, method, err: error }, `${method} failed`);
+    // What the log's condition answers is no fault of the program: the call's own line says it.
+    if (reply.code === status.INTERNAL) {
+      logger.error({ requestId: cause.requestId, method, err: error }, `${method} failed`);
+    }
     if (isFatal) onFatal(error as Error);
     return reply;
   }
