@@ -5,7 +5,7 @@ import { Catalog } from './catalog/catalog.ts';
 import { checkpointVersion, upcastCheckpoint, type Checkpoint } from './checkpoint.ts';
 import { isNodeEvent, toDomainEvent } from './event-types.ts';
 import type { RecordedEvent } from './kernel/envelope.ts';
-import { invariant } from './kernel/invariant.ts';
+import { invariant, WrittenByNewer } from './kernel/invariant.ts';
 import { evolveNode } from './node/evolve.ts';
 import { idBlockSize, initialNodeState, type NodeState } from './node/state.ts';
 import { snapshotIdOf, type SnapshotEvent } from './snapshot/events.ts';
@@ -31,7 +31,9 @@ export class GapFold {
   constructor(base: Checkpoint | undefined) {
     if (base === undefined) return;
     const checkpoint = upcastCheckpoint(base);
-    invariant(checkpoint, `checkpoint version ${base.checkpointVersion} is not known`);
+    if (checkpoint === undefined) {
+      throw new WrittenByNewer(`checkpoint version ${base.checkpointVersion}`);
+    }
     this.#node = checkpoint.node;
     for (const state of checkpoint.snapshots) this.#catalog.set(state);
   }

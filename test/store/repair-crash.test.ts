@@ -1,10 +1,10 @@
 // A repair that is ended at each of its points, and run again: the log is what one undisturbed
 // repair makes of it, and no later repair mixes the old log into the new one.
 import assert from 'node:assert/strict';
-import { cpSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { cpSync, existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
-import type { StoredEvent } from '../../src/machines/kernel/envelope.ts';
+import type { RecordedEvent, StoredEvent } from '../../src/machines/kernel/envelope.ts';
 import { LogDamaged, type EventStore } from '../../src/engine/ports.ts';
 import { EventNumbers, readAll } from './events.ts';
 import { openSound, removeRoot, repairRoot, scratchRoot, tryOpen } from './opened-store.ts';
@@ -113,6 +113,31 @@ test('a later repair takes nothing from before the one that the log comes from',
     assert.equal(rest.length, 18);
     assert.equal(rest[16]?.type, 'LogRepaired');
     await repaired.close();
+  } finally {
+    removeRoot(root);
+  }
+});
+
+test('a log that a newer varve wrote is left to that version', async () => {
+  const root = scratchRoot();
+  try {
+    const numbers = new EventNumbers();
+    const { store } = (await openSound(root)).opened;
+    await store.append(numbers.batch(streams));
+    const [event] = numbers.batch(['snapshot-1']);
+    await store.append([{ ...(event as RecordedEvent), schemaVersion: 99 }]);
+    await store.append(numbers.batch(streams));
+    const bytes = readFileSync(logFile(root));
+    await store.close();
+    bytes[bytes.indexOf('request-2')] = 0x2a;
+    writeFileSync(logFile(root), bytes);
+    const before = readdirSync(join(root, 'log')).sort();
+    const refused = await repairRoot(root);
+    assert.ok(refused.status === 'refused', JSON.stringify(refused));
+    assert.match(refused.reason, /SnapshotLabelsUpdated version 99 was written by a newer varve/);
+    assert.ok(before.length > 0 && readdirSync(join(root, 'log')).length > 0, 'it is still there');
+    assert.ok(!existsSync(join(root, 'log.new')));
+    await assert.doesNotReject(tryOpen(root));
   } finally {
     removeRoot(root);
   }

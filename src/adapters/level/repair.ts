@@ -15,6 +15,7 @@ import type {
   Logger,
   SeqRange,
 } from '../../engine/ports.ts';
+import { WrittenByNewer } from '../../machines/kernel/invariant.ts';
 import { lockRoot } from '../native/root-lock.ts';
 import { openDatabase } from './database.ts';
 import { builtPaths, clearBuilt, exchangeLogs } from './exchange.ts';
@@ -160,6 +161,11 @@ export async function repairLog(options: RepairOptions): Promise<RepairResult> {
   if (!locked.ok) return { status: 'refused', reason: locked.reason, next: locked.next };
   try {
     return await repairLocked(options);
+  } catch (error) {
+    if (!(error instanceof WrittenByNewer)) throw error;
+    await clearBuilt(logPaths(options.root));
+    const next = 'run varve repair of that version, or of a newer one';
+    return { status: 'refused', reason: error.message, next };
   } finally {
     locked.lock.release();
   }
