@@ -5,8 +5,8 @@ import { readdirSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { test, type TestContext } from 'node:test';
 import { LogFailure } from '../../src/engine/ports.ts';
-import { openDatabase } from '../../src/adapters/level/database.ts';
-import { eventKey } from '../../src/adapters/level/keys.ts';
+import { openDatabase, writeBatch } from '../../src/adapters/level/database.ts';
+import { eventKey, horizonKey } from '../../src/adapters/level/keys.ts';
 import { openOrMend } from '../../src/adapters/level/open-or-mend.ts';
 import type { OpenLogResult } from '../../src/adapters/level/opening.ts';
 import { GapFold } from '../../src/machines/gap-fold.ts';
@@ -90,6 +90,46 @@ test('a table of old history that is gone is followed by a start that serves', a
   rmSync(join(root, 'quarantine'), { recursive: true, force: true });
   const lostCount = await serves(root, numbers);
   assert.ok(lostCount > 0 && lostCount <= 250, `${lostCount}`);
+});
+
+test('a mark of the horizon that is damaged is followed by a start that serves', async (t) => {
+  const { root, numbers } = await makeLog(t);
+  const { store } = (await openSound(root)).opened;
+  const kept = streams.slice(0, 20);
+  const checkpoint = numbers.checkpoint(kept);
+  await store.compact(checkpoint, new Set(kept));
+  const compacted = { horizonSeq: checkpoint.globalSeq, removedEventCount: 1 };
+  await store.append([numbers.next('node', { type: 'LogCompacted', data: compacted })]);
+  await store.writeCheckpoint(numbers.checkpoint(kept));
+  await store.close();
+  const database = await openDatabase(join(root, 'log'));
+  const altered = { type: 'put', key: horizonKey, value: 'altered' } as const;
+  await writeBatch(database, [altered], { sync: true });
+  await database.close();
+  assert.equal(await serves(root, numbers), 0, 'what was compacted is not lost');
+  const again = await start(root);
+  assert.ok(again.status === 'open');
+  assert.equal(again.opened.store.firstSeq, checkpoint.globalSeq + 1);
+  for (const stream of kept) {
+    const events = await readAll(again.opened.store, { stream, toSeq: checkpoint.globalSeq });
+    assert.equal(events.length, 5, stream);
+  }
+  await again.opened.store.close();
+});
+
+test('without the tip nothing is mended: nobody knows where the log ended', async (t) => {
+  const { root, numbers } = await makeLog(t);
+  breakBlock(root, eventKey(20));
+  const failing = await start(root, () => {
+    throw Object.assign(new Error('Corruption: block'), { code: 'LEVEL_CORRUPTION' });
+  });
+  assert.ok(failing.status === 'open');
+  await assert.rejects(failing.opened.store.append(numbers.batch(['snapshot-1'])), LogFailure);
+  await failing.opened.store.close();
+  rmSync(join(root, 'log.tip'));
+  const result = await start(root);
+  assert.ok(result.status === 'open' && result.opened.damage.length > 0);
+  await result.opened.store.close();
 });
 
 test('damage behind the newest checkpoint is left to an operator', async (t) => {

@@ -1,7 +1,15 @@
 // A repair that is ended at each of its points, and run again: the log is what one undisturbed
 // repair makes of it, and no later repair mixes the old log into the new one.
 import assert from 'node:assert/strict';
-import { cpSync, existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import {
+  cpSync,
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import type { RecordedEvent, StoredEvent } from '../../src/machines/kernel/envelope.ts';
@@ -64,6 +72,8 @@ test('a repair may be ended anywhere and run again', async () => {
         if (name === point) throw new Crash(name);
       };
       await assert.rejects(repairRoot(root, crashPoint), Crash);
+      // Not even without the tip may a server that is started in between take the log for empty.
+      if (point === 'repair:moved') rmSync(join(root, 'log.tip'));
       // A server started in between stays up or serves; it changes nothing for the worse.
       const between = await tryOpen(root);
       if (between.status === 'open') await between.opened.store.close();

@@ -6,7 +6,7 @@ import { basename, join } from 'node:path';
 import type { CrashPoint, SeqRange } from '../../engine/ports.ts';
 import { syncDirectory } from './export-file.ts';
 import type { LogPaths } from './log-paths.ts';
-import { damageMark, listQuarantine, noteOrigins } from './quarantine.ts';
+import { damageMark, isDatabaseFile, listQuarantine, noteOrigins } from './quarantine.ts';
 
 /** Where a repair builds, until the exchange. */
 export interface BuiltPaths {
@@ -70,10 +70,18 @@ export async function exchangeLogs(paths: LogPaths, request: Exchange): Promise<
   await finishExchange(paths);
 }
 
-/** Carries out what follows an exchange of logs; does nothing where none was broken off. */
+/** Carries out what is left of an exchange of logs; does nothing where none was broken off. */
 export async function finishExchange(paths: LogPaths): Promise<void> {
   const built = builtPaths(paths);
-  if (!(await exists(built.tip)) || (await exists(built.log))) return;
+  if (!(await exists(built.tip))) return;
+  if (await exists(built.log)) {
+    // The tip is the last that is built: the new log is whole. Only when all of the old one was
+    // moved away does it take its place; until then the next repair decides.
+    const names = await readdir(paths.log).catch(() => []);
+    if (names.some(isDatabaseFile)) return;
+    await rm(paths.log, { recursive: true, force: true });
+    await rename(built.log, paths.log);
+  }
   // Not before the exchange: beside the old log it would hide the loss of what lies before it.
   await renameIfThere(built.export, paths.export);
   await rm(paths.doubt, { force: true });

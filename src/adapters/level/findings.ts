@@ -15,6 +15,10 @@ export class Findings {
   /** By reason, the place of the finding that the next one may continue. */
   readonly #lastByReason = new Map<string, number>();
 
+  get isEmpty(): boolean {
+    return this.#found.length === 0;
+  }
+
   add(next: Found): void {
     const place = this.#lastByReason.get(next.reason) ?? -1;
     const last = this.#found[place];

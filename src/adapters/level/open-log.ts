@@ -51,19 +51,17 @@ async function exists(path: string): Promise<boolean> {
   );
 }
 
-/** The newer version that wrote the log, if one did. Writes our own version into a new log. */
-async function newerFormat(database: Database, logger: Logger): Promise<number | undefined> {
+/** The format version of the log; undefined for a new one, and for one that cannot be read. */
+async function storedFormat(database: Database): Promise<number | 'unreadable' | undefined> {
   const value = await database.get(formatKey).catch(() => 'unreadable');
+  if (value === undefined) return undefined;
   const stored = unsealJson(formatKey, value) as { formatVersion: number } | undefined;
-  if (stored !== undefined) {
-    return stored.formatVersion > formatVersion ? stored.formatVersion : undefined;
-  }
-  if (value !== undefined) {
-    logger.warn({}, 'the log’s format version was unreadable and is written anew');
-  }
+  return stored?.formatVersion ?? 'unreadable';
+}
+
+async function writeFormat(database: Database): Promise<void> {
   const payload = seal(formatKey, JSON.stringify({ formatVersion }));
   await writeBatch(database, [{ type: 'put', key: formatKey, value: payload }], { sync: true });
-  return undefined;
 }
 
 /**
@@ -183,11 +181,11 @@ async function openStore(
   { logger, crashPoint, purpose = 'serve' }: OpenLogOptions,
   { paths, reserve, database, survey }: Opening,
 ): Promise<OpenLogResult> {
-  const newer = await newerFormat(database, logger);
-  if (newer !== undefined) {
+  const format = await storedFormat(database);
+  if (typeof format === 'number' && format > formatVersion) {
     return {
       status: 'refused',
-      reason: `the log was written in format ${newer}; this varve knows formats up to ${formatVersion}`,
+      reason: `the log was written in format ${format}; this varve knows formats up to ${formatVersion}`,
       next: 'start the varve version that wrote it, or a newer one',
     };
   }
@@ -210,6 +208,10 @@ async function openStore(
   const damage = isBlocked ? blockedBy(verified) : verified.damage;
   const { historyDamage } = verified;
   const isSound = damage.length === 0;
+  if (isSound && format === 'unreadable') {
+    logger.warn({}, 'the log’s format version was unreadable and is written anew');
+  }
+  if (isSound && typeof format !== 'number') await writeFormat(database);
   if (isSound && verified.start.lastSeq > 0) {
     tip.write({ lastSeq: verified.start.lastSeq, batchHash: verified.start.batchHash });
   }
@@ -234,6 +236,6 @@ async function openStore(
     void reserve.refresh();
   }
   const opened = { store, damage };
-  const isBlockedByHistory = isBlocked && verified.damage.length === 0;
+  const isBlockedByHistory = damage.length > 0 && verified.isTailWhole;
   return { status: 'open', opened, spaceGuard: reserve, historyDamage, isBlockedByHistory };
 }

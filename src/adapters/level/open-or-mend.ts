@@ -12,7 +12,7 @@ export interface OpenOrMendOptions extends OpenLogOptions {
   readonly startFold: StartFold;
 }
 
-/** What keeps the log from being written, if it may be old history alone. */
+/** What keeps the log from being written, if it may lie before the newest checkpoint alone. */
 function obstacle(result: OpenLogResult): readonly Damage[] | undefined {
   if (result.status === 'damaged') return result.damage;
   return result.status === 'open' && result.isBlockedByHistory ? result.opened.damage : undefined;

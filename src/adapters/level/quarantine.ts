@@ -27,7 +27,7 @@ export function utcStamp(timeUs: number): string {
   );
 }
 
-function isDatabaseFile(name: string): boolean {
+export function isDatabaseFile(name: string): boolean {
   return /\.(log|ldb|sst)$/.test(name) || name.startsWith('MANIFEST-') || name === 'CURRENT';
 }
 

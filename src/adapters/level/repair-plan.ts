@@ -109,9 +109,27 @@ async function walkOver(
 const countIn = (ranges: readonly SeqRange[]): number =>
   ranges.reduce((sum, { fromSeq, toSeq }) => sum + toSeq - fromSeq + 1, 0);
 
-async function knownHorizon(database: Database): Promise<Horizon> {
+async function knownHorizon(
+  database: Database,
+  newest: CheckpointRecord | undefined,
+): Promise<Horizon> {
   const stored = await loadHorizon(database);
-  return stored === 'damaged' ? { ...noHorizon, losses: await loadLosses(database) } : stored;
+  const known =
+    stored === 'damaged' ? { ...noHorizon, losses: await loadLosses(database) } : stored;
+  const horizonSeq = newest?.checkpoint.node.horizonSeq ?? 0;
+  if (known.horizonSeq >= horizonSeq) return known;
+  // The mark is lost, but the state knows how far history was compacted. What it then kept of each
+  // stream is what is there.
+  const record = await loadCheckpoint(database, horizonSeq);
+  const dropped: Record<string, number> = {};
+  for (const [stream, { revision }] of record?.heads ?? []) dropped[stream] = revision;
+  const seen = new Set<string>();
+  for await (const event of soundEvents(database, { fromSeq: 1, toSeq: horizonSeq })) {
+    if (seen.has(event.stream)) continue;
+    seen.add(event.stream);
+    dropped[event.stream] = event.revision - 1;
+  }
+  return { ...known, horizonSeq, isDone: true, dropped, record };
 }
 
 /** All that lies before the newest checkpoint. */
@@ -136,8 +154,8 @@ async function surveyHistory(
 
 export async function planRepair(database: Database, known: RepairKnowledge): Promise<RepairPlan> {
   const records = await validCheckpoints(database, known.exported);
-  const horizon = await knownHorizon(database);
   const [newest] = records;
+  const horizon = await knownHorizon(database, newest);
   const newestSeq = seqOf(newest);
   const ends = [await lastSeqOf(database, 'e'), await lastSeqOf(database, 'b'), known.tipSeq];
   const lastSeq = Math.max(...ends, newestSeq, horizon.horizonSeq);
@@ -160,6 +178,8 @@ export async function planRepair(database: Database, known: RepairKnowledge): Pr
     fold.apply(event);
   });
 
+  // What was compacted away after the newest checkpoint that is left may have handed out ids, too.
+  const unfoldedCount = Math.max(horizon.horizonSeq - newestSeq, 0);
   const lost = joinedRanges([...history.lost, ...tail.lost]);
   const lastLostSeq = Math.max(lost.at(-1)?.toSeq ?? 0, losses.ranges.at(-1)?.toSeq ?? 0);
   const isTailHit = lastLostSeq > newestSeq;
@@ -182,7 +202,7 @@ export async function planRepair(database: Database, known: RepairKnowledge): Pr
     givenUp: fold.givenUp,
     orphansKeptUpTo: isTailHit ? directoryIdMax : 0,
     idsReservedUpTo: isTailHit
-      ? Math.max(fold.idsReservedUpTo(countIn(tail.lost)), directoryIdMax)
+      ? Math.max(fold.idsReservedUpTo(countIn(tail.lost) + unfoldedCount), directoryIdMax)
       : 0,
   };
 }

@@ -95,6 +95,7 @@ async function examine(options: RepairOptions, nowUs: () => number): Promise<Exa
   return { status: 'sound', lastSeq: store.lastSeq, lost: [], notes };
 }
 
+/** The position that the tip names; 0 if it cannot be read. */
 function tipSeq(path: string): number {
   const tip = new TipFile(path);
   try {
@@ -148,6 +149,7 @@ async function build(
     }
     const tipFile = new TipFile(built.tip);
     tipFile.write(tip);
+    tipFile.sync();
     tipFile.close();
     return { plan, files };
   } finally {
@@ -183,13 +185,15 @@ async function repairLocked(options: RepairOptions): Promise<RepairResult> {
 
 /**
  * Rebuilds a log that LevelDB cannot open or write, if all that is lost lies before the newest
- * checkpoint, so that the state is whole. Undefined: it is not, and nothing was changed. The caller
+ * checkpoint, so that the state is whole. Undefined: it is not, or cannot be told, and nothing was changed. The caller
  * holds the lock of the root, and has closed the log.
  */
 export async function mendHistory(
   options: RepairOptions,
   damage: readonly Damage[],
 ): Promise<RepairedLog | undefined> {
+  // Without the tip nothing says where the log ended.
+  if (tipSeq(logPaths(options.root).tip) === 0) return undefined;
   const accepts = (plan: RepairPlan): boolean => plan.resumed === undefined;
   return await rebuildLog(options, { damage, cause: { kind: 'recovery' }, accepts });
 }

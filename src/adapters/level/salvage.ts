@@ -6,7 +6,8 @@ import { readdir, stat } from 'node:fs/promises';
 import { basename, join } from 'node:path';
 import type { Database, Operation } from './database.ts';
 import { writeBatch } from './database.ts';
-import { horizonKey } from './keys.ts';
+import { horizonKey, lossesKey } from './keys.ts';
+import { decodeLosses } from './losses.ts';
 import { turn } from './checkpoint-table.ts';
 import { readFileContent } from './file-content.ts';
 import type { StoredHorizon } from './horizon.ts';
@@ -55,8 +56,13 @@ export function* entriesOf(path: string, file: Buffer): Generator<StoredEntry> {
   }
 }
 
-function horizonOf(value: string): number {
-  return (unsealJson(horizonKey, value) as StoredHorizon | undefined)?.horizonSeq ?? 0;
+/** How far a mark reaches, of the keys whose values only ever go on; undefined for other keys. */
+function reachOf({ key, value }: StoredEntry): number | undefined {
+  if (key === lossesKey) return decodeLosses(value)?.resumedAtSeq ?? 0;
+  if (key !== horizonKey) return undefined;
+  const { horizonSeq = 0, isDone = false } =
+    (unsealJson(horizonKey, value) as StoredHorizon | undefined) ?? {};
+  return horizonSeq + (isDone ? 0.5 : 0);
 }
 
 /** Copies all sound entries of the folders' files into a database. */
@@ -65,16 +71,18 @@ export async function salvageInto(
   folders: readonly string[],
 ): Promise<SalvagedFile[]> {
   const salvaged: SalvagedFile[] = [];
-  let horizon: string | undefined;
+  const marks = new Map<string, { readonly value: string; readonly reach: number }>();
   for (const { path } of await sourceFiles(folders)) {
     let entryCount = 0;
     let operations: Operation[] = [];
     const { content } = await readFileContent(path);
-    for (const { key, value } of entriesOf(path, content)) {
+    for (const entry of entriesOf(path, content)) {
+      const { key, value } = entry;
       entryCount += 1;
-      if (key === horizonKey) {
+      const reach = reachOf(entry);
+      if (reach !== undefined) {
         // An older mark must not win over a newer one, whatever files they are in.
-        horizon = horizon === undefined || horizonOf(value) >= horizonOf(horizon) ? value : horizon;
+        if (reach >= (marks.get(key)?.reach ?? 0)) marks.set(key, { value, reach });
         continue;
       }
       operations.push({ type: 'put', key, value });
@@ -87,9 +95,7 @@ export async function salvageInto(
     await writeBatch(database, operations, { sync: false });
     salvaged.push({ path: join(basename(join(path, '..')), basename(path)), entryCount });
   }
-  if (horizon !== undefined) {
-    const operation: Operation = { type: 'put', key: horizonKey, value: horizon };
-    await writeBatch(database, [operation], { sync: false });
-  }
+  const operations = [...marks].map(([key, { value }]): Operation => ({ type: 'put', key, value }));
+  await writeBatch(database, operations, { sync: false });
   return salvaged;
 }

@@ -213,15 +213,17 @@ export function isIntactTable(file: Buffer): boolean {
   return handlesFromIndex(file)?.every((handle) => isSound(file, handle)) === true;
 }
 
-/** All sound entries of a table. */
+/** All sound entries of a table; of a key that was written again, the newest, which comes first. */
 export function* tableEntries(file: Buffer): Generator<StoredEntry> {
+  let lastKey = '';
   for (const handle of handlesFromIndex(file) ?? handlesBySearch(file)) {
     for (const block of contents(file, handle)) {
       for (const [internalKey, value] of rawEntries(block)) {
         const keyLength = internalKey.length - internalSuffixBytes;
         const isPut = keyLength > 0 && internalKey[keyLength] === 1;
         const entry = isPut ? soundEntry(internalKey.subarray(0, keyLength), value) : undefined;
-        if (entry !== undefined) {
+        if (entry !== undefined && entry.key !== lastKey) {
+          lastKey = entry.key;
           yield entry;
         }
       }

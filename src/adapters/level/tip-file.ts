@@ -3,7 +3,7 @@
 // a crash of the process it is exact, after a power cut it may be old. So it is a lower bound: a
 // log that ends below it has lost acknowledged events. An unreadable tip proves nothing and is
 // written anew.
-import { closeSync, fstatSync, openSync, readSync, writeSync } from 'node:fs';
+import { closeSync, fstatSync, fsyncSync, openSync, readSync, writeSync } from 'node:fs';
 import { isReadError } from './file-content.ts';
 import { digits } from './keys.ts';
 import { seal, unseal } from './sealed-value.ts';
@@ -23,6 +23,11 @@ export class TipFile {
     this.#descriptor = openSync(path, 'a+', 0o600);
     closeSync(this.#descriptor);
     this.#descriptor = openSync(path, 'r+');
+  }
+
+  /** Makes what was written durable. */
+  sync(): void {
+    fsyncSync(this.#descriptor);
   }
 
   /** The stored tip; `damaged` when there is one that cannot be read; undefined for a new file. */

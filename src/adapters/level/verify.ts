@@ -32,6 +32,8 @@ export interface Verified {
   readonly start: Omit<StoreStart, 'damage'>;
   /** Damage after the checkpoint, or of what the log needs to go on: it must be repaired. */
   readonly damage: readonly Damage[];
+  /** Whether everything after the checkpoint is whole, and the end is where the tip says. */
+  readonly isTailWhole: boolean;
   /** Damage before the checkpoint, as far as it was looked for. */
   readonly historyDamage: readonly Damage[];
 }
@@ -158,8 +160,9 @@ export async function verifyLog(database: Database, options: VerifyOptions): Pro
   );
   const heads: StreamHeads = new Map(base?.heads);
   const tail = await verifyTail(database, { fromSeq: baseSeq + 1, toSeq: lastSeq }, heads);
-  tail.found.addAll(found);
   const tipFound = await tipProblem(database, tip, horizon.horizonSeq);
+  const isTailWhole = tail.found.isEmpty && tipFound === undefined;
+  tail.found.addAll(found);
   if (tipFound !== undefined) {
     tail.found.add(tipFound);
   }
@@ -175,5 +178,6 @@ export async function verifyLog(database: Database, options: VerifyOptions): Pro
   }
   const { batchHash } = tail;
   const exported = isExported ? base : undefined;
-  return { start: { lastSeq, batchHash, heads, horizon, exported }, damage, historyDamage };
+  const start = { lastSeq, batchHash, heads, horizon, exported };
+  return { start, damage, isTailWhole, historyDamage };
 }
