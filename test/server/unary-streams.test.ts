@@ -173,16 +173,3 @@ test('a call that its caller gave up is not answered, and costs no other', async
   assert.equal((await ask(client, [request('k')])).code, status.OK);
   assert.deepEqual(node.fatal, []);
 });
-
-test('after a refusal what a caller goes on sending is not taken', async (t) => {
-  const node = await servedNode(t);
-  const client = await session(t, node);
-  const stream = client.request(ordinary);
-  const reset = once(stream, 'close');
-  stream.on('error', () => undefined);
-  const tooLong = Buffer.alloc(5);
-  tooLong.writeUInt32BE(requestBytesMax + 1, 1);
-  stream.write(tooLong);
-  await reset;
-  assert.ok(stream.closed);
-});

@@ -1,7 +1,6 @@
 // Calls with one request and one answer, served directly on HTTP/2 streams. grpc-js builds a chain
 // of objects and events for each call, which costs more than most answers; what it does for
 // connections, for streams of answers and for every call out of the ordinary stays with it.
-import { constants } from 'node:http2';
 import type { IncomingHttpHeaders, OutgoingHttpHeaders, ServerHttp2Stream } from 'node:http2';
 import { status, type MethodDefinition, type Server } from '@grpc/grpc-js';
 import { invariant } from '../../machines/kernel/invariant.ts';
@@ -165,8 +164,6 @@ class UnaryStream implements UnaryCall<unknown> {
     };
     this.#settle();
     this.#stream.respond(headers, { endStream: true });
-    // Whatever else the caller would send is not read.
-    if (!this.#stream.readableEnded) this.#stream.close(constants.NGHTTP2_NO_ERROR);
   }
 
   #settle(): void {
