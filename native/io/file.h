@@ -1,0 +1,84 @@
+// Random access to the bytes of a layer: a file on disk, the content of a compressed file, an entry
+// of a tar archive, later a blob that is fetched as it is read. Readers of formats see only this.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <stdexcept>
+#include <string>
+#include <vector>
+
+namespace varve::io {
+
+// A file that cannot be opened, or is not what it has to be; the text names the file and the defect.
+class FormatError : public std::runtime_error {
+ public:
+  // `error` is a positive errno: EINVAL or EIO for a defect, else what the system answered.
+  FormatError(int error, const std::string& text) : std::runtime_error(text), error_(error) {}
+  [[nodiscard]] int error() const noexcept { return error_; }
+
+ private:
+  int error_;
+};
+
+// Damage met by a read, for the log: which layer, where, what was expected and what was there.
+struct Damage {
+  std::string file;
+  std::uint64_t offset = 0;  // within `file`
+  std::string text;
+};
+
+// Told of damage; called from any thread that reads.
+class DamageListener {
+ public:
+  virtual ~DamageListener() = default;
+  virtual void damaged(const Damage& damage) noexcept = 0;
+};
+
+// Reading is safe from several threads at once.
+class File {
+ public:
+  virtual ~File() = default;
+
+  [[nodiscard]] virtual std::uint64_t size() const noexcept = 0;
+
+  // Fills `destination` with the bytes from `offset` on. Returns 0 or a negative errno: -EIO for
+  // bytes that are damaged or that the disk does not give back, -EINVAL for a range that is not
+  // wholly inside of the file. After an error the destination's content is unspecified.
+  [[nodiscard]] virtual int read(std::span<std::byte> destination,
+                                 std::uint64_t offset) const noexcept = 0;
+
+  // The name for messages.
+  [[nodiscard]] virtual const std::string& name() const noexcept = 0;
+};
+
+// A stretch of bytes.
+struct ByteRange {
+  std::uint64_t offset = 0;
+  std::uint64_t length = 0;
+};
+
+// Writes are ordered by the caller.
+class WritableFile : public File {
+ public:
+  // Writes all of `source`; grows the file when it reaches past its end. 0 or a negative errno.
+  [[nodiscard]] virtual int write(std::span<const std::byte> source, std::uint64_t offset) = 0;
+  // Cuts the file, or makes it longer by a hole.
+  [[nodiscard]] virtual int resize(std::uint64_t size) = 0;
+  // Makes everything written durable (fdatasync).
+  [[nodiscard]] virtual int sync() = 0;
+  // Gives the blocks of a range back; it reads as zeros from then on.
+  [[nodiscard]] virtual int punch_hole(const ByteRange& range) = 0;
+  // The parts of the file that hold data (SEEK_DATA), ascending; empty with an errno on failure.
+  [[nodiscard]] virtual int data_ranges(std::vector<ByteRange>& ranges) const = 0;
+};
+
+// Opens a file on disk for reading; throws FormatError.
+std::unique_ptr<File> open_file(const std::string& path);
+
+// Opens or makes a file on disk for writing; throws FormatError.
+std::unique_ptr<WritableFile> open_writable_file(const std::string& path, bool must_be_new);
+
+}  // namespace varve::io
