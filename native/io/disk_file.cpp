@@ -1,0 +1,170 @@
+// Files on disk by pread and pwrite: interrupted and short calls go on where they stopped.
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <atomic>
+#include <cerrno>
+#include <limits>
+#include <utility>
+
+#include "io/bytes.h"
+#include "io/file.h"
+#include "syscalls/unique_fd.h"
+
+namespace varve::io {
+
+namespace {
+
+// Offsets of the system are signed.
+constexpr std::uint64_t kSizeMax = std::numeric_limits<off_t>::max();
+
+[[noreturn]] void refuse(int error, const std::string& path, const std::string& why) {
+  throw FormatError(error, path + ": " + why);
+}
+
+class DiskFile final : public WritableFile {
+ public:
+  DiskFile(UniqueFd fd, std::string path, std::uint64_t size)
+      : fd_(std::move(fd)), path_(std::move(path)), size_(size) {}
+
+  [[nodiscard]] std::uint64_t size() const noexcept override {
+    return size_.load(std::memory_order_acquire);
+  }
+
+  [[nodiscard]] const std::string& name() const noexcept override { return path_; }
+
+  [[nodiscard]] int read(std::span<std::byte> destination,
+                         std::uint64_t offset) const noexcept override {
+    if (!is_within(offset, destination.size(), size())) return -EINVAL;
+    while (!destination.empty()) {
+      const ssize_t count =
+          ::pread(fd_.get(), destination.data(), destination.size(), static_cast<off_t>(offset));
+      if (count < 0) {
+        if (errno == EINTR) continue;
+        return -errno;
+      }
+      // The file is shorter than when it was opened.
+      if (count == 0) return -EIO;
+      destination = destination.subspan(static_cast<std::size_t>(count));
+      offset += static_cast<std::uint64_t>(count);
+    }
+    return 0;
+  }
+
+  [[nodiscard]] int write(std::span<const std::byte> source, std::uint64_t offset) override {
+    if (!is_within(offset, source.size(), kSizeMax)) return -EFBIG;
+    while (!source.empty()) {
+      const ssize_t count =
+          ::pwrite(fd_.get(), source.data(), source.size(), static_cast<off_t>(offset));
+      if (count < 0) {
+        if (errno == EINTR) continue;
+        return -errno;
+      }
+      if (count == 0) return -EIO;
+      source = source.subspan(static_cast<std::size_t>(count));
+      offset += static_cast<std::uint64_t>(count);
+      if (offset > size()) size_.store(offset, std::memory_order_release);
+    }
+    return 0;
+  }
+
+  [[nodiscard]] int resize(std::uint64_t size) override {
+    if (size > kSizeMax) return -EFBIG;
+    while (::ftruncate(fd_.get(), static_cast<off_t>(size)) != 0) {
+      if (errno != EINTR) return -errno;
+    }
+    size_.store(size, std::memory_order_release);
+    return 0;
+  }
+
+  [[nodiscard]] int sync() override {
+    while (::fdatasync(fd_.get()) != 0) {
+      if (errno != EINTR) return -errno;
+    }
+    return 0;
+  }
+
+  [[nodiscard]] int punch_hole(const ByteRange& range) override {
+    const std::uint64_t end = size();
+    if (!is_within(range.offset, range.length, end)) return -EINVAL;
+    if (range.length == 0) return 0;
+    constexpr int kMode = FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE;
+    while (::fallocate(fd_.get(), kMode, static_cast<off_t>(range.offset),
+                       static_cast<off_t>(range.length)) != 0) {
+      if (errno == EOPNOTSUPP) return write_zeros(range);
+      if (errno != EINTR) return -errno;
+    }
+    return 0;
+  }
+
+  [[nodiscard]] int data_ranges(std::vector<ByteRange>& ranges) const override {
+    ranges.clear();
+    const off_t end = static_cast<off_t>(size());
+    for (off_t at = 0; at < end;) {
+      const off_t data = ::lseek(fd_.get(), at, SEEK_DATA);
+      if (data < 0) {
+        if (errno == ENXIO) break;
+        return fail(ranges, errno);
+      }
+      if (data >= end) break;
+      const off_t hole = ::lseek(fd_.get(), data, SEEK_HOLE);
+      if (hole < 0) return fail(ranges, errno);
+      const off_t stop = std::min(hole, end);
+      ranges.push_back({static_cast<std::uint64_t>(data), static_cast<std::uint64_t>(stop - data)});
+      at = stop;
+    }
+    return 0;
+  }
+
+ private:
+  static int fail(std::vector<ByteRange>& ranges, int error) {
+    ranges.clear();
+    return -error;
+  }
+
+  // For file systems that cannot give blocks back.
+  int write_zeros(ByteRange range) {
+    const std::vector<std::byte> zeros(std::min<std::uint64_t>(range.length, 1U << 20));
+    while (range.length > 0) {
+      const std::uint64_t length = std::min<std::uint64_t>(range.length, zeros.size());
+      if (const int error = write({zeros.data(), length}, range.offset); error != 0) return error;
+      range.offset += length;
+      range.length -= length;
+    }
+    return 0;
+  }
+
+  UniqueFd fd_;
+  std::string path_;
+  std::atomic<std::uint64_t> size_;
+};
+
+std::unique_ptr<DiskFile> open_disk_file(const std::string& path, int flags) {
+  // Opening a pipe must not wait for its other end, a terminal must not become ours.
+  constexpr int kAlways = O_CLOEXEC | O_NONBLOCK | O_NOCTTY;
+  UniqueFd fd(::open(path.c_str(), flags | kAlways, 0600));
+  if (!fd) {
+    const int error = errno;
+    refuse(error, path, error_text(error));
+  }
+  struct stat status = {};
+  if (::fstat(fd.get(), &status) != 0) {
+    const int error = errno;
+    refuse(error, path, error_text(error));
+  }
+  if (!S_ISREG(status.st_mode)) refuse(EINVAL, path, "is not a regular file");
+  return std::make_unique<DiskFile>(std::move(fd), path,
+                                    static_cast<std::uint64_t>(status.st_size));
+}
+
+}  // namespace
+
+std::unique_ptr<File> open_file(const std::string& path) { return open_disk_file(path, O_RDONLY); }
+
+std::unique_ptr<WritableFile> open_writable_file(const std::string& path, bool must_be_new) {
+  return open_disk_file(path, O_RDWR | O_CREAT | (must_be_new ? O_EXCL : 0));
+}
+
+}  // namespace varve::io
