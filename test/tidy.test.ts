@@ -37,7 +37,7 @@ function readSources(): readonly SourceFile[] {
 
 /** Small files that are there and hold text; recordings and archives are left alone. */
 function isText(path: string): boolean {
-  const isRecorded = /^test\/(histories|traces)\//.test(path) && !path.endsWith('.ts');
+  const isRecorded = /^test\/(histories|traces|fixtures)\//.test(path) && !path.endsWith('.ts');
   if (isRecorded || /\.(gz|bin|tar|snap|png)$|package-lock\.json$/.test(path)) return false;
   const stat = statSync(checkout + path, { throwIfNoEntry: false });
   return stat?.isFile() === true && stat.size < 4 << 20;
