@@ -1,5 +1,7 @@
-// Files on disk by pread and pwrite: interrupted and short calls go on where they stopped.
+// Files on disk by pread and pwrite: interrupted and short calls go on where they stopped. And
+// mapped ones, which are read in the same way but show their bytes too.
 #include <fcntl.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -11,6 +13,7 @@
 
 #include "io/bytes.h"
 #include "io/file.h"
+#include "io/mapped_file.h"
 #include "syscalls/unique_fd.h"
 
 namespace varve::io {
@@ -34,6 +37,7 @@ class DiskFile final : public WritableFile {
   }
 
   [[nodiscard]] const std::string& name() const noexcept override { return path_; }
+  [[nodiscard]] int descriptor() const noexcept { return fd_.get(); }
 
   [[nodiscard]] int read(std::span<std::byte> destination,
                          std::uint64_t offset) const noexcept override {
@@ -141,6 +145,31 @@ class DiskFile final : public WritableFile {
   std::atomic<std::uint64_t> size_;
 };
 
+class MappedFile final : public File {
+ public:
+  MappedFile(std::unique_ptr<DiskFile> file, const std::byte* bytes)
+      : file_(std::move(file)), bytes_(bytes) {}
+  ~MappedFile() override { ::munmap(const_cast<std::byte*>(bytes_), file_->size()); }
+  MappedFile(const MappedFile&) = delete;
+  MappedFile& operator=(const MappedFile&) = delete;
+
+  [[nodiscard]] std::uint64_t size() const noexcept override { return file_->size(); }
+  [[nodiscard]] const std::string& name() const noexcept override { return file_->name(); }
+
+  [[nodiscard]] int read(std::span<std::byte> destination,
+                         std::uint64_t offset) const noexcept override {
+    return file_->read(destination, offset);
+  }
+
+  [[nodiscard]] const std::byte* view(const ByteRange& range) const noexcept override {
+    return is_within(range.offset, range.length, size()) ? bytes_ + range.offset : nullptr;
+  }
+
+ private:
+  std::unique_ptr<DiskFile> file_;
+  const std::byte* bytes_;
+};
+
 std::unique_ptr<DiskFile> open_disk_file(const std::string& path, int flags) {
   // Opening a pipe must not wait for its other end, a terminal must not become ours.
   constexpr int kAlways = O_CLOEXEC | O_NONBLOCK | O_NOCTTY;
@@ -162,6 +191,16 @@ std::unique_ptr<DiskFile> open_disk_file(const std::string& path, int flags) {
 }  // namespace
 
 std::unique_ptr<File> open_file(const std::string& path) { return open_disk_file(path, O_RDONLY); }
+
+std::unique_ptr<File> open_mapped_file(const std::string& path) {
+  std::unique_ptr<DiskFile> file = open_disk_file(path, O_RDONLY);
+  if (file->size() == 0) return file;
+  void* bytes = ::mmap(nullptr, file->size(), PROT_READ, MAP_SHARED, file->descriptor(), 0);
+  if (bytes == MAP_FAILED) return file;
+  // A daemon that locks its memory must not pin the page cache.
+  ::munlock(bytes, file->size());
+  return std::make_unique<MappedFile>(std::move(file), static_cast<const std::byte*>(bytes));
+}
 
 std::unique_ptr<WritableFile> open_writable_file(const std::string& path, bool must_be_new) {
   return open_disk_file(path, O_RDWR | O_CREAT | (must_be_new ? O_EXCL : 0));

@@ -12,7 +12,8 @@
 
 namespace varve::io {
 
-// A file that cannot be opened, or is not what it has to be; the text names the file and the defect.
+// A file that cannot be opened, or is not what it has to be; the text names the file and the
+// defect.
 class FormatError : public std::runtime_error {
  public:
   // `error` is a positive errno: EINVAL or EIO for a defect, else what the system answered.
@@ -37,6 +38,12 @@ class DamageListener {
   virtual void damaged(const Damage& damage) noexcept = 0;
 };
 
+// A stretch of bytes.
+struct ByteRange {
+  std::uint64_t offset = 0;
+  std::uint64_t length = 0;
+};
+
 // Reading is safe from several threads at once.
 class File {
  public:
@@ -50,14 +57,15 @@ class File {
   [[nodiscard]] virtual int read(std::span<std::byte> destination,
                                  std::uint64_t offset) const noexcept = 0;
 
+  // The bytes of a range where they lie, for files that can show them; else null. They may be
+  // touched within run_guarded() (io/bus_guard.h) only, and another process may alter them
+  // meanwhile.
+  [[nodiscard]] virtual const std::byte* view(const ByteRange& /*range*/) const noexcept {
+    return nullptr;
+  }
+
   // The name for messages.
   [[nodiscard]] virtual const std::string& name() const noexcept = 0;
-};
-
-// A stretch of bytes.
-struct ByteRange {
-  std::uint64_t offset = 0;
-  std::uint64_t length = 0;
 };
 
 // Writes are ordered by the caller.

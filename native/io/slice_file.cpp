@@ -23,6 +23,11 @@ class SliceFile final : public File {
     return file_->read(destination, range_.offset + offset);
   }
 
+  [[nodiscard]] const std::byte* view(const ByteRange& range) const noexcept override {
+    if (!is_within(range.offset, range.length, range_.length)) return nullptr;
+    return file_->view({range_.offset + range.offset, range.length});
+  }
+
  private:
   std::unique_ptr<const File> file_;
   ByteRange range_;

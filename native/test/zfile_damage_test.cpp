@@ -4,8 +4,10 @@
 #include <cerrno>
 
 #include "io/bytes.h"
+#include "io/mapped_file.h"
 #include "test/layer_fixtures.h"
 #include "test/memory_file.h"
+#include "test/temporary_directory.h"
 #include "zfile/reader.h"
 #include "zfile/writer.h"
 
@@ -16,6 +18,8 @@ namespace {
 using zfile::Algorithm;
 
 constexpr std::uint32_t kBlock = 4096;
+
+using MappedDamageTest = TemporaryDirectory;
 
 std::vector<std::byte> packed(const std::vector<std::byte>& content, Algorithm algorithm,
                               bool has_sums = true) {
@@ -138,6 +142,30 @@ TEST(ZFileDamageTest, WhatTheDiskDoesNotGiveBackIsAnErrorForItsBlocks) {
   EXPECT_EQ(file.read(block, 8 * kBlock), 0);
   ASSERT_EQ(listener.damages.size(), 1U);
   EXPECT_EQ(listener.damages[0].offset, file.index().offset_of(7));
+}
+
+// A mapped file that loses its end: touching it would kill the process.
+TEST_F(MappedDamageTest, BytesThatAreNoLongerThereAreAnErrorForTheirBlocks) {
+  const std::vector<std::byte> content = noise(20 * kBlock, 5);
+  const auto target = io::open_writable_file(at("layer"), true);
+  zfile::WriteSummary summary;
+  ASSERT_EQ(zfile::compress(MemoryFile(content), *target, {.threads = 1}, summary), 0);
+  Listener listener;
+  auto source = io::open_mapped_file(at("layer"));
+  EXPECT_NE(source->view({0, 512}), nullptr);
+  EXPECT_EQ(source->view({0, source->size() + 1}), nullptr);
+  const zfile::ZFile file(std::move(source), &listener);
+  EXPECT_EQ(read_all(file), content);
+  const std::uint64_t end = file.index().offset_of(10);
+  ASSERT_EQ(target->resize(end), 0);
+  std::vector<std::byte> block(kBlock);
+  EXPECT_EQ(file.read(block, 8 * kBlock), 0);
+  EXPECT_TRUE(std::equal(block.begin(), block.end(), content.begin() + 8 * kBlock));
+  for (int turn = 0; turn < 3; ++turn) EXPECT_EQ(file.read(block, 15 * kBlock), -EIO);
+  EXPECT_EQ(file.read(block, 8 * kBlock), 0);
+  ASSERT_EQ(listener.damages.size(), 3U);
+  EXPECT_NE(listener.damages[0].text.find("block 15"), std::string::npos);
+  EXPECT_NE(listener.damages[0].text.find("cannot be read"), std::string::npos);
 }
 
 TEST(ZFileDamageTest, AReadAfterAFailedOneOfTheSameBlockFailsAgain) {

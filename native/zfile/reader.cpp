@@ -9,6 +9,7 @@
 #include <new>
 
 #include "crc32c/crc32c.h"
+#include "io/bus_guard.h"
 #include "io/bytes.h"
 #include "zfile/codec.h"
 
@@ -91,26 +92,44 @@ int ZFile::read(std::span<std::byte> destination, std::uint64_t offset) const no
 int ZFile::read_blocks(Scratch& scratch, const Request& request, std::uint64_t first,
                        std::uint64_t end) const noexcept {
   const std::uint64_t begin = index_.offset_of(first);
-  const std::span<std::byte> batch(scratch.stored.data(), index_.offset_of(end) - begin);
-  if (const int error = source_->read(batch, begin); error != 0) {
-    report(first, "cannot be read", 0, 0);
-    return error == -ENOMEM ? error : -EIO;
+  const std::size_t length = index_.offset_of(end) - begin;
+  int error = 0;
+  bool is_there = true;
+  const std::byte* shown = algorithm() == Algorithm::lz4 ? source_->view({begin, length}) : nullptr;
+  if (shown != nullptr) {
+    auto work = [&]() noexcept { error = decode_blocks(scratch, request, first, end, shown); };
+    is_there =
+        io::run_guarded([](void* context) { (*static_cast<decltype(work)*>(context))(); }, &work);
+  } else {
+    error = source_->read(std::span(scratch.stored).first(length), begin);
+    is_there = error == 0;
+    if (error == -ENOMEM) return error;
+    if (is_there) error = decode_blocks(scratch, request, first, end, scratch.stored.data());
   }
-  std::uint64_t at = begin;
+  if (is_there) return error;
+  scratch.kept_identity = 0;
+  report(first, "cannot be read", 0, 0);
+  return -EIO;
+}
+
+int ZFile::decode_blocks(Scratch& scratch, const Request& request, std::uint64_t first,
+                         std::uint64_t end, const std::byte* stored) const noexcept {
+  std::uint64_t at = index_.offset_of(first);
   for (std::uint64_t block = first; block < end; ++block) {
     const std::uint64_t stop = index_.offset_of(block + 1);
-    const std::span<const std::byte> stored = batch.subspan(at - begin, stop - at);
+    const std::span<const std::byte> one(stored, stop - at);
+    stored += one.size();
     at = stop;
     const std::size_t length = length_of(block);
     std::size_t skipped = 0;
     const std::span<std::byte> part = request.part(block << block_shift_, length, skipped);
     if (part.size() == length) {
-      if (const int error = decode(scratch, block, stored, part); error != 0) return error;
+      if (const int error = decode(scratch, block, one, part); error != 0) return error;
       continue;
     }
     scratch.kept_identity = 0;
     const std::span<std::byte> content(scratch.content.data(), length);
-    if (const int error = decode(scratch, block, stored, content); error != 0) return error;
+    if (const int error = decode(scratch, block, one, content); error != 0) return error;
     scratch.kept_identity = identity_;
     scratch.kept_block = block;
     std::memcpy(part.data(), content.data() + skipped, part.size());
@@ -130,8 +149,7 @@ int ZFile::decode(Scratch& scratch, std::uint64_t block, std::span<const std::by
       return -EIO;
     }
   }
-  const auto algorithm = static_cast<Algorithm>(header_.algorithm);
-  const int error = scratch.decompressor.decompress(algorithm, stored, content);
+  const int error = scratch.decompressor.decompress(algorithm(), stored, content);
   if (error == -EIO) report(block, "does not decompress to its length", 0, 0);
   return error;
 }

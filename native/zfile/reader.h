@@ -41,6 +41,9 @@ class ZFile final : public io::File {
   [[nodiscard]] const std::string& name() const noexcept override { return source_->name(); }
 
   [[nodiscard]] const Header& header() const noexcept { return header_; }
+  [[nodiscard]] Algorithm algorithm() const noexcept {
+    return static_cast<Algorithm>(header_.algorithm);
+  }
   [[nodiscard]] const BlockIndex& index() const noexcept { return index_; }
   [[nodiscard]] const io::File& source() const noexcept { return *source_; }
 
@@ -53,6 +56,8 @@ class ZFile final : public io::File {
   [[nodiscard]] std::uint64_t batch_end(std::uint64_t first, std::uint64_t end) const noexcept;
   [[nodiscard]] int read_blocks(Scratch& scratch, const Request& request, std::uint64_t first,
                                 std::uint64_t end) const noexcept;
+  [[nodiscard]] int decode_blocks(Scratch& scratch, const Request& request, std::uint64_t first,
+                                  std::uint64_t end, const std::byte* stored) const noexcept;
   [[nodiscard]] int decode(Scratch& scratch, std::uint64_t block, std::span<const std::byte> stored,
                            std::span<std::byte> content) const noexcept;
   void report(std::uint64_t block, const char* what, std::uint32_t expected,
