@@ -69,6 +69,13 @@ class File {
 };
 
 // Writes are ordered by the caller.
+// A stretch of bytes.
+struct ByteRange {
+  std::uint64_t offset = 0;
+  std::uint64_t length = 0;
+};
+
+// The caller orders writes that overlap; others may run at once, and beside reads.
 class WritableFile : public File {
  public:
   // Writes all of `source`; grows the file when it reaches past its end. 0 or a negative errno.

@@ -1,0 +1,376 @@
+#include "lsmt/writable_layer.h"
+
+#include <algorithm>
+#include <cerrno>
+#include <cstring>
+#include <mutex>
+#include <utility>
+
+#include "lsmt/index.h"
+
+namespace varve::lsmt {
+
+namespace {
+
+// An entry can map a little less than 8 MiB.
+constexpr std::size_t kWriteMax = std::size_t{4} << 20;
+constexpr std::size_t kEntriesAtOnce = 65536;
+constexpr std::size_t kEntriesInSector = kSectorSize / sizeof(Mapping);
+
+constexpr std::uint64_t round_up(std::uint64_t value, std::uint64_t unit) {
+  return (value + unit - 1) / unit * unit;
+}
+
+void check(int error, const io::File& file, const std::string& what) {
+  if (error != 0) throw io::FormatError(-error, file.name() + ": " + what + std::strerror(-error));
+}
+
+// A placeholder, or an index whose writing broke off before its header, which comes last.
+bool is_blank(const io::File& index) {
+  if (index.size() < kHeaderBytes) return true;
+  HeaderBlock block;
+  check(index.read(block, 0), index, "cannot read the index: ");
+  return std::all_of(block.begin(), block.end(), [](std::byte byte) { return byte == std::byte{}; });
+}
+
+Header index_header(const Header& data) {
+  Header header = data;
+  header.is_data = false;
+  header.is_sparse = false;
+  header.index_offset = kHeaderBytes;
+  return header;
+}
+
+}  // namespace
+
+WritableLayer::WritableLayer(std::unique_ptr<io::WritableFile> data,
+                             std::unique_ptr<io::WritableFile> index)
+    : data_(std::move(data)), index_file_(std::move(index)) {}
+
+std::unique_ptr<WritableLayer> WritableLayer::create(std::unique_ptr<io::WritableFile> data,
+                                                     std::unique_ptr<io::WritableFile> index,
+                                                     const NewLayer& layer) {
+  if (layer.virtual_size > kVirtualSizeMax) {
+    throw io::FormatError(EINVAL, "a virtual disk has at most 2^59-512 bytes");
+  }
+  if (layer.user_tag.size() > kUserTagMax) {
+    throw io::FormatError(E2BIG, "the user tag is longer than 256 bytes");
+  }
+  for (const io::File* file : {static_cast<const io::File*>(data.get()),
+                               static_cast<const io::File*>(index.get())}) {
+    if (file->size() != 0) throw io::FormatError(EEXIST, file->name() + ": is not empty");
+  }
+  std::unique_ptr<WritableLayer> made(new WritableLayer(std::move(data), std::move(index)));
+  Header& header = made->header_;
+  header.is_header = true;
+  header.is_data = true;
+  header.is_sparse = layer.is_sparse;
+  header.virtual_size = layer.virtual_size;
+  header.uuid = layer.uuid.empty() ? random_uuid() : layer.uuid;
+  header.parent_uuid = layer.parent_uuid;
+  header.user_tag = layer.user_tag;
+  made->virtual_size_ = layer.virtual_size;
+  if (layer.is_sparse) {
+    check(made->data_->resize(kHeaderBytes + layer.virtual_size), *made->data_, "cannot make: ");
+  }
+  check(made->data_->write(header.encode(), 0), *made->data_, "cannot write the header: ");
+  check(made->index_file_->write(index_header(header).encode(), 0), *made->index_file_,
+        "cannot write the header: ");
+  made->data_end_ = kHeaderBytes;
+  made->index_end_ = kHeaderBytes;
+  check(made->flush(), *made->data_, "cannot write the header: ");
+  return made;
+}
+
+std::unique_ptr<WritableLayer> WritableLayer::open(std::unique_ptr<io::WritableFile> data,
+                                                   std::unique_ptr<io::WritableFile> index,
+                                                   LostData lost_data) {
+  std::unique_ptr<WritableLayer> layer(new WritableLayer(std::move(data), std::move(index)));
+  Header& header = layer->header_;
+  header = read_header(*layer->data_, "data");
+  if (!header.is_data) refuse(*layer->data_, "the index of a writable layer, not its data");
+  if (header.is_sealed) refuse(*layer->data_, "a finished layer, which cannot be written");
+  layer->data_end_ = round_up(layer->data_->size(), kSectorSize);
+  if (header.is_sparse && is_blank(*layer->index_file_)) {
+    layer->load_holes();
+  } else {
+    layer->load_entries(lost_data);
+  }
+  layer->virtual_size_ = header.virtual_size;
+  return layer;
+}
+
+void WritableLayer::load_entries(LostData lost_data) {
+  const Header header = read_header(*index_file_, "index");
+  if (header.is_data) refuse(*index_file_, "the data of a layer, not its index");
+  if (header.is_sealed || header.index_offset != kHeaderBytes) {
+    refuse(*index_file_, "not the index of a writable layer");
+  }
+  // Resizing writes this one first.
+  if (!header_.is_sparse) {
+    header_.virtual_size = header.virtual_size;
+    header_.uuid = header.uuid;
+  }
+  const std::uint64_t count = (index_file_->size() - kHeaderBytes) / sizeof(Mapping);
+  if (count > Index::kMappingsMax) refuse(*index_file_, "has more entries than are supported");
+  // What is left of a torn append is written over.
+  index_end_ = kHeaderBytes + count * sizeof(Mapping);
+
+  const std::uint64_t data_sectors = data_->size() / kSectorSize;
+  std::vector<Mapping> entries(std::min<std::uint64_t>(count, kEntriesAtOnce));
+  for (std::uint64_t done = 0; done < count;) {
+    const std::size_t step = std::min<std::uint64_t>(count - done, entries.size());
+    check(index_file_->read(std::as_writable_bytes(std::span(entries.data(), step)),
+                            kHeaderBytes + done * sizeof(Mapping)),
+          *index_file_, "cannot read the entries: ");
+    for (std::size_t at = 0; at < step; ++at) {
+      const Mapping entry = entries[at].with_layer(0);
+      if (entry.is_padding() || entry.count() == 0) continue;
+      if (check_entry(entry, done + at, data_sectors, lost_data)) index_.put(entry);
+    }
+    done += step;
+  }
+  if (header_.is_sparse) check_sparse_end(data_sectors);
+}
+
+// Only what counts in the end: a disk that became smaller leaves entries behind its end, which later
+// ones cover. A sparse file has its full length from the start, so no lost power makes it short.
+void WritableLayer::check_sparse_end(std::uint64_t data_sectors) const {
+  const std::uint64_t end = data_sectors - kHeaderSectors;
+  Found found;
+  for (std::uint64_t sector = end; sector < kSectorMax;) {
+    index_.find({sector, kSectorMax - sector}, found);
+    for (std::size_t at = 0; at < found.count; ++at) {
+      const Mapping& mapping = found.mappings[at];
+      if (!mapping.is_zeroed()) {
+        refuse(*index_file_, "sector " + std::to_string(mapping.first()) +
+                                 " lies behind the end of " + data_->name());
+      }
+      sector = mapping.end();
+    }
+    if (found.count < kFoundMax) return;
+  }
+}
+
+bool WritableLayer::check_entry(const Mapping& entry, std::uint64_t number,
+                                std::uint64_t data_sectors, LostData lost_data) {
+  const std::string which = "entry " + std::to_string(number);
+  if (entry.is_zeroed()) return true;
+  if (entry.data_first() < kHeaderSectors) {
+    refuse(*index_file_, which + " points into the header of the data");
+  }
+  if (header_.is_sparse) {
+    if (entry.data_first() == entry.first() + kHeaderSectors) return true;
+    refuse(*index_file_, which + " points elsewhere than to its own place in a sparse file");
+  }
+  if (entry.data_end() <= data_sectors) return true;
+  if (lost_data == LostData::kRefuse) {
+    refuse(*index_file_, which + " points behind the end of " + data_->name() +
+                             ": it was cut off, or power was lost before a write was flushed");
+  }
+  ++dropped_entries_;
+  return false;
+}
+
+void WritableLayer::load_holes() {
+  std::vector<io::ByteRange> ranges;
+  check(data_->data_ranges(ranges), *data_, "cannot find the holes: ");
+  const std::uint64_t file_sectors = data_->size() / kSectorSize;
+  for (const io::ByteRange& range : ranges) {
+    std::uint64_t first = std::max(range.offset / kSectorSize, kHeaderSectors);
+    const std::uint64_t end = std::min(
+        round_up(std::min(range.offset + range.length, data_->size()), kSectorSize) / kSectorSize,
+        file_sectors);
+    while (first < end) {
+      const std::uint64_t count = std::min(kMappingSectorsMax, end - first);
+      index_.put(Mapping::data({first - kHeaderSectors, count}, first));
+      first += count;
+    }
+  }
+}
+
+Header WritableLayer::header() const {
+  Header header = header_;
+  header.virtual_size = virtual_size_;
+  return header;
+}
+
+void WritableLayer::find(SectorRange range, Found& found) const {
+  const std::shared_lock lock(mutex_);
+  index_.find(range, found);
+}
+
+std::size_t WritableLayer::mapping_count() const {
+  const std::shared_lock lock(mutex_);
+  return index_.size();
+}
+
+int WritableLayer::check_range(std::uint64_t offset, std::uint64_t length) const {
+  if (offset % kSectorSize != 0 || length % kSectorSize != 0) return -EINVAL;
+  // The last sector of a disk may be less than a whole one.
+  const std::uint64_t size = round_up(virtual_size_, kSectorSize);
+  return offset > size || length > size - offset ? -ENOSPC : 0;
+}
+
+// The header comes last: without it the file counts as empty, and the holes count again.
+int WritableLayer::write_whole_index() {
+  const MappingArray mappings = index_.to_array();
+  const auto bytes = std::as_bytes(std::span(mappings.data(), mappings.size()));
+  if (const int error = index_file_->resize(0); error != 0) return error;
+  if (const int error = index_file_->resize(kHeaderBytes); error != 0) return error;
+  if (const int error = index_file_->write(bytes, kHeaderBytes); error != 0) return error;
+  if (const int error = index_file_->sync(); error != 0) return error;
+  if (const int error = index_file_->write(index_header(header()).encode(), 0); error != 0) {
+    return error;
+  }
+  index_end_ = kHeaderBytes + bytes.size();
+  return 0;
+}
+
+int WritableLayer::put(const Mapping& mapping) {
+  if (is_sealed_) return -EROFS;
+  if (index_end_ == 0) {
+    if (const int error = write_whole_index(); error != 0) return error;
+  }
+  const int error = index_file_->write(std::as_bytes(std::span(&mapping, 1)), index_end_);
+  if (error != 0) return error;
+  index_end_ += sizeof mapping;
+  index_.put(mapping);
+  return 0;
+}
+
+int WritableLayer::write(std::span<const std::byte> source, std::uint64_t offset) {
+  if (const int error = check_range(offset, source.size()); error != 0) return error;
+  while (!source.empty()) {
+    const std::size_t length = std::min(source.size(), kWriteMax);
+    if (const int error = write_piece(source.first(length), offset); error != 0) return error;
+    source = source.subspan(length);
+    offset += length;
+  }
+  return 0;
+}
+
+int WritableLayer::write_piece(std::span<const std::byte> source, std::uint64_t offset) {
+  return header_.is_sparse ? write_in_place(source, offset) : append(source, offset);
+}
+
+int WritableLayer::write_in_place(std::span<const std::byte> source, std::uint64_t offset) {
+  const SectorRange range{offset / kSectorSize, source.size() / kSectorSize};
+  // Shared with other writes, but not with sealing, resizing, or a discard's hole.
+  std::shared_lock writing(mutex_);
+  if (is_sealed_) return -EROFS;
+  if (check_range(offset, source.size()) != 0) return -ENOSPC;
+  if (const int error = data_->write(source, kHeaderBytes + offset); error != 0) return error;
+  if (index_.is_all_data(range)) return 0;
+  writing.unlock();
+  const std::unique_lock lock(mutex_);
+  // The disk may have become smaller in between.
+  if (check_range(offset, source.size()) != 0) return -ENOSPC;
+  return put(Mapping::data(range, range.first + kHeaderSectors));
+}
+
+int WritableLayer::append(std::span<const std::byte> source, std::uint64_t offset) {
+  std::uint64_t position = 0;
+  {
+    const std::unique_lock lock(mutex_);
+    if (is_sealed_) return -EROFS;
+    position = data_end_;
+    data_end_ += source.size();
+  }
+  // Outside of the lock: nobody else writes there, and nobody reads before the entry is in.
+  if (const int error = data_->write(source, position); error != 0) return error;
+  const std::unique_lock lock(mutex_);
+  return put(Mapping::data({offset / kSectorSize, source.size() / kSectorSize},
+                           position / kSectorSize));
+}
+
+int WritableLayer::discard(const io::ByteRange& range) {
+  if (const int error = check_range(range.offset, range.length); error != 0) return error;
+  const std::unique_lock lock(mutex_);
+  return discard_locked(range);
+}
+
+int WritableLayer::discard_locked(const io::ByteRange& range) {
+  if (is_sealed_) return -EROFS;
+  std::uint64_t first = range.offset / kSectorSize;
+  const std::uint64_t end = first + range.length / kSectorSize;
+  while (first < end) {
+    const std::uint64_t count = std::min(kMappingSectorsMax, end - first);
+    const std::uint64_t position =
+        header_.is_sparse ? first + kHeaderSectors : data_end_ / kSectorSize;
+    if (const int error = put(Mapping::zeros({first, count}, position)); error != 0) return error;
+    first += count;
+  }
+  if (!header_.is_sparse || range.length == 0) return 0;
+  return data_->punch_hole({kHeaderBytes + range.offset, range.length});
+}
+
+int WritableLayer::flush() {
+  if (const int error = data_->sync(); error != 0) return error;
+  return index_file_->sync();
+}
+
+int WritableLayer::resize(std::uint64_t virtual_size) {
+  if (virtual_size > kVirtualSizeMax) return -EINVAL;
+  const std::unique_lock lock(mutex_);
+  if (is_sealed_) return -EROFS;
+  const std::uint64_t end = round_up(virtual_size_, kSectorSize);
+  const std::uint64_t new_end = round_up(virtual_size, kSectorSize);
+  if (new_end < end) {
+    if (const int error = discard_locked({new_end, end - new_end}); error != 0) return error;
+  }
+  if (header_.is_sparse) {
+    // Entries behind the end of the file must not come back alone.
+    if (const int error = index_file_->sync(); error != 0) return error;
+    if (const int error = data_->resize(kHeaderBytes + new_end); error != 0) return error;
+  }
+  Header header = header_;
+  header.virtual_size = virtual_size;
+  if (index_end_ != 0) {
+    const int error = index_file_->write(index_header(header).encode(), 0);
+    if (error != 0) return error;
+  }
+  if (const int error = data_->write(header.encode(), 0); error != 0) return error;
+  header_.virtual_size = virtual_size;
+  virtual_size_ = virtual_size;
+  return flush();
+}
+
+void WritableLayer::commit(LayerOptions options, const Output& output) const {
+  MappingArray mappings;
+  {
+    const std::shared_lock lock(mutex_);
+    mappings = index_.to_array();
+  }
+  if (options.virtual_size == 0) options.virtual_size = virtual_size_;
+  if (options.parent_uuid.empty()) options.parent_uuid = header_.parent_uuid;
+  write_layer(
+      mappings, [this](unsigned) -> const io::File& { return *data_; }, options, output);
+}
+
+int WritableLayer::seal() {
+  const std::unique_lock lock(mutex_);
+  if (is_sealed_) return -EROFS;
+  const MappingArray mappings = index_.to_array();
+  Header trailer = header_;
+  trailer.is_header = false;
+  trailer.is_sealed = true;
+  trailer.index_offset = header_.is_sparse ? round_up(data_->size(), kSectorSize) : data_end_;
+  trailer.index_count = mappings.size();
+  std::uint64_t position = trailer.index_offset;
+  const Output at_end = [this, &position](std::span<const std::byte> bytes) {
+    if (bytes.empty()) return 0;
+    const int error = data_->write(bytes, position);
+    position += bytes.size();
+    return error;
+  };
+  const std::vector<Mapping> entries(mappings.begin(), mappings.end());
+  int error = write_index_and_trailer(entries, kEntriesInSector, trailer, at_end);
+  // A file that was longer, by a torn append, would end in something else than the trailer.
+  if (error == 0 && data_->size() > position) error = data_->resize(position);
+  if (error == 0) error = data_->sync();
+  if (error == 0) is_sealed_ = true;
+  return error;
+}
+
+}  // namespace varve::lsmt

@@ -1,0 +1,110 @@
+// A layer that is being written: a data file and an index file.
+//
+// Append-only: data goes to the end of the data file, and each write adds an entry to the index
+// file, later ones before earlier ones. Sparse: the data file holds the disk as it is, behind the
+// header. Upstream takes the holes of a sparse file for its index, which makes a write of less than
+// a block of the file system hide its neighbours and forgets discards; here the index file holds
+// entries for sparse layers too. One that is empty, as upstream leaves it, is filled from the holes.
+//
+// Invariants: an entry is written after its data and before the write is answered, so what was
+// answered survives the death of this process; flush makes data durable before entries, so what was
+// flushed survives the loss of power. Positions are tracked here, never taken from a file's end: a
+// torn append is written over by the next one. Safe from several threads; writes to the same
+// sectors at the same time end in one order or the other.
+#pragma once
+
+#include <atomic>
+#include <memory>
+#include <shared_mutex>
+#include <string>
+
+#include "io/file.h"
+#include "lsmt/header.h"
+#include "lsmt/layer_writer.h"
+#include "lsmt/writable_index.h"
+
+namespace varve::lsmt {
+
+struct NewLayer {
+  std::uint64_t virtual_size = 0;  // bytes
+  bool is_sparse = false;
+  Uuid uuid{};  // a random one if empty
+  Uuid parent_uuid{};
+  std::string user_tag{};
+};
+
+// What to do with entries whose data lies behind the end of the data file. A loss of power leaves
+// them when writes were under way that nobody had flushed; so does a data file that was cut off.
+enum class LostData { kRefuse, kDrop };
+
+class WritableLayer {
+ public:
+  // Writes the headers into two empty files. Throws io::FormatError.
+  static std::unique_ptr<WritableLayer> create(std::unique_ptr<io::WritableFile> data,
+                                               std::unique_ptr<io::WritableFile> index,
+                                               const NewLayer& layer);
+  // Throws io::FormatError.
+  static std::unique_ptr<WritableLayer> open(std::unique_ptr<io::WritableFile> data,
+                                             std::unique_ptr<io::WritableFile> index,
+                                             LostData lost_data = LostData::kRefuse);
+
+  [[nodiscard]] std::uint64_t virtual_size() const noexcept { return virtual_size_; }
+  [[nodiscard]] bool is_sparse() const noexcept { return header_.is_sparse; }
+  // Of the data file; its virtual size is that of the last resize.
+  [[nodiscard]] Header header() const;
+  [[nodiscard]] const io::File& data() const noexcept { return *data_; }
+  // How many entries LostData::kDrop left out.
+  [[nodiscard]] std::uint64_t dropped_entries() const noexcept { return dropped_entries_; }
+
+  // The mappings of a range, cut to it. What they point at stays readable, whatever is written.
+  void find(SectorRange range, Found& found) const;
+  [[nodiscard]] std::size_t mapping_count() const;
+
+  // Offset and length are multiples of a sector (-EINVAL) and inside of the disk (-ENOSPC). 0 or a
+  // negative errno; -EROFS once sealed.
+  [[nodiscard]] int write(std::span<const std::byte> source, std::uint64_t offset);
+  // The range reads as zeros from then on, whatever lies below.
+  [[nodiscard]] int discard(const io::ByteRange& range);
+  // Everything answered before is durable afterwards.
+  [[nodiscard]] int flush();
+
+  // A new size, kept in the files. What a smaller disk cuts off reads as zeros if it grows again.
+  [[nodiscard]] int resize(std::uint64_t virtual_size);
+
+  // Writes what the layer holds as a finished layer; fields that `options` leaves empty are this
+  // layer's own. Nothing may be written to it meanwhile.
+  void commit(LayerOptions options, const Output& output) const;
+  // Makes the data file a finished layer. Nothing can be written afterwards.
+  [[nodiscard]] int seal();
+
+ private:
+  WritableLayer(std::unique_ptr<io::WritableFile> data, std::unique_ptr<io::WritableFile> index);
+
+  void load_entries(LostData lost_data);
+  void load_holes();
+  // Whether the entry may stay; throws if it must not be there at all.
+  bool check_entry(const Mapping& entry, std::uint64_t number, std::uint64_t data_sectors,
+                   LostData lost_data);
+  void check_sparse_end(std::uint64_t data_sectors) const;
+  int write_whole_index();
+  int put(const Mapping& mapping);
+  int write_piece(std::span<const std::byte> source, std::uint64_t offset);
+  int write_in_place(std::span<const std::byte> source, std::uint64_t offset);
+  int append(std::span<const std::byte> source, std::uint64_t offset);
+  int discard_locked(const io::ByteRange& range);
+  [[nodiscard]] int check_range(std::uint64_t offset, std::uint64_t length) const;
+
+  std::unique_ptr<io::WritableFile> data_;
+  std::unique_ptr<io::WritableFile> index_file_;
+  Header header_;
+  std::atomic<std::uint64_t> virtual_size_ = 0;
+  std::uint64_t dropped_entries_ = 0;
+
+  mutable std::shared_mutex mutex_;  // all below
+  WritableIndex index_;
+  std::uint64_t data_end_ = 0;   // where the next append goes
+  std::uint64_t index_end_ = 0;  // where the next entry goes; 0: the index file is still empty
+  bool is_sealed_ = false;
+};
+
+}  // namespace varve::lsmt

@@ -1,0 +1,91 @@
+#include "lsmt/writable_stack.h"
+
+#include <cerrno>
+#include <cstring>
+#include <utility>
+
+#include "lsmt/mapped_read.h"
+
+namespace varve::lsmt {
+
+namespace {
+
+// Layers below have 0 to 254.
+constexpr unsigned kUpper = kStackLayersMax;
+
+}  // namespace
+
+WritableStack::WritableStack(std::unique_ptr<WritableLayer> upper,
+                             std::shared_ptr<const ReadOnlyStack> lower, std::string name)
+    : upper_(std::move(upper)), lower_(std::move(lower)), name_(std::move(name)) {
+  if (upper_->virtual_size() != 0) return;
+  if (!lower_) throw io::FormatError(EINVAL, name_ + ": no layer says a virtual size");
+  if (const int error = upper_->resize(lower_->size()); error != 0) {
+    throw io::FormatError(-error, name_ + ": cannot keep the size of what is below in " +
+                                      upper_->data().name() + ": " + std::strerror(-error));
+  }
+}
+
+const io::File& WritableStack::file_of(unsigned layer) const {
+  return layer == kUpper ? upper_->data() : *lower_->layers()[layer].file;
+}
+
+// Stops when `found` is full; the caller goes on behind its last mapping.
+void WritableStack::find(SectorRange range, Found& found) const {
+  Found above;
+  upper_->find(range, above);
+  found.count = 0;
+  const auto take_below = [this, &found](std::uint64_t first, std::uint64_t end) {
+    Found below;
+    while (lower_ && first < end && found.count < kFoundMax) {
+      lower_->index().find({first, end - first}, below);
+      for (std::size_t at = 0; at < below.count && found.count < kFoundMax; ++at) {
+        found.mappings[found.count++] = below.mappings[at];
+        first = below.mappings[at].end();
+      }
+      if (below.count < kFoundMax) return;
+    }
+  };
+  std::uint64_t sector = range.first;
+  for (std::size_t at = 0; at < above.count; ++at) {
+    take_below(sector, above.mappings[at].first());
+    if (found.count == kFoundMax) return;
+    found.mappings[found.count++] = above.mappings[at].with_layer(kUpper);
+    sector = above.mappings[at].end();
+  }
+  // Sixteen mappings above fill it at the latest, so here the upper layer has no more.
+  take_below(sector, range.end());
+}
+
+int WritableStack::read(std::span<std::byte> destination, std::uint64_t offset) const noexcept {
+  const std::uint64_t size = upper_->virtual_size();
+  if (offset > size || destination.size() > size - offset) return -EINVAL;
+  return read_mapped([this](SectorRange range, Found& found) { find(range, found); },
+                     [this](unsigned layer) -> const io::File& { return file_of(layer); },
+                     destination, offset);
+}
+
+void WritableStack::merge(LayerOptions options, const Output& output) const {
+  const Header header = upper_->header();
+  if (options.virtual_size == 0) options.virtual_size = header.virtual_size;
+  if (options.parent_uuid.empty()) {
+    options.parent_uuid =
+        lower_ ? lower_->layers().front().header.parent_uuid : header.parent_uuid;
+  }
+  // In the order of the disk, gathered sixteen at a time like a read does.
+  std::vector<Mapping> gathered;
+  Found found;
+  for (std::uint64_t sector = 0; sector < kSectorMax;) {
+    find({sector, kSectorMax - sector}, found);
+    for (std::size_t at = 0; at < found.count; ++at) gathered.push_back(found.mappings[at]);
+    if (found.count < kFoundMax) break;
+    sector = gathered.back().end();
+  }
+  MappingArray mappings(gathered.size());
+  for (const Mapping& mapping : gathered) mappings.push_back(mapping);
+  write_layer(
+      mappings, [this](unsigned layer) -> const io::File& { return file_of(layer); }, options,
+      output);
+}
+
+}  // namespace varve::lsmt

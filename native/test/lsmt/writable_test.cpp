@@ -1,0 +1,487 @@
+// Writable layers, append-only and sparse: the golden ones, and a model of a disk under random
+// operations.
+#include <fstream>
+#include <thread>
+
+#include "lsmt/writable_stack.h"
+#include "test/lsmt/disk_file.h"
+#include "test/lsmt/layers.h"
+#include "test/lsmt/random.h"
+#include "test/temporary_directory.h"
+
+namespace varve::test {
+
+using namespace lsmt;
+
+// The two files of a writable layer, which outlive those who have them open.
+struct LayerFiles {
+  SharedContent data = std::make_shared<MemoryContent>();
+  SharedContent index = std::make_shared<MemoryContent>();
+
+  [[nodiscard]] std::unique_ptr<io::WritableFile> data_file() const {
+    return std::make_unique<MemoryFile>(data, "data");
+  }
+  [[nodiscard]] std::unique_ptr<io::WritableFile> index_file() const {
+    return std::make_unique<MemoryFile>(index, "index");
+  }
+  [[nodiscard]] std::unique_ptr<WritableLayer> create(const NewLayer& layer) const {
+    return WritableLayer::create(data_file(), index_file(), layer);
+  }
+  [[nodiscard]] std::unique_ptr<WritableLayer> open(LostData lost = LostData::kRefuse) const {
+    return WritableLayer::open(data_file(), index_file(), lost);
+  }
+  // As they are now, for a process that starts after this one died.
+  [[nodiscard]] LayerFiles copy() const { return {copy_of(data), copy_of(index)}; }
+};
+
+std::unique_ptr<WritableStack> on_top(std::unique_ptr<WritableLayer> upper,
+                                      std::shared_ptr<const ReadOnlyStack> lower = nullptr) {
+  return std::make_unique<WritableStack>(std::move(upper), std::move(lower), "disk");
+}
+
+Bytes committed(const WritableLayer& layer, const LayerOptions& options = {}) {
+  Bytes bytes;
+  layer.commit(options, into(bytes));
+  return bytes;
+}
+
+// A finished layer with one letter all over.
+Bytes lower_layer(std::uint64_t virtual_size, unsigned char letter) {
+  const LayerFiles files;
+  const auto layer = files.create({.virtual_size = virtual_size});
+  EXPECT_EQ(layer->write(filled(virtual_size, letter), 0), 0);
+  return committed(*layer);
+}
+
+std::shared_ptr<const ReadOnlyStack> golden_lower() {
+  return stack_of({fixture("merged/merged.lsmt")});
+}
+
+std::unique_ptr<io::WritableFile> writable_fixture(const std::string& name) {
+  return std::make_unique<MemoryFile>(fixture(name));
+}
+
+TEST(GoldenWritable, AppendOnlyReadsAsItShould) {
+  for (const std::string name : {"rw-append", "rw-append-group"}) {
+    const auto stack = on_top(WritableLayer::open(writable_fixture(name + "/data"),
+                                                  writable_fixture(name + "/index")),
+                              golden_lower());
+    expect_content(*stack, name + "/expected.json");
+    // The same content as one layer, and as a layer on what was below.
+    Bytes merged;
+    stack->merge({}, into(merged));
+    expect_content(*stack_of({merged}), name + "/expected.json");
+    expect_content(*stack_of({fixture("merged/merged.lsmt"), committed(stack->upper())}),
+                   name + "/expected.json");
+  }
+}
+
+class GoldenSparse : public TemporaryDirectory {};
+
+TEST_F(GoldenSparse, ReadsAsItShouldAndKeepsDoingSoOnceWritten) {
+  const std::string command = "tar -xSzf '" + fixture_path("rw-sparse/data.tar.gz") + "' -C '" +
+                              path() + "' --no-same-owner";
+  ASSERT_EQ(std::system(command.c_str()), 0);
+  write_file("index", "");
+  const auto open = [this] {
+    return on_top(WritableLayer::open(std::make_unique<DiskFile>(at("data")),
+                                      std::make_unique<DiskFile>(at("index"))),
+                  golden_lower());
+  };
+  expect_content(*open(), "rw-sparse/expected.json");
+  const Bytes before = read_all(*open());
+  {
+    // One sector, which must not hide the others of its block.
+    const auto stack = open();
+    ASSERT_EQ(stack->upper().write(filled(512, 'x'), 1 << 20), 0);
+  }
+  Bytes expected = before;
+  std::fill_n(expected.begin() + (1 << 20), 512, std::byte{'x'});
+  EXPECT_TRUE(read_all(*open()) == expected);
+}
+
+TEST(Append, WritesTheEntriesThatTheFormatsExampleHas) {
+  const LayerFiles files;
+  const auto layer = files.create({.virtual_size = std::uint64_t{1} << 30});
+  ASSERT_EQ(layer->write(filled(4096, 'a'), 0), 0);
+  ASSERT_EQ(layer->write(filled(4096, 'b'), 8192), 0);
+  ASSERT_EQ(layer->write(filled(512, 'c'), 4096), 0);
+  ASSERT_EQ(layer->discard({8192, 1024}), 0);
+  ASSERT_EQ(layer->write(filled(1 << 20, 'd'), 1 << 20), 0);
+  const auto* entries = reinterpret_cast<const Mapping*>(files.index->bytes.data() + kHeaderBytes);
+  const std::vector<Mapping> expected = {
+      Mapping::data({0, 8}, 8), Mapping::data({16, 8}, 16), Mapping::data({8, 1}, 24),
+      Mapping::zeros({16, 2}, 25), Mapping::data({2048, 2048}, 25)};
+  ASSERT_EQ(files.index->bytes.size(), kHeaderBytes + expected.size() * sizeof(Mapping));
+  EXPECT_EQ(std::vector<Mapping>(entries, entries + expected.size()), expected);
+
+  const Bytes bytes = committed(*layer);
+  EXPECT_EQ(bytes.size(), 1068544U);
+  const ReadOnlyLayer commit = open_layer(bytes);
+  EXPECT_EQ(commit.trailer.index_offset, 0x102E00U);
+  EXPECT_EQ(commit.trailer.index_count, 256U);
+  const std::vector<Mapping> joined = {Mapping::data({0, 9}, 8), Mapping::zeros({16, 2}, 17),
+                                       Mapping::data({18, 6}, 17),
+                                       Mapping::data({2048, 2048}, 23)};
+  EXPECT_EQ(std::vector<Mapping>(commit.mappings.begin(), commit.mappings.end()), joined);
+
+  ASSERT_EQ(layer->seal(), 0);
+  EXPECT_EQ(files.data->bytes.size(), 1065984U);
+  const ReadOnlyLayer sealed = open_layer(files.data->bytes);
+  EXPECT_EQ(sealed.trailer.index_offset, 1061376U);
+  EXPECT_EQ(sealed.trailer.index_count, 5U);
+  EXPECT_EQ(sealed.trailer.uuid, layer->header().uuid);
+  EXPECT_FALSE(sealed.header.is_sealed);
+  EXPECT_EQ(layer->write(filled(512, 'e'), 0), -EROFS);
+  EXPECT_EQ(layer->discard({0, 512}), -EROFS);
+  EXPECT_EQ(layer->resize(512), -EROFS);
+  EXPECT_EQ(layer->seal(), -EROFS);
+}
+
+TEST(Append, GoesOnBehindTornAppends) {
+  const LayerFiles files;
+  ASSERT_EQ(files.create({.virtual_size = 8192})->write(filled(4096, 'a'), 0), 0);
+  files.data->bytes.resize(files.data->bytes.size() + 3, std::byte{'?'});
+  files.index->bytes.resize(files.index->bytes.size() + 7, std::byte{'?'});
+  ASSERT_EQ(files.open()->write(filled(4096, 'b'), 4096), 0);
+  Bytes expected = filled(4096, 'a');
+  expected.resize(8192, std::byte{'b'});
+  EXPECT_TRUE(read_all(*on_top(files.open())) == expected);
+}
+
+TEST(Append, WhoseDataWasLostIsRefusedUnlessThatIsExpected) {
+  const LayerFiles files;
+  {
+    const auto layer = files.create({.virtual_size = 8192});
+    ASSERT_EQ(layer->write(filled(4096, 'a'), 0), 0);
+    ASSERT_EQ(layer->write(filled(4096, 'b'), 0), 0);
+  }
+  files.data->bytes.resize(files.data->bytes.size() - 512);
+  EXPECT_NE(refusal_of([&] { static_cast<void>(files.open()); }), "");
+  auto layer = files.open(LostData::kDrop);
+  EXPECT_EQ(layer->dropped_entries(), 1U);
+  Bytes expected = filled(4096, 'a');
+  expected.resize(8192);
+  EXPECT_TRUE(read_all(*on_top(std::move(layer))) == expected);
+}
+
+TEST(Append, ThatFailsChangesNothing) {
+  const LayerFiles files;
+  auto layer = files.create({.virtual_size = 4096});
+  ASSERT_EQ(layer->write(filled(4096, 'a'), 0), 0);
+  files.data->next_write_error = -ENOSPC;
+  EXPECT_EQ(layer->write(filled(4096, 'b'), 0), -ENOSPC);
+  files.index->next_write_error = -ENOSPC;
+  EXPECT_EQ(layer->write(filled(4096, 'c'), 0), -ENOSPC);
+  files.index->next_write_error = -EIO;
+  EXPECT_EQ(layer->discard({0, 4096}), -EIO);
+  EXPECT_TRUE(read_all(*on_top(std::move(layer))) == filled(4096, 'a'));
+  EXPECT_TRUE(read_all(*on_top(files.open())) == filled(4096, 'a'));
+}
+
+TEST(Sparse, KeepsSingleSectorsAndDiscardsOverWhatLiesBelow) {
+  const std::shared_ptr<const ReadOnlyStack> lower = stack_of({lower_layer(16384, 'L')});
+  const LayerFiles files;
+  {
+    const auto stack = on_top(files.create({.virtual_size = 16384, .is_sparse = true}), lower);
+    ASSERT_EQ(stack->upper().write(filled(512, 'x'), 512), 0);
+    ASSERT_EQ(stack->upper().discard({4096, 4096}), 0);
+  }
+  Bytes expected = filled(16384, 'L');
+  std::fill_n(expected.begin() + 512, 512, std::byte{'x'});
+  std::fill_n(expected.begin() + 4096, 4096, std::byte{});
+  EXPECT_TRUE(read_all(*on_top(files.open(), lower)) == expected);
+  EXPECT_TRUE(read_all(*stack_of({lower_layer(16384, 'L'), committed(*files.open())})) ==
+              expected);
+}
+
+TEST(Sparse, ShrinksWhenItIsDiscardedAndWritesNoEntryForWhatIsMapped) {
+  const LayerFiles files;
+  const auto layer = files.create({.virtual_size = 1 << 20, .is_sparse = true});
+  ASSERT_EQ(layer->write(filled(1 << 20, 'x'), 0), 0);
+  EXPECT_EQ(files.data->data_blocks(), 257U);
+  const std::size_t entries = files.index->bytes.size();
+  ASSERT_EQ(layer->write(filled(8192, 'y'), 4096), 0);
+  EXPECT_EQ(files.index->bytes.size(), entries);
+  ASSERT_EQ(layer->discard({0, 1 << 20}), 0);
+  EXPECT_EQ(files.data->data_blocks(), 1U);
+}
+
+TEST(Sparse, WithAnEmptyIndexIsReadFromItsHoles) {
+  LayerFiles files;
+  ASSERT_EQ(files.create({.virtual_size = 65536, .is_sparse = true})->write(filled(8192, 'x'), 4096),
+            0);
+  files.index = std::make_shared<MemoryContent>();
+  Bytes expected(65536);
+  std::fill_n(expected.begin() + 4096, 8192, std::byte{'x'});
+  EXPECT_TRUE(read_all(*on_top(files.open())) == expected);
+  EXPECT_EQ(files.index->bytes.size(), 0U);
+  ASSERT_EQ(files.open()->write(filled(512, 'y'), 0), 0);
+  std::fill_n(expected.begin(), 512, std::byte{'y'});
+  EXPECT_TRUE(read_all(*on_top(files.open())) == expected);
+  // An index whose header never came counts as empty.
+  std::fill_n(files.index->bytes.begin(), kHeaderBytes, std::byte{});
+  EXPECT_TRUE(read_all(*on_top(files.open())) == expected);
+}
+
+TEST(Sparse, WhoseEntriesPointElsewhereIsRefused) {
+  const LayerFiles files;
+  ASSERT_EQ(files.create({.virtual_size = 65536, .is_sparse = true})->write(filled(8192, 'x'), 4096),
+            0);
+  LayerFiles moved = files.copy();
+  moved.index->bytes[kHeaderBytes + 8] = std::byte{9};
+  EXPECT_NE(refusal_of([&] { static_cast<void>(moved.open()); }), "");
+  LayerFiles cut = files.copy();
+  cut.data->bytes.resize(8192);
+  EXPECT_NE(refusal_of([&] { static_cast<void>(cut.open()); }), "");
+}
+
+TEST(WritableStack, WithoutASizeTakesThatOfWhatLiesBelowAndKeepsIt) {
+  const LayerFiles files;
+  const std::shared_ptr<const ReadOnlyStack> lower = stack_of({lower_layer(16384, 'L')});
+  EXPECT_EQ(on_top(files.create({.virtual_size = 0}), lower)->size(), 16384U);
+  EXPECT_EQ(files.open()->virtual_size(), 16384U);
+  const LayerFiles alone;
+  EXPECT_NE(refusal_of([&] { on_top(alone.create({.virtual_size = 0})); }), "");
+}
+
+TEST(WritableStack, RefusesWhatIsNoSectorOrNotOnTheDisk) {
+  const LayerFiles files;
+  const auto stack = on_top(files.create({.virtual_size = 8192}));
+  WritableLayer& layer = stack->upper();
+  EXPECT_EQ(layer.write(filled(512, 'x'), 100), -EINVAL);
+  EXPECT_EQ(layer.write(filled(100, 'x'), 0), -EINVAL);
+  EXPECT_EQ(layer.write(filled(512, 'x'), 8192), -ENOSPC);
+  EXPECT_EQ(layer.write(filled(1024, 'x'), 7680), -ENOSPC);
+  EXPECT_EQ(layer.discard({0, ~std::uint64_t{511}}), -ENOSPC);
+  Bytes bytes(512);
+  EXPECT_EQ(stack->read(bytes, 8192), -EINVAL);
+}
+
+// A disk as one piece of memory, against the stack under test.
+class DiskModel {
+ public:
+  static constexpr std::uint64_t kSizeMax = 512 * kSectorSize;
+
+  DiskModel(Random& random, bool is_sparse) : random_(random), is_sparse_(is_sparse) {
+    begin_layer();
+  }
+
+  // One random operation and a look at a random part.
+  void step(std::uint64_t number) {
+    const std::uint64_t kind = random_.below(1000);
+    if (kind < 600) {
+      write();
+    } else if (kind < 850) {
+      discard();
+    } else if (kind < 960) {
+      read();
+    } else if (kind < 975) {
+      reopen();
+    } else if (kind < 983) {
+      resize();
+    } else if (kind < 993) {
+      finish(number);
+    } else if (kind < 997) {
+      merge_all();
+    } else {
+      merge_below();
+    }
+    read();
+  }
+
+  void read_everything() {
+    ASSERT_EQ(stack_->size(), disk_.size());
+    ASSERT_TRUE(read_all(*stack_) == disk_);
+  }
+
+ private:
+  // Sectors of the disk; short ones mostly.
+  io::ByteRange choose_range() {
+    const std::uint64_t sectors = disk_.size() / kSectorSize;
+    const std::uint64_t first = random_.below(sectors);
+    const std::uint64_t longest = random_.one_in(20) ? sectors : 12;
+    const std::uint64_t count = random_.between(1, std::min(longest, sectors - first));
+    return {first * kSectorSize, count * kSectorSize};
+  }
+
+  std::ptrdiff_t place(std::uint64_t offset) { return static_cast<std::ptrdiff_t>(offset); }
+
+  void write() {
+    const io::ByteRange range = choose_range();
+    Bytes bytes(range.length);
+    const auto letter = static_cast<std::byte>(random_.below(256));
+    std::fill(bytes.begin(), bytes.end(), letter);
+    for (std::size_t at = 0; at < bytes.size(); at += kSectorSize) bytes[at] = std::byte(at / 512);
+    ASSERT_EQ(stack_->upper().write(bytes, range.offset), 0);
+    std::copy(bytes.begin(), bytes.end(), disk_.begin() + place(range.offset));
+  }
+
+  void discard() {
+    const io::ByteRange range = choose_range();
+    ASSERT_EQ(stack_->upper().discard(range), 0);
+    std::fill_n(disk_.begin() + place(range.offset), range.length, std::byte{});
+  }
+
+  void read() {
+    const std::uint64_t offset = random_.below(disk_.size());
+    Bytes bytes(random_.between(0, std::min<std::uint64_t>(disk_.size() - offset, 8192)));
+    ASSERT_EQ(stack_->read(bytes, offset), 0);
+    ASSERT_TRUE(std::equal(bytes.begin(), bytes.end(), disk_.begin() + place(offset)));
+  }
+
+  // As another process would find the files after this one was killed.
+  void reopen() {
+    const int error = random_.one_in(2) ? stack_->upper().flush() : 0;
+    ASSERT_EQ(error, 0);
+    files_ = files_.copy();
+    stack_ = on_top(files_.open(), lower());
+    read_everything();
+  }
+
+  void resize() {
+    const std::uint64_t size = random_.between(1, kSizeMax / kSectorSize) * kSectorSize;
+    ASSERT_EQ(stack_->upper().resize(size), 0);
+    // What was cut off reads as zeros; what never was on the disk, as what lies below.
+    if (size > disk_.size()) {
+      const std::uint64_t before = disk_.size();
+      disk_.resize(size);
+      Bytes grown(size - before);
+      ASSERT_EQ(stack_->read(grown, before), 0);
+      for (std::size_t at = 0; at < grown.size(); ++at) {
+        ASSERT_TRUE(grown[at] == std::byte{} || before + at >= smallest_);
+      }
+      std::copy(grown.begin(), grown.end(), disk_.begin() + place(before));
+    }
+    disk_.resize(size);
+    smallest_ = std::min(smallest_, size);
+  }
+
+  // The writable layer becomes a finished one, and a new one lies on it.
+  void finish(std::uint64_t number) {
+    const std::uint64_t entries = stack_->upper().mapping_count();
+    if (random_.one_in(2)) {
+      lower_.push_back(committed(stack_->upper()));
+    } else {
+      ASSERT_EQ(stack_->upper().seal(), 0);
+      read_everything();
+      lower_.push_back(files_.data->bytes);
+      ASSERT_EQ(open_layer(lower_.back()).mappings.size(), entries) << "operation " << number;
+    }
+    if (lower_.size() > 6) {
+      begin_layer_on(merged_below());
+      return;
+    }
+    begin_layer();
+  }
+
+  void merge_all() {
+    Bytes merged;
+    stack_->merge({}, into(merged));
+    begin_layer_on(std::move(merged));
+  }
+
+  void merge_below() {
+    if (lower_.empty()) return;
+    Bytes merged = merged_below();
+    lower_.clear();
+    lower_.push_back(std::move(merged));
+    files_ = files_.copy();
+    stack_ = on_top(files_.open(), lower());
+    read_everything();
+  }
+
+  Bytes merged_below() {
+    Bytes merged;
+    merge_stack(*lower(), {}, into(merged));
+    return merged;
+  }
+
+  void begin_layer_on(Bytes merged) {
+    lower_.clear();
+    lower_.push_back(std::move(merged));
+    begin_layer();
+  }
+
+  void begin_layer() {
+    files_ = LayerFiles();
+    smallest_ = disk_.size();
+    stack_ = on_top(files_.create({.virtual_size = disk_.size(), .is_sparse = is_sparse_}), lower());
+    read_everything();
+  }
+
+  std::shared_ptr<const ReadOnlyStack> lower() {
+    if (lower_.empty()) return nullptr;
+    return stack_of(lower_);
+  }
+
+  Random& random_;
+  bool is_sparse_;
+  Bytes disk_ = Bytes(kSizeMax);
+  // How small the disk was since the writable layer began.
+  std::uint64_t smallest_ = kSizeMax;
+  std::vector<Bytes> lower_;
+  LayerFiles files_;
+  std::unique_ptr<WritableStack> stack_;
+};
+
+class RandomOperations : public testing::TestWithParam<bool> {};
+
+TEST_P(RandomOperations, LeaveWhatAPlainDiskWouldHold) {
+  Random random(choose_seed());
+  const std::uint64_t operations = is_long_form() ? 2'000'000 : 150'000;
+  DiskModel model(random, GetParam());
+  for (std::uint64_t number = 0; number < operations; ++number) {
+    ASSERT_NO_FATAL_FAILURE(model.step(number)) << "operation " << number;
+  }
+  model.read_everything();
+}
+
+INSTANTIATE_TEST_SUITE_P(Layers, RandomOperations, testing::Bool(), [](const auto& is_sparse) {
+  return is_sparse.param ? "Sparse" : "AppendOnly";
+});
+
+class ManyThreads : public testing::TestWithParam<bool> {};
+
+// Each thread writes its own part and reads it back while the others do the same.
+TEST_P(ManyThreads, ReadAndWriteTheirOwnPartsAtOnce) {
+  constexpr std::uint64_t kPart = 64 * 1024;
+  constexpr unsigned kThreads = 4;
+  const LayerFiles files;
+  const std::shared_ptr<const ReadOnlyStack> lower =
+      stack_of({lower_layer(kPart * kThreads, 'L')});
+  const auto stack =
+      on_top(files.create({.virtual_size = kPart * kThreads, .is_sparse = GetParam()}), lower);
+  const std::uint64_t seed = choose_seed();
+  std::atomic<unsigned> wrong = 0;
+  std::vector<std::thread> threads;
+  for (unsigned thread = 0; thread < kThreads; ++thread) {
+    threads.emplace_back([&, thread] {
+      Random random(seed + thread);
+      Bytes expected = filled(kPart, 'L');
+      Bytes found(kPart);
+      for (unsigned round = 0; round < 500; ++round) {
+        const std::uint64_t first = random.below(kPart / 512);
+        const std::uint64_t length = random.between(1, kPart / 512 - first) * 512;
+        const std::uint64_t offset = first * 512;
+        const bool is_discard = random.one_in(3);
+        const Bytes bytes = filled(length, is_discard ? 0 : static_cast<unsigned char>(round));
+        const int error = is_discard
+                              ? stack->upper().discard({thread * kPart + offset, length})
+                              : stack->upper().write(bytes, thread * kPart + offset);
+        std::copy(bytes.begin(), bytes.end(),
+                  expected.begin() + static_cast<std::ptrdiff_t>(offset));
+        if (error != 0 || stack->read(found, thread * kPart) != 0 || found != expected) ++wrong;
+        if (round % 100 == 0 && stack->upper().flush() != 0) ++wrong;
+      }
+    });
+  }
+  for (std::thread& thread : threads) thread.join();
+  EXPECT_EQ(wrong, 0U);
+}
+
+INSTANTIATE_TEST_SUITE_P(Layers, ManyThreads, testing::Bool(), [](const auto& is_sparse) {
+  return is_sparse.param ? "Sparse" : "AppendOnly";
+});
+
+}  // namespace varve::test
