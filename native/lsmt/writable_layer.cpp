@@ -331,7 +331,6 @@ int WritableLayer::resize(std::uint64_t virtual_size) {
     if (error != 0) return error;
   }
   if (const int error = data_->write(header.encode(), 0); error != 0) return error;
-  header_.virtual_size = virtual_size;
   virtual_size_ = virtual_size;
   return flush();
 }
@@ -352,7 +351,7 @@ int WritableLayer::seal() {
   const std::unique_lock lock(mutex_);
   if (is_sealed_) return -EROFS;
   const MappingArray mappings = index_.to_array();
-  Header trailer = header_;
+  Header trailer = header();
   trailer.is_header = false;
   trailer.is_sealed = true;
   trailer.index_offset = header_.is_sparse ? round_up(data_->size(), kSectorSize) : data_end_;

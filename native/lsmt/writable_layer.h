@@ -96,8 +96,8 @@ class WritableLayer {
 
   std::unique_ptr<io::WritableFile> data_;
   std::unique_ptr<io::WritableFile> index_file_;
-  Header header_;
-  std::atomic<std::uint64_t> virtual_size_ = 0;
+  Header header_;                                // as opened; never written again
+  std::atomic<std::uint64_t> virtual_size_ = 0;  // what resize changes
   std::uint64_t dropped_entries_ = 0;
 
   mutable std::shared_mutex mutex_;  // all below
