@@ -1,0 +1,177 @@
+#include "transport/device_users.h"
+
+#include <dirent.h>
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <sys/sysmacros.h>
+#include <unistd.h>
+
+#include <charconv>
+#include <fstream>
+#include <memory>
+#include <set>
+#include <sstream>
+#include <string_view>
+
+namespace varve::transport {
+
+namespace {
+
+struct CloseDirectory {
+  void operator()(DIR* directory) const noexcept { ::closedir(directory); }
+};
+
+std::vector<std::string> names_in(const std::string& path) {
+  std::vector<std::string> names;
+  const std::unique_ptr<DIR, CloseDirectory> directory(::opendir(path.c_str()));
+  if (directory == nullptr) return names;
+  while (const dirent* entry = ::readdir(directory.get())) {
+    if (entry->d_name[0] != '.') names.emplace_back(entry->d_name);
+  }
+  return names;
+}
+
+int number_of(std::string_view text) {
+  int number = -1;
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), number);
+  return error == std::errc() && end == text.data() + text.size() ? number : -1;
+}
+
+std::string first_line(const std::string& path) {
+  std::ifstream file(path);
+  std::string line;
+  std::getline(file, line);
+  return line;
+}
+
+std::string link_target(const std::string& path) {
+  std::string target(4096, '\0');
+  const ssize_t length = ::readlink(path.c_str(), target.data(), target.size());
+  target.resize(length > 0 ? static_cast<std::size_t>(length) : 0);
+  return target;
+}
+
+std::string process_text(int process) {
+  return "process " + std::to_string(process) + " (" +
+         first_line("/proc/" + std::to_string(process) + "/comm") + ")";
+}
+
+// What one look at everything collects.
+class Search {
+ public:
+  Search(dev_t device, OwnDescriptor own)
+      : device_(device),
+        own_(own),
+        numbers_(std::to_string(major(device)) + ":" + std::to_string(minor(device))) {
+    const std::string uevent = "/sys/dev/block/" + numbers_ + "/uevent";
+    std::ifstream file(uevent);
+    for (std::string line; std::getline(file, line);) {
+      if (line.rfind("DEVNAME=", 0) == 0) path_ = "/dev/" + line.substr(8);
+    }
+  }
+
+  std::vector<DeviceUser> run() {
+    for (const std::string& name : names_in("/proc")) {
+      if (const int process = number_of(name); process > 0) look_at_process(process);
+    }
+    for (const std::string& name : names_in("/sys/dev/block/" + numbers_ + "/holders")) {
+      add(DeviceUser::Kind::kHolder, 0, "the block device " + name + " is built on it");
+    }
+    look_at_swap();
+    // Where it is mounted, the mount is to be undone, and says enough.
+    if (!is_mounted_) users_.insert(users_.end(), file_users_.begin(), file_users_.end());
+    return std::move(users_);
+  }
+
+ private:
+  void add(DeviceUser::Kind kind, int process, std::string text) {
+    users_.push_back({.kind = kind, .process = process, .text = std::move(text)});
+  }
+
+  void look_at_process(int process) {
+    const std::string folder = "/proc/" + std::to_string(process);
+    bool has_file = false;
+    for (const std::string& name : names_in(folder + "/fd")) {
+      const std::string link = folder + "/fd/" + name;
+      struct statx status = {};
+      if (!look(link, status)) continue;
+      const bool is_device = (status.stx_mode & S_IFMT) == S_IFBLK &&
+                             ::makedev(status.stx_rdev_major, status.stx_rdev_minor) == device_;
+      if (is_device && !(process == ::getpid() && number_of(name) == own_.number)) {
+        add(DeviceUser::Kind::kDescriptor, process,
+            process_text(process) + " has it open as descriptor " + name);
+      }
+      has_file = has_file || is_on_device(status);
+    }
+    for (const char* name : {"/cwd", "/root"}) {
+      struct statx status = {};
+      has_file = has_file || (look(folder + name, status) && is_on_device(status));
+    }
+    if (has_file) {
+      file_users_.push_back({.kind = DeviceUser::Kind::kFile,
+                             .process = process,
+                             .text = process_text(process) + " uses files of its file system"});
+    }
+    const std::string mount_namespace = link_target(folder + "/ns/mnt");
+    if (!mount_namespace.empty() && namespaces_.insert(mount_namespace).second) {
+      look_at_mounts(process);
+    }
+  }
+
+  // Without asking a file system that may not answer.
+  static bool look(const std::string& link, struct statx& status) {
+    return ::statx(AT_FDCWD, link.c_str(), AT_STATX_DONT_SYNC, STATX_TYPE | STATX_INO, &status) ==
+           0;
+  }
+
+  [[nodiscard]] bool is_on_device(const struct statx& status) const {
+    return ::makedev(status.stx_dev_major, status.stx_dev_minor) == device_;
+  }
+
+  void look_at_mounts(int process) {
+    std::ifstream table("/proc/" + std::to_string(process) + "/mountinfo");
+    for (std::string line; std::getline(table, line);) {
+      // "36 35 98:0 /root /mount/point options… - type source super": some file systems have a
+      // number of their own, so the source counts, too.
+      std::istringstream fields(line);
+      std::string skipped;
+      std::string numbers;
+      std::string mount_point;
+      fields >> skipped >> skipped >> numbers >> skipped >> mount_point;
+      while (fields >> skipped && skipped != "-") {
+      }
+      std::string source;
+      fields >> skipped >> source;
+      if (numbers != numbers_ && (path_.empty() || source != path_)) continue;
+      is_mounted_ = true;
+      add(DeviceUser::Kind::kMount, process,
+          "it is mounted at " + mount_point + ", as " + process_text(process) + " sees it");
+    }
+  }
+
+  void look_at_swap() {
+    std::ifstream table("/proc/swaps");
+    for (std::string line; std::getline(table, line);) {
+      if (!path_.empty() && line.rfind(path_ + " ", 0) == 0) {
+        add(DeviceUser::Kind::kSwap, 0, "the kernel swaps to it");
+      }
+    }
+  }
+
+  dev_t device_;
+  OwnDescriptor own_;
+  std::string numbers_;  // "7:3", as sysfs and mountinfo write it
+  std::string path_;
+  std::set<std::string> namespaces_;  // of mounts, seen already
+  bool is_mounted_ = false;
+  std::vector<DeviceUser> users_;
+  std::vector<DeviceUser> file_users_;
+};
+
+}  // namespace
+
+std::vector<DeviceUser> find_device_users(dev_t device, OwnDescriptor own) {
+  return Search(device, own).run();
+}
+
+}  // namespace varve::transport

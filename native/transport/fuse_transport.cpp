@@ -1,0 +1,159 @@
+#include "transport/fuse_transport.h"
+
+#include <sys/stat.h>
+
+#include <cerrno>
+#include <cstring>
+#include <mutex>
+#include <optional>
+#include <utility>
+
+#include "transport/fuse_connection.h"
+#include "transport/fuse_mount.h"
+#include "transport/loop_device.h"
+
+namespace varve::transport {
+
+namespace {
+
+constexpr std::uint64_t kSectorBytes = 512;
+
+[[noreturn]] void fail(const std::string& step, int error) {
+  throw TransportError(error, step + ": " + std::strerror(error));
+}
+
+// The kernel keeps a file's size and asks again only when it is told to.
+void take_size(int file, std::uint64_t expected_bytes) {
+  struct stat status = {};
+  if (::fstat(file, &status) != 0) fail("fstat of the FUSE file", errno);
+  if (static_cast<std::uint64_t>(status.st_size) != expected_bytes) {
+    throw TransportError(EIO, "the kernel did not take over the size of the FUSE file");
+  }
+}
+
+class FuseDevice : public AttachedDevice {
+ public:
+  FuseDevice(std::shared_ptr<ServingPool> pool, UniqueFd fuse, std::shared_ptr<BlockDevice> content,
+             const AttachOptions& options)
+      : pool_(std::move(pool)), content_(content) {
+    mount_.emplace(fuse.get(), options.name, options.is_read_only);
+    fuse_device_ = mount_->device();
+    const auto connection =
+        std::make_shared<FuseConnection>(std::move(fuse), content, options.is_read_only);
+    connection_ = connection;
+    end_ = connection->end();
+    id_ = pool_->add(connection);
+    try {
+      const UniqueFd file = mount_->open_file();
+      take_size(file.get(), content->size());
+      loop_.emplace(file.get(), LoopOptions{.name = options.name,
+                                            .is_read_only = options.is_read_only,
+                                            .block_size_bytes = options.block_size_bytes,
+                                            .stays = options.outlives_process});
+    } catch (...) {
+      pool_->remove(id_);
+      throw;
+    }
+    path_ = loop_->path();
+    loop_device_ = loop_->device();
+    has_direct_io_ = loop_->has_direct_io();
+  }
+
+  ~FuseDevice() override { let_go(); }
+  FuseDevice(const FuseDevice&) = delete;
+  FuseDevice& operator=(const FuseDevice&) = delete;
+
+  [[nodiscard]] const std::string& path() const noexcept override { return path_; }
+  [[nodiscard]] bool has_direct_io() const noexcept override { return has_direct_io_; }
+
+  [[nodiscard]] std::vector<DeviceUser> users() const override {
+    const std::lock_guard lock(mutex_);
+    if (loop_) return users_now();
+    // The number may belong to another device by now.
+    return is_loop_on(path_, fuse_device_) ? users_now() : std::vector<DeviceUser>();
+  }
+
+  [[nodiscard]] int resized() override {
+    const std::lock_guard lock(mutex_);
+    const auto connection = connection_.lock();
+    const auto content = content_.lock();
+    if (!loop_ || connection == nullptr || content == nullptr) return -ENODEV;
+    if (const int error = connection->invalidate_attributes(); error != 0) return error;
+    try {
+      take_size(mount_->open_file().get(), content->size());
+    } catch (const TransportError& failure) {
+      return -failure.error();
+    }
+    return loop_->update_size();
+  }
+
+  CloseResult close(CloseMode mode, std::chrono::milliseconds patience) override {
+    const std::lock_guard lock(mutex_);
+    CloseResult result;
+    if (mode == CloseMode::kIfUnused && loop_) {
+      result.users = users_now();
+      if (!result.users.empty()) {
+        result.error = -EBUSY;
+        return result;
+      }
+    }
+    let_go();
+    if (mode == CloseMode::kAbort) abort();
+    // An aborted connection ends at once, but the loop device stays until its users let go of it.
+    const bool has_ended = end_->wait(patience);
+    const bool has_loop = is_loop_on(path_, fuse_device_);
+    result.is_gone = has_ended && !has_loop;
+    if (has_loop) result.users = find_device_users(loop_device_);
+    return result;
+  }
+
+ private:
+  void let_go() noexcept {
+    if (loop_) loop_->detach();
+    loop_.reset();
+    mount_.reset();
+  }
+
+  void abort() noexcept {
+    static_cast<void>(abort_fuse_connection(fuse_device_));
+    // Without fusectl the end of the only descriptor does the same.
+    pool_->remove(id_);
+  }
+
+  [[nodiscard]] std::vector<DeviceUser> users_now() const {
+    return find_device_users(loop_device_, {.number = loop_ ? loop_->descriptor() : -1});
+  }
+
+  std::shared_ptr<ServingPool> pool_;
+  std::weak_ptr<BlockDevice> content_;
+  std::weak_ptr<FuseConnection> connection_;
+  std::shared_ptr<ConnectionEnd> end_;
+  ServingPool::Id id_ = 0;
+  dev_t fuse_device_ = 0;
+  dev_t loop_device_ = 0;
+  std::string path_;
+  bool has_direct_io_ = false;
+
+  mutable std::mutex mutex_;  // for what follows
+  std::optional<FuseMount> mount_;
+  std::optional<LoopDevice> loop_;
+};
+
+}  // namespace
+
+FuseTransport::FuseTransport(std::shared_ptr<ServingPool> pool, OpenFuse open)
+    : pool_(std::move(pool)), open_(std::move(open)) {
+  if (!open_) open_ = [](const std::string&) { return open_fuse(); };
+}
+
+std::unique_ptr<AttachedDevice> FuseTransport::attach(std::shared_ptr<BlockDevice> content,
+                                                      const AttachOptions& options) {
+  const std::uint64_t size = content->size();
+  if (size == 0 || size % kSectorBytes != 0 || size > INT64_MAX) {
+    throw TransportError(EINVAL, "a device of " + std::to_string(size) +
+                                     " bytes: the size must be a multiple of 512 and not 0");
+  }
+  return std::make_unique<FuseDevice>(pool_, open_(options.name), std::move(content), options);
+}
+
+}  // namespace varve::transport

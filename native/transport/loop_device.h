@@ -1,0 +1,46 @@
+// A loop device on an open file. While the object lives it keeps the device open, so nobody can
+// take it away under its feet; what happens afterwards is chosen when it is attached.
+#pragma once
+
+#include <sys/types.h>
+
+#include <cstdint>
+#include <string>
+
+#include "syscalls/unique_fd.h"
+
+namespace varve::transport {
+
+struct LoopOptions {
+  std::string name;  // shown by losetup where it has no path
+  bool is_read_only = false;
+  std::uint32_t block_size_bytes = 512;
+  bool stays = false;  // without, the kernel clears the device when its last user closes it
+};
+
+class LoopDevice {
+ public:
+  // Throws TransportError.
+  LoopDevice(int file, const LoopOptions& options);
+
+  [[nodiscard]] const std::string& path() const noexcept { return path_; }
+  [[nodiscard]] dev_t device() const noexcept { return device_; }
+  [[nodiscard]] int descriptor() const noexcept { return loop_.get(); }
+  // As the kernel says after attaching: it falls back to buffered I/O without a word.
+  [[nodiscard]] bool has_direct_io() const noexcept { return has_direct_io_; }
+  // Takes the file's size over. 0 or a negative errno.
+  [[nodiscard]] int update_size() const noexcept;
+  // Lets go of the device and has it cleared, now or when its last user closes it.
+  void detach() noexcept;
+
+ private:
+  UniqueFd loop_;
+  std::string path_;
+  dev_t device_ = 0;
+  bool has_direct_io_ = false;
+};
+
+// Whether the loop device of that path exists and has a file of that file system behind it.
+bool is_loop_on(const std::string& path, dev_t file_system) noexcept;
+
+}  // namespace varve::transport

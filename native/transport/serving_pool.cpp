@@ -1,0 +1,232 @@
+#include "transport/serving_pool.h"
+
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
+#include <sys/prctl.h>
+
+#include <cerrno>
+#include <cstring>
+#include <exception>
+#include <string>
+#include <utility>
+
+#include "transport/transport.h"
+
+namespace varve::transport {
+
+namespace {
+
+constexpr ServingPool::Id kStopId = 0;
+// A connection that always has requests gives way to the others after so many.
+constexpr int kTurnRequests = 16;
+
+[[noreturn]] void fail(const char* step) {
+  const int error = errno;
+  throw TransportError(error,
+                       std::string("serving threads: ") + step + ": " + std::strerror(error));
+}
+
+}  // namespace
+
+ServingPool::ServingPool(const ServingPoolOptions& options) : options_(options) {
+  epoll_.reset(::epoll_create1(EPOLL_CLOEXEC));
+  if (!epoll_) fail("epoll_create1");
+  stop_event_.reset(::eventfd(0, EFD_CLOEXEC));
+  if (!stop_event_) fail("eventfd");
+  epoll_event event = {};
+  event.events = EPOLLIN;
+  event.data.u64 = kStopId;
+  if (::epoll_ctl(epoll_.get(), EPOLL_CTL_ADD, stop_event_.get(), &event) != 0) fail("epoll_ctl");
+  try {
+    for (unsigned index = 0; index < options_.threads_min; ++index) start_thread(false);
+    supervisor_ = std::thread([this] { supervise(); });
+  } catch (...) {
+    stop();
+    throw;
+  }
+}
+
+ServingPool::~ServingPool() {
+  stop();
+  // Out of the lock, because the end of a connection calls into its content.
+  std::unordered_map<Id, std::shared_ptr<FuseConnection>> left;
+  const std::lock_guard lock(connections_mutex_);
+  left.swap(connections_);
+}
+
+void ServingPool::stop() noexcept {
+  {
+    const std::lock_guard lock(threads_mutex_);
+    is_stopping_ = true;
+    supervisor_wake_.notify_all();
+    stop_wake_.notify_all();
+  }
+  static_cast<void>(::eventfd_write(stop_event_.get(), 1));
+  if (supervisor_.joinable()) supervisor_.join();
+  // Nobody retires any more, so the lists stay as they are.
+  for (std::thread& thread : threads_) thread.join();
+  for (std::thread& thread : retired_) thread.join();
+  threads_.clear();
+  retired_.clear();
+}
+
+ServingPool::Id ServingPool::add(std::shared_ptr<FuseConnection> connection) {
+  const int descriptor = connection->descriptor();
+  Id id = 0;
+  {
+    const std::lock_guard lock(connections_mutex_);
+    id = next_id_++;
+    connections_.emplace(id, std::move(connection));
+  }
+  if (!arm(id, descriptor, EPOLL_CTL_ADD)) {
+    const int error = errno;
+    remove(id);
+    errno = error;
+    fail("epoll_ctl");
+  }
+  return id;
+}
+
+void ServingPool::remove(Id id) noexcept {
+  std::shared_ptr<FuseConnection> removed;  // let go outside of the lock
+  {
+    const std::lock_guard lock(connections_mutex_);
+    const auto found = connections_.find(id);
+    if (found == connections_.end()) return;
+    removed = std::move(found->second);
+    connections_.erase(found);
+  }
+  ::epoll_ctl(epoll_.get(), EPOLL_CTL_DEL, removed->descriptor(), nullptr);
+}
+
+unsigned ServingPool::thread_count() const {
+  const std::lock_guard lock(threads_mutex_);
+  return static_cast<unsigned>(threads_.size());
+}
+
+std::size_t ServingPool::connection_count() const {
+  const std::lock_guard lock(connections_mutex_);
+  return connections_.size();
+}
+
+bool ServingPool::arm(Id id, int descriptor, int operation) const noexcept {
+  epoll_event event = {};
+  event.events = EPOLLIN | EPOLLONESHOT;
+  event.data.u64 = id;
+  return ::epoll_ctl(epoll_.get(), operation, descriptor, &event) == 0;
+}
+
+std::shared_ptr<FuseConnection> ServingPool::find(Id id) const noexcept {
+  const std::lock_guard lock(connections_mutex_);
+  const auto found = connections_.find(id);
+  return found == connections_.end() ? nullptr : found->second;
+}
+
+void ServingPool::start_thread(bool is_extra) {
+  auto buffer = std::make_unique<RequestBuffer>();
+  const std::lock_guard lock(threads_mutex_);
+  const auto self = threads_.emplace(threads_.end());
+  // Counted here, so that a thread that has not come to its first wait is not taken for a busy one.
+  ++idle_count_;
+  try {
+    *self = std::thread([this, is_extra, self, buffer = std::move(buffer)] {
+      work(is_extra, self, *buffer);
+    });
+  } catch (...) {
+    --idle_count_;
+    threads_.erase(self);
+    throw;
+  }
+}
+
+void ServingPool::work(bool is_extra, std::list<std::thread>::iterator self,
+                       const RequestBuffer& buffer) {
+#ifdef PR_SET_IO_FLUSHER
+  if (::prctl(PR_SET_IO_FLUSHER, 1, 0, 0, 0) != 0) io_flusher_error_ = errno;
+#endif
+  const int timeout = is_extra ? static_cast<int>(options_.idle.count()) : -1;
+  while (true) {
+    epoll_event event = {};
+    const int count = ::epoll_wait(epoll_.get(), &event, 1, timeout);
+    if (count < 0) continue;  // EINTR: all else is a defect of ours that epoll_wait cannot have
+    if (count == 0) {
+      if (retire(self)) return;
+      continue;
+    }
+    if (event.data.u64 == kStopId) return;
+    if (--idle_count_ == 0) note_busy();
+    serve(event.data.u64, buffer);
+    ++idle_count_;
+  }
+}
+
+void ServingPool::serve(Id id, const RequestBuffer& buffer) noexcept {
+  const std::shared_ptr<FuseConnection> connection = find(id);
+  if (connection == nullptr) return;
+  bool is_armed = false;
+  for (int turn = 0; turn < kTurnRequests; ++turn) {
+    std::size_t request_bytes = 0;
+    const FuseConnection::Received received = connection->receive(buffer, request_bytes);
+    if (received == FuseConnection::Received::kEnd) {
+      remove(id);
+      return;
+    }
+    // Before the request is carried out: others may take the next one meanwhile.
+    if (!is_armed) {
+      // Fails for a connection that was removed meanwhile, which need not be armed.
+      static_cast<void>(arm(id, connection->descriptor(), EPOLL_CTL_MOD));
+      is_armed = true;
+    }
+    if (received == FuseConnection::Received::kNothing) return;
+    connection->answer(buffer, request_bytes);
+    ++completed_count_;
+  }
+}
+
+void ServingPool::note_busy() noexcept {
+  if (!is_supervisor_waiting_) return;
+  const std::lock_guard lock(threads_mutex_);
+  supervisor_wake_.notify_one();
+}
+
+bool ServingPool::retire(std::list<std::thread>::iterator self) {
+  const std::lock_guard lock(threads_mutex_);
+  if (is_stopping_) return false;
+  --idle_count_;
+  retired_.splice(retired_.end(), threads_, self);
+  supervisor_wake_.notify_one();
+  return true;
+}
+
+void ServingPool::supervise() {
+  std::unique_lock lock(threads_mutex_);
+  while (!is_stopping_) {
+    is_supervisor_waiting_ = true;
+    supervisor_wake_.wait(
+        lock, [this] { return is_stopping_ || idle_count_ == 0 || !retired_.empty(); });
+    is_supervisor_waiting_ = false;
+    std::list<std::thread> ended;
+    if (!is_stopping_) ended.swap(retired_);
+    const std::uint64_t before = completed_count_;
+    const std::size_t count = threads_.size();
+    if (!ended.empty()) {
+      lock.unlock();
+      for (std::thread& thread : ended) thread.join();
+      lock.lock();
+    }
+    if (idle_count_ > 0) continue;
+    if (stop_wake_.wait_for(lock, options_.stall, [this] { return is_stopping_; })) break;
+    // Threads that compute finish many requests in that time; more of them would not help.
+    const bool is_stalled = idle_count_ == 0 && completed_count_ - before < count;
+    if (!is_stalled || count >= options_.threads_max) continue;
+    lock.unlock();
+    try {
+      start_thread(true);
+    } catch (const std::exception&) {
+      // The system has no thread or no memory for us now; those that are there go on.
+    }
+    lock.lock();
+  }
+}
+
+}  // namespace varve::transport

@@ -1,0 +1,75 @@
+// A transport presents a BlockDevice to the kernel as a block device: a loop device on a FUSE file,
+// later TCMU or ublk. Attaching and closing may be done from many threads at once, and one that
+// takes long delays no other.
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <memory>
+#include <stdexcept>
+#include <string>
+#include <vector>
+
+#include "transport/block_device.h"
+#include "transport/device_users.h"
+
+namespace varve::transport {
+
+// A device that cannot be attached; the text names the step and the reason.
+class TransportError : public std::runtime_error {
+ public:
+  TransportError(int error, const std::string& text) : std::runtime_error(text), error_(error) {}
+  [[nodiscard]] int error() const noexcept { return error_; }  // a positive errno
+
+ private:
+  int error_;
+};
+
+struct AttachOptions {
+  std::string name;  // for the kernel's own listings
+  bool is_read_only = false;
+  std::uint32_t block_size_bytes = 512;  // logical; file systems made for 512 refuse a larger one
+  // Whether the block device stays when this process ends; someone else must then hold what serves
+  // it. Without, the kernel takes it away as soon as nobody uses it.
+  bool outlives_process = false;
+};
+
+enum class CloseMode {
+  kIfUnused,  // refuse while someone uses it, and leave it as it is
+  kDetach,    // users keep what they have; it goes away with the last of them
+  kAbort,     // users get EIO from now on; it goes away with the last of them
+};
+
+struct CloseResult {
+  int error = 0;         // 0, or -EBUSY when a close was refused because of users
+  bool is_gone = false;  // nothing of the device is left
+  // Who is in the way, when it is not gone; nobody where the content has not yet ended a request.
+  std::vector<DeviceUser> users;
+};
+
+// An attached device. Its end detaches it (kDetach) without waiting.
+class AttachedDevice {
+ public:
+  virtual ~AttachedDevice() = default;
+
+  [[nodiscard]] virtual const std::string& path() const noexcept = 0;  // such as /dev/loop3
+  // Without direct I/O a device works, but many times slower: worth a warning.
+  [[nodiscard]] virtual bool has_direct_io() const noexcept = 0;
+  [[nodiscard]] virtual std::vector<DeviceUser> users() const = 0;
+  // Tells the kernel that the content's size has changed. 0 or a negative errno.
+  [[nodiscard]] virtual int resized() = 0;
+  // Waits at most `patience` for the device to be gone. May be called again after a refusal, and to
+  // wait on.
+  virtual CloseResult close(CloseMode mode, std::chrono::milliseconds patience) = 0;
+};
+
+class Transport {
+ public:
+  virtual ~Transport() = default;
+  [[nodiscard]] virtual std::string name() const = 0;
+  // Throws TransportError; nothing is left of a device that could not be attached.
+  virtual std::unique_ptr<AttachedDevice> attach(std::shared_ptr<BlockDevice> content,
+                                                 const AttachOptions& options) = 0;
+};
+
+}  // namespace varve::transport
