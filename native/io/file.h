@@ -68,13 +68,6 @@ class File {
   [[nodiscard]] virtual const std::string& name() const noexcept = 0;
 };
 
-// Writes are ordered by the caller.
-// A stretch of bytes.
-struct ByteRange {
-  std::uint64_t offset = 0;
-  std::uint64_t length = 0;
-};
-
 // The caller orders writes that overlap; others may run at once, and beside reads.
 class WritableFile : public File {
  public:
