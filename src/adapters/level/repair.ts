@@ -185,8 +185,8 @@ async function repairLocked(options: RepairOptions): Promise<RepairResult> {
 
 /**
  * Rebuilds a log that LevelDB cannot open or write, if all that is lost lies before the newest
- * checkpoint, so that the state is whole. Undefined: it is not, or cannot be told, and nothing was changed. The caller
- * holds the lock of the root, and has closed the log.
+ * checkpoint, so that the state is whole. Undefined: it is not, or cannot be told, and nothing was
+ * changed. The caller holds the lock of the root, and has closed the log.
  */
 export async function mendHistory(
   options: RepairOptions,
