@@ -77,7 +77,7 @@ const areas: readonly {
   { name: 'configuration', budget: [3, 20], folders: ['config'] },
   { name: 'history', budget: [4, 60], folders: ['history'] },
   { name: 'engine', budget: [5, 300], folders: ['engine'] },
-  { name: 'store', budget: [30, 900], folders: ['store', 'level', 'adapters'] },
+  { name: 'store', budget: [35, 900], folders: ['store', 'level', 'adapters'] },
   { name: 'server', budget: [45, 300], folders: ['server', 'grpc'] },
   { name: 'crash', budget: [35, 120], folders: ['crash'] },
   { name: 'cli', budget: [25, 120], folders: ['cli'] },
