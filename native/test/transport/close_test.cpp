@@ -223,6 +223,10 @@ TEST_F(CloseTest, ATestThatFailsLeavesNothing) {
 }
 
 TEST_F(CloseTest, AProcessThatIsKilledLeavesNothing) {
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+  // The child starts threads, which a sanitizer's runtime need not survive after a fork.
+  GTEST_SKIP() << "a forked child with threads needs a build without sanitizers";
+#endif
   int ends[2] = {};
   ASSERT_EQ(::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends), 0);
   const UniqueFd ours(ends[0]);
