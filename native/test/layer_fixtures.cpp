@@ -1,10 +1,8 @@
 #include "test/layer_fixtures.h"
 
 #include <gtest/gtest.h>
-#include <openssl/sha.h>
 
 #include <algorithm>
-#include <array>
 #include <fstream>
 #include <random>
 
@@ -21,17 +19,6 @@ std::vector<std::byte> read_all(const io::File& file) {
   std::vector<std::byte> content(file.size());
   EXPECT_EQ(file.read(content, 0), 0) << file.name();
   return content;
-}
-
-std::string sha256(std::span<const std::byte> bytes) {
-  std::array<unsigned char, SHA256_DIGEST_LENGTH> digest = {};
-  SHA256(reinterpret_cast<const unsigned char*>(bytes.data()), bytes.size(), digest.data());
-  std::string text;
-  for (const unsigned char byte : digest) {
-    text += "0123456789abcdef"[byte >> 4];
-    text += "0123456789abcdef"[byte & 15];
-  }
-  return text;
 }
 
 std::vector<std::byte> some_content(std::size_t length, std::uint64_t seed) {

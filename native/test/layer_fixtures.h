@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "io/file.h"
+#include "test/sha256.h"
 
 namespace varve::test {
 
@@ -17,9 +18,6 @@ std::vector<std::byte> read_all(const std::string& path);
 
 // The whole of a file; a failed read fails the test.
 std::vector<std::byte> read_all(const io::File& file);
-
-// In lower-case hexadecimal digits.
-std::string sha256(std::span<const std::byte> bytes);
 
 // `length` bytes that compress to about half, the same for the same seed.
 std::vector<std::byte> some_content(std::size_t length, std::uint64_t seed);

@@ -25,7 +25,7 @@ export interface Suite {
 }
 
 /** How long all suites in their short form may take together. */
-export const shortBudgetSeconds = 520;
+export const shortBudgetSeconds = 545;
 
 /** How long one preparation may take. */
 export const preparationSeconds = 900;
@@ -162,7 +162,7 @@ function nativeSuite({ checkout, isLong }: SuiteOptions): Suite {
   const sanitizers = isLong ? ['address,undefined', 'thread'] : ['address,undefined'];
   return {
     name: 'native',
-    budgetSeconds: 60,
+    budgetSeconds: 85,
     longBudgetSeconds: 300,
     steps: [
       build([]),

@@ -110,8 +110,12 @@ export async function streamEvents(
   stream: string,
   toSeq = store.lastSeq,
 ): Promise<StoredEvent[]> {
+  return await gathered(readOverLosses(store, { stream, toSeq }));
+}
+
+async function gathered(parts: AsyncIterable<readonly StoredEvent[]>): Promise<StoredEvent[]> {
   const found: StoredEvent[] = [];
-  for await (const events of readOverLosses(store, { stream, toSeq })) found.push(...events);
+  for await (const events of parts) found.push(...events);
   return found;
 }
 
@@ -246,7 +250,8 @@ export async function* exportLines(
   if (checkpoint !== undefined) {
     const retained: StoredEvent[] = [];
     for (const stream of retainedStreams(checkpoint)) {
-      const events = await wholeStream(store, stream, checkpoint.globalSeq).catch(damageOf);
+      const { globalSeq: toSeq } = checkpoint;
+      const events = await gathered(store.read({ stream, toSeq })).catch(damageOf);
       // A stream of which something is lost is left out, and so is one of which a crash left the
       // end when it was dropped: the checkpoint has its state.
       if ('reason' in events) damage ??= events.isLost === true ? undefined : events;
@@ -263,16 +268,6 @@ export async function* exportLines(
   }
   if (damage !== undefined) throw new LogDamaged(damage);
   yield writer.trailer(request.live);
-}
-
-async function wholeStream(
-  store: EventStore,
-  stream: string,
-  toSeq: number,
-): Promise<StoredEvent[]> {
-  const found: StoredEvent[] = [];
-  for await (const events of store.read({ stream, toSeq })) found.push(...events);
-  return found;
 }
 
 /** The streams of which events before the base were kept. */

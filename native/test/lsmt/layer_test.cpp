@@ -4,7 +4,7 @@
 
 #include "test/lsmt/layers.h"
 #include "test/lsmt/random.h"
-#include "test/lsmt/sha256.h"
+#include "test/sha256.h"
 
 namespace varve::test {
 

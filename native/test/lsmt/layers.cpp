@@ -4,7 +4,7 @@
 #include <iterator>
 #include <nlohmann/json.hpp>
 
-#include "test/lsmt/sha256.h"
+#include "test/sha256.h"
 
 namespace varve::test {
 

@@ -4,7 +4,6 @@
 #include <thread>
 
 #include "lsmt/writable_stack.h"
-#include "test/lsmt/disk_file.h"
 #include "test/lsmt/layers.h"
 #include "test/lsmt/random.h"
 #include "test/temporary_directory.h"
@@ -84,8 +83,8 @@ TEST_F(GoldenSparse, ReadsAsItShouldAndKeepsDoingSoOnceWritten) {
   ASSERT_EQ(std::system(command.c_str()), 0);
   write_file("index", "");
   const auto open = [this] {
-    return on_top(WritableLayer::open(std::make_unique<DiskFile>(at("data")),
-                                      std::make_unique<DiskFile>(at("index"))),
+    return on_top(WritableLayer::open(io::open_writable_file(at("data"), false),
+                                      io::open_writable_file(at("index"), false)),
                   golden_lower());
   };
   expect_content(*open(), "rw-sparse/expected.json");

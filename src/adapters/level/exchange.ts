@@ -1,11 +1,11 @@
 // Puts the log that a repair has built in the place of the old one. The rename of the new log is
 // the moment at which it counts: until then the next repair finds all that this one found, after it
 // the next opening carries out what is left to do.
-import { mkdir, readdir, rename, rm, stat, writeFile } from 'node:fs/promises';
+import { mkdir, readdir, rename, rm, writeFile } from 'node:fs/promises';
 import { basename, join } from 'node:path';
 import type { CrashPoint, SeqRange } from '../../engine/ports.ts';
 import { syncDirectory } from './export-file.ts';
-import type { LogPaths } from './log-paths.ts';
+import { exists, type LogPaths } from './log-paths.ts';
 import { damageMark, isDatabaseFile, listQuarantine, noteOrigins } from './quarantine.ts';
 
 /** Where a repair builds, until the exchange. */
@@ -21,13 +21,6 @@ export function builtPaths(paths: LogPaths): BuiltPaths {
     tip: paths.tip + '.repaired',
     export: paths.export + '.repaired',
   };
-}
-
-async function exists(path: string): Promise<boolean> {
-  return await stat(path).then(
-    () => true,
-    () => false,
-  );
 }
 
 async function renameIfThere(from: string, to: string): Promise<void> {

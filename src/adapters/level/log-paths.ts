@@ -1,4 +1,5 @@
 // Where things lie below the root.
+import { stat } from 'node:fs/promises';
 import { join } from 'node:path';
 
 export interface LogPaths {
@@ -24,4 +25,12 @@ export function logPaths(root: string): LogPaths {
     running: join(root, 'log.running'),
     doubt: join(root, 'log.doubt'),
   };
+}
+
+/** Whether anything lies at a path. */
+export async function exists(path: string): Promise<boolean> {
+  return await stat(path).then(
+    () => true,
+    () => false,
+  );
 }

@@ -4,7 +4,7 @@
 // that can be read but not written, and the evidence kept for `varve repair`. Where the disk has no
 // room for it, the reserve lends some and it is tried again.
 import { writeFileSync } from 'node:fs';
-import { mkdir, rm, stat } from 'node:fs/promises';
+import { mkdir, rm } from 'node:fs/promises';
 import type { Clock, CrashPoint, Damage, Logger } from '../../engine/ports.ts';
 import type { Database } from './database.ts';
 import { failureCode, failureMessage, isNoSpace, writeBatch } from './database.ts';
@@ -20,7 +20,7 @@ import {
 import { LevelEventStore } from './event-store.ts';
 import { finishExchange } from './exchange.ts';
 import { formatKey, formatVersion } from './keys.ts';
-import { logPaths, type LogPaths } from './log-paths.ts';
+import { exists, logPaths, type LogPaths } from './log-paths.ts';
 import { LogRoom } from './log-room.ts';
 import { discardedTables, linkIntoQuarantine, listQuarantine } from './quarantine.ts';
 import { seal, unsealJson } from './sealed-value.ts';
@@ -42,13 +42,6 @@ export interface OpenLogOptions {
   readonly reserveSizeBytes?: number;
   /** A repair verifies all history and does not take the reserve back. */
   readonly purpose?: 'serve' | 'repair';
-}
-
-async function exists(path: string): Promise<boolean> {
-  return await stat(path).then(
-    () => true,
-    () => false,
-  );
 }
 
 /** The format version of the log; undefined for a new one, and for one that cannot be read. */

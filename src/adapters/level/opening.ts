@@ -15,7 +15,7 @@ export type OpenLogResult =
       readonly spaceGuard: SpaceGuard;
       /** Damage before the checkpoint, as far as there was reason to look for it. */
       readonly historyDamage: readonly Damage[];
-      /** Whether LevelDB cannot write it, though everything after the checkpoint is whole. */
+      /** Whether it cannot be written though everything after the checkpoint is whole. */
       readonly isBlockedByHistory: boolean;
     }
   /** LevelDB cannot open what is there: nothing can be read before `varve repair`. */

@@ -7,7 +7,7 @@
 
 namespace varve::test {
 
-// In hexadecimal digits.
+// In lower-case hexadecimal digits.
 std::string sha256(std::span<const std::byte> bytes);
 
 }  // namespace varve::test
