@@ -2,7 +2,16 @@
 // lends what the log needs, a restart works, and the reserve comes back when there is room.
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
-import { closeSync, mkdirSync, openSync, readdirSync, rmSync, statSync, writeSync } from 'node:fs';
+import {
+  closeSync,
+  mkdirSync,
+  openSync,
+  readdirSync,
+  rmSync,
+  statSync,
+  truncateSync,
+  writeSync,
+} from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { setTimeout as rest } from 'node:timers/promises';
@@ -157,6 +166,33 @@ test('the reserve outlasts somebody who takes all that is lent', async () => {
       await store.close();
     }
     assert.ok(sizeOf(join(root, 'reserve')) > 0);
+  });
+});
+
+test('starts beside somebody who goes on writing never use the reserve up', async () => {
+  await onSmallDisk(async (root, filler) => {
+    const first = await open(root);
+    const numbers = new EventNumbers();
+    await first.opened.store.append(numbers.batch(['node']));
+    await first.spaceGuard.refresh();
+    await first.opened.store.close();
+    const reserve = join(root, 'reserve');
+    truncateSync(reserve, reserveSizeBytes / 4);
+    const writer = setInterval(() => fill(filler), 20);
+    try {
+      fill(filler);
+      for (let start = 0; start < 5; start += 1) {
+        const refused = await tryOpen(root);
+        assert.ok(refused.status === 'refused' && refused.awaitsSpace, JSON.stringify(refused));
+      }
+    } finally {
+      clearInterval(writer);
+    }
+    assert.ok(sizeOf(reserve) >= reserveSizeBytes / 4 - 5 * 4096, `${sizeOf(reserve)} bytes left`);
+    fill(filler);
+    const { store } = (await open(root)).opened;
+    assert.equal(store.lastSeq, 1);
+    await store.close();
   });
 });
 

@@ -127,7 +127,7 @@ export async function openLog(options: OpenLogOptions): Promise<OpenLogResult> {
   for (;;) {
     const result = await tryOpening(options, paths, reserve);
     const awaitsSpace = result.status === 'refused' && result.awaitsSpace === true;
-    if (!awaitsSpace || !reserve.lendForOpening()) return result;
+    if (!awaitsSpace || !(await reserve.lendForOpening())) return result;
   }
 }
 

@@ -7,6 +7,7 @@ import { randomFillSync } from 'node:crypto';
 import { statfsSync, statSync, truncateSync, unlinkSync } from 'node:fs';
 import { open } from 'node:fs/promises';
 import { join } from 'node:path';
+import { setTimeout as rest } from 'node:timers/promises';
 import type { Logger, SpaceGuard } from '../../engine/ports.ts';
 
 /** Size of the reserve unless configured. */
@@ -18,6 +19,12 @@ export const lowSpaceShare = 1 / 4;
  * what is lent, and the reserve must outlast him.
  */
 export const pieceShare = 1 / 64;
+/** From here on down an opening makes sure first that nobody takes what it is lent. */
+const restShare = 1 / 4;
+/** What is lent as a trial: one block. */
+const trialBytes = 4096;
+/** How long a trial is there to be taken. */
+const trialMs = 200;
 /** Pieces for what LevelDB's merges write before they delete anything. */
 export const mergePieceCount = 8;
 
@@ -89,13 +96,16 @@ export class ReserveFile implements SpaceGuard {
    * Synchronous, because after a failed append nothing else happens before the process ends.
    */
   lend(neededBytes: number): boolean {
+    this.#lentCount += 1;
+    return this.#lendBytes(Math.ceil(neededBytes / this.pieceBytes) * this.pieceBytes);
+  }
+
+  #lendBytes(lentBytes: number): boolean {
     this.#isLow = true;
     const heldBytes = this.#heldBytes;
     if (heldBytes === 0) return false;
-    const pieceCount = Math.ceil(neededBytes / this.pieceBytes);
-    const leftBytes = Math.max(heldBytes - pieceCount * this.pieceBytes, 0);
+    const leftBytes = Math.max(heldBytes - lentBytes, 0);
     const { unusedBytes } = this.#look();
-    this.#lentCount += 1;
     this.#unusedFloorBytes = unusedBytes + (heldBytes - leftBytes) / 2;
     try {
       if (leftBytes > 0) truncateSync(this.#path, leftBytes);
@@ -113,11 +123,25 @@ export class ReserveFile implements SpaceGuard {
 
   /**
    * Lends more for an opening that found no room, twice as much each time. False if what was lent
-   * went to somebody else, who would take the next piece, too; and if nothing is left.
+   * went to somebody else, who would take the next piece, too; and if nothing is left. Of the rest
+   * one block goes ahead as a trial: a log that is opened again and again beside a writer would
+   * give all of it away.
    */
-  lendForOpening(): boolean {
-    const isTaken = this.#look().unusedBytes < this.#unusedFloorBytes;
-    return !isTaken && this.lend(this.pieceBytes * 2 ** this.#lentCount);
+  async lendForOpening(): Promise<boolean> {
+    if (this.#isTaken()) return false;
+    const isRest = this.#heldBytes <= this.#sizeBytes * restShare;
+    if (isRest && !(await this.#isLeftAlone())) return false;
+    return this.lend(this.pieceBytes * 2 ** this.#lentCount);
+  }
+
+  #isTaken(): boolean {
+    return this.#look().unusedBytes < this.#unusedFloorBytes;
+  }
+
+  async #isLeftAlone(): Promise<boolean> {
+    if (!this.#lendBytes(trialBytes)) return false;
+    await rest(trialMs);
+    return !this.#isTaken();
   }
 
   /** Lends what a merge takes. */
