@@ -36,6 +36,8 @@ export class Sequencer {
   #pending: RecordedEvent[] = [];
   #waiters: Waiter[] = [];
   #isFlushing = false;
+  /** Up to here events are wanted on disk as soon as can be; later ones may wait for company. */
+  #wantedSeq = 0;
   #cancelLazyFlush: (() => void) | undefined;
   #failure: LogFailure | undefined;
   #isClosed = false;
@@ -83,7 +85,7 @@ export class Sequencer {
   /** Numbers and folds events of one snapshot; answers the position of the last. Synchronous. */
   recordSnapshot(snapshotId: number, events: readonly NewEvent[], cause: Cause): number {
     const seq = this.recordSnapshotLazily(snapshotId, events, cause);
-    this.#scheduleFlush();
+    this.#scheduleFlush(seq);
     return seq;
   }
 
@@ -101,7 +103,7 @@ export class Sequencer {
   /** Numbers and folds events of the node; answers the position of the last. Synchronous. */
   recordNode(events: readonly NewEvent[], cause: Cause): number {
     const seq = this.#record(nodeStream, this.#options.projection.node.revision, events, cause);
-    this.#scheduleFlush();
+    this.#scheduleFlush(seq);
     return seq;
   }
 
@@ -136,7 +138,7 @@ export class Sequencer {
   durableAt(seq: number): Promise<void> {
     if (seq <= this.#durable.value) return Promise.resolve();
     if (this.#failure !== undefined) return Promise.reject(this.#failure);
-    this.#scheduleFlush();
+    this.#scheduleFlush(seq);
     return new Promise((resolve, reject) => {
       this.#waiters.push({ seq, resolve, reject });
     });
@@ -144,7 +146,8 @@ export class Sequencer {
 
   // From setImmediate, so that the first batch is not a batch of one when many callers arrive at
   // once.
-  #scheduleFlush(): void {
+  #scheduleFlush(seq: number): void {
+    this.#wantedSeq = Math.max(this.#wantedSeq, seq);
     if (this.#isFlushing) return;
     this.#isFlushing = true;
     setImmediate(() => void this.#flush());
@@ -154,7 +157,7 @@ export class Sequencer {
     if (this.#isFlushing || this.#cancelLazyFlush !== undefined) return;
     this.#cancelLazyFlush = this.#options.clock.after(lazyFlushDelayMs, () => {
       this.#cancelLazyFlush = undefined;
-      this.#scheduleFlush();
+      this.#scheduleFlush(this.appliedSeq);
     });
   }
 
@@ -162,7 +165,7 @@ export class Sequencer {
     const { store, onDurable } = this.#options;
     this.#cancelLazyFlush?.();
     this.#cancelLazyFlush = undefined;
-    while (this.#pending.length > 0) {
+    while (this.#pending.length > 0 && this.durableSeq < this.#wantedSeq) {
       const batch = this.#pending.slice(0, batchEventCountMax);
       this.#pending = this.#pending.slice(batch.length);
       try {
@@ -175,6 +178,7 @@ export class Sequencer {
       onDurable(batch);
     }
     this.#isFlushing = false;
+    if (this.#pending.length > 0) this.#scheduleLazyFlush();
   }
 
   #advance(batch: readonly RecordedEvent[]): void {
