@@ -18,7 +18,11 @@ const silent = { debug() {}, info() {}, warn() {}, error() {} };
 class RecordingStore extends MemoryEventStore {
   readonly recorded: RecordedEvent[] = [];
 
+  /** What an append waits for before anything of it is durable. */
+  beforeAppend: Promise<void> = Promise.resolve();
+
   override async append(events: readonly RecordedEvent[]): Promise<void> {
+    await this.beforeAppend;
     await super.append(events);
     this.recorded.push(...events);
   }
@@ -95,6 +99,15 @@ export class LongLivedNode {
     this.isDeletionHeld = false;
     this.#heldDeletions = [];
     await this.start();
+  }
+
+  /** Nothing more becomes durable until the function is called that this returns. */
+  holdAppends(): () => void {
+    let release = (): void => undefined;
+    this.#store.beforeAppend = new Promise((resolve) => {
+      release = resolve;
+    });
+    return () => release();
   }
 
   releaseDeletions(): void {

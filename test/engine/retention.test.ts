@@ -183,14 +183,3 @@ test('what is left folds to the very state that the node has', async () => {
   await node.crash();
   assert.deepEqual(node.engine.checkpoint().snapshots, before);
 });
-
-test('a checkpoint that is asked for while a change is on its way waits until that is durable', async () => {
-  const node = await startedNode();
-  await node.prepare('lives');
-  const changing = node.relabel('lives', 'changed');
-  await Promise.resolve();
-  const atSeq = await node.clock.until(node.engine.storeCheckpoint());
-  await changing;
-  assert.equal(atSeq, node.store.lastSeq);
-  assert.deepEqual(await node.store.readCheckpoint(), node.engine.checkpoint());
-});
