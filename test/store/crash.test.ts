@@ -16,8 +16,9 @@ import { test } from 'node:test';
 import { LogDamaged, LogFailure, type EventStore } from '../../src/engine/ports.ts';
 import { eventKey, formatKey, indexKey } from '../../src/adapters/level/keys.ts';
 import { openDatabase, writeBatch } from '../../src/adapters/level/database.ts';
+import { openLog, type OpenLogResult } from '../../src/adapters/level/open-log.ts';
 import { seal } from '../../src/adapters/level/sealed-value.ts';
-import { EventNumbers, readAll, withoutHashes } from './events.ts';
+import { EventNumbers, quietLogger, readAll, withoutHashes } from './events.ts';
 import {
   openSound,
   removeRoot,
@@ -383,5 +384,28 @@ test('a block on which LevelDB stops writing leads to a log that stays up, not t
     const found = (await openSound(root)).opened.store;
     assert.equal(found.lastSeq, 3);
     await found.close();
+  });
+});
+
+test('a clock that was set back does not keep the log from being opened', async () => {
+  await withRoot(async (root) => {
+    const clock = { nowUs: () => 1_700_000_000_000_000, after: () => () => undefined };
+    const openThen = async (crashPoint: (name: string) => void): Promise<OpenLogResult> =>
+      openLog({ root, clock, logger: quietLogger, crashPoint, reserveSizeBytes });
+    const first = await openThen(() => undefined);
+    assert.ok(first.status === 'open');
+    await first.opened.store.append(new EventNumbers().batch(['node']));
+    await first.opened.store.close();
+    // An opening that was killed leaves its folder, which is named after the time.
+    const cutOff = openThen((name) => {
+      if (name === 'open:linked') throw new Error('killed');
+    });
+    await assert.rejects(cutOff, /killed/);
+    assert.equal(quarantined(root).length, 1);
+    const second = await openThen(() => undefined);
+    assert.ok(second.status === 'open', JSON.stringify(second));
+    assert.equal(second.opened.store.lastSeq, 1);
+    await second.opened.store.close();
+    assert.deepEqual(quarantined(root), []);
   });
 });

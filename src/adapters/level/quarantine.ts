@@ -82,8 +82,7 @@ export async function linkIntoQuarantine(
   if (names.length === 0) {
     return undefined;
   }
-  const folder = join(paths.quarantine, utcStamp(timeUs));
-  await mkdir(folder, { recursive: true, mode: 0o700 });
+  const folder = await makeFolder(paths.quarantine, timeUs);
   const links = await Promise.allSettled(
     names.map(async (name) => {
       try {
@@ -103,6 +102,20 @@ export async function linkIntoQuarantine(
     throw (failed as PromiseRejectedResult).reason;
   }
   return folder;
+}
+
+/** A new folder of that time, or of the next that is free: a clock may have been set back. */
+async function makeFolder(quarantine: string, timeUs: number): Promise<string> {
+  await mkdir(quarantine, { recursive: true, mode: 0o700 });
+  for (let stampUs = timeUs; ; stampUs += 1) {
+    const folder = join(quarantine, utcStamp(stampUs));
+    try {
+      await mkdir(folder, { mode: 0o700 });
+      return folder;
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error;
+    }
+  }
 }
 
 export async function listQuarantine(paths: QuarantinedLog): Promise<QuarantineFolder[]> {
