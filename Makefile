@@ -9,7 +9,7 @@ MACHINE := $(subst aarch64,arm64,$(subst x86_64,x64,$(shell uname -m)))
 NODE := node_modules/node-linux-$(MACHINE)/bin/node
 STEP := scripts/step.sh
 
-.PHONY: help build demo test test-long bench lint format docs clean debian npm proto bundle native
+.PHONY: help build demo test test-long fuzz bench lint format docs clean debian npm proto bundle native
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s  %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -24,6 +24,9 @@ test: build ## Run every test in its short form (about 8 minutes)
 
 test-long: build ## Run every test in its long form
 	@$(NODE) scripts/test.ts --long
+
+fuzz: debian ## Fuzz the readers of layers for SECONDS each (60), or TARGETS of them; needs clang
+	@scripts/fuzz.sh $(or $(SECONDS),60) $(TARGETS)
 
 bench: build ## Measure against containerd's overlayfs snapshotter and print a table
 	@$(NODE) bench/run.ts

@@ -25,6 +25,7 @@ int MemoryFile::write(std::span<const std::byte> source, std::uint64_t offset) {
 }
 
 int MemoryFile::resize(std::uint64_t size) {
+  if (size > limit_) return -ENOSPC;
   content_.resize(size);
   return 0;
 }
