@@ -28,7 +28,7 @@ export interface Suite {
 export const shortBudgetSeconds = 545;
 
 /** How long one preparation may take. */
-export const preparationSeconds = 900;
+export const preparationSeconds = 1_500;
 
 export interface SuiteOptions {
   readonly checkout: string;
