@@ -27,7 +27,7 @@ struct GlobalConfig {
   std::vector<Note> notes;
 };
 
-// Both throw io::FormatError, whose text begins with the name (the path) and names the key.
+// Both throw ConfigError.
 GlobalConfig load_global_config(const std::string& path);
 GlobalConfig parse_global_config(std::string_view text, const std::string& name);
 

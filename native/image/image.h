@@ -47,7 +47,7 @@ class Image final : public transport::BlockDevice {
   // Throws io::FormatError, which says which layer, which file and which defect.
   static std::shared_ptr<Image> open(const ImageConfig& config, const OpenOptions& options = {});
 
-  [[nodiscard]] bool is_writable() const noexcept { return writable_ != nullptr; }
+  [[nodiscard]] bool is_writable() const noexcept { return writable_ && !is_read_only_; }
   // The whole virtual disk, by bytes; its size need not be a multiple of a sector.
   [[nodiscard]] const io::File& disk() const noexcept;
   // Lowest first, the writable one last.
@@ -55,7 +55,7 @@ class Image final : public transport::BlockDevice {
 
   // The finished layers; null for an image that is an upper layer alone.
   [[nodiscard]] const lsmt::ReadOnlyStack* lowers() const noexcept { return lowers_.get(); }
-  // For commit, seal and resize; null for a read-only image.
+  // For commit, seal and resize; null without an upper layer.
   [[nodiscard]] lsmt::WritableStack* writable() const noexcept { return writable_.get(); }
 
   // Whole sectors of the disk.
@@ -80,6 +80,7 @@ class Image final : public transport::BlockDevice {
   std::shared_ptr<const lsmt::ReadOnlyStack> lowers_;
   std::unique_ptr<lsmt::WritableStack> writable_;
   UniqueFd upper_lock_;
+  bool is_read_only_ = false;
 };
 
 }  // namespace varve::image

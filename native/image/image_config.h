@@ -11,7 +11,10 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
+
+#include "io/file.h"
 
 namespace varve::image {
 
@@ -56,8 +59,20 @@ struct ImageConfig {
   std::vector<Note> notes;
 };
 
-// Reads and checks; both throw io::FormatError, whose text begins with the name (the path) and
-// names the key. Paths are as they stand in the file: see OpenOptions::folder.
+// A configuration that is refused; the text begins with its name and names the key.
+class ConfigError : public io::FormatError {
+ public:
+  ConfigError(int error, const std::string& text, std::string result_file = {})
+      : io::FormatError(error, text), result_file_(std::move(result_file)) {}
+  // Where whoever wrote it looks for the outcome; empty if it says nothing, or is no JSON.
+  [[nodiscard]] const std::string& result_file() const noexcept { return result_file_; }
+
+ private:
+  std::string result_file_;
+};
+
+// Reads and checks; both throw ConfigError. Paths are as they stand in the file: see
+// OpenOptions::folder.
 ImageConfig load_image_config(const std::string& path);
 ImageConfig parse_image_config(std::string_view text, const std::string& name);
 

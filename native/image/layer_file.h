@@ -24,7 +24,7 @@ struct LayerFile {
   std::uint64_t file_bytes = 0;            // as stored, wrapping and all
   std::optional<io::ByteRange> tar_member;  // where the layer lies in a tar archive
   std::optional<zfile::Header> zfile;      // of a compressed layer, the header that counts
-  std::shared_ptr<const io::File> content;  // the bytes of the LSMT layer
+  std::shared_ptr<const io::File> content;  // the bytes of the LSMT layer; of an upper one null
 };
 
 struct UnwrapOptions {

@@ -97,7 +97,20 @@ class DiskFile final : public WritableFile {
     constexpr int kMode = FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE;
     while (::fallocate(fd_.get(), kMode, static_cast<off_t>(range.offset),
                        static_cast<off_t>(range.length)) != 0) {
-      if (errno == EOPNOTSUPP) return write_zeros(range);
+      if (errno == EOPNOTSUPP) return WritableFile::zero_range(range);
+      if (errno != EINTR) return -errno;
+    }
+    return 0;
+  }
+
+  [[nodiscard]] int zero_range(const ByteRange& range) override {
+    const std::uint64_t end = size();
+    if (!is_within(range.offset, range.length, end)) return -EINVAL;
+    if (range.length == 0) return 0;
+    constexpr int kMode = FALLOC_FL_ZERO_RANGE | FALLOC_FL_KEEP_SIZE;
+    while (::fallocate(fd_.get(), kMode, static_cast<off_t>(range.offset),
+                       static_cast<off_t>(range.length)) != 0) {
+      if (errno == EOPNOTSUPP) return WritableFile::zero_range(range);
       if (errno != EINTR) return -errno;
     }
     return 0;
@@ -126,18 +139,6 @@ class DiskFile final : public WritableFile {
   static int fail(std::vector<ByteRange>& ranges, int error) {
     ranges.clear();
     return -error;
-  }
-
-  // For file systems that cannot give blocks back.
-  int write_zeros(ByteRange range) {
-    const std::vector<std::byte> zeros(std::min<std::uint64_t>(range.length, 1U << 20));
-    while (range.length > 0) {
-      const std::uint64_t length = std::min<std::uint64_t>(range.length, zeros.size());
-      if (const int error = write({zeros.data(), length}, range.offset); error != 0) return error;
-      range.offset += length;
-      range.length -= length;
-    }
-    return 0;
   }
 
   UniqueFd fd_;
@@ -190,6 +191,18 @@ std::unique_ptr<DiskFile> open_disk_file(const std::string& path, int flags) {
 
 }  // namespace
 
+// For file systems that cannot give blocks back or keep empty ones.
+int WritableFile::zero_range(const ByteRange& range) {
+  const std::vector<std::byte> zeros(std::min<std::uint64_t>(range.length, 1U << 20));
+  for (std::uint64_t done = 0; done < range.length;) {
+    const std::uint64_t length = std::min<std::uint64_t>(range.length - done, zeros.size());
+    const int error = write({zeros.data(), length}, range.offset + done);
+    if (error != 0) return error;
+    done += length;
+  }
+  return 0;
+}
+
 std::unique_ptr<File> open_file(const std::string& path) { return open_disk_file(path, O_RDONLY); }
 
 std::unique_ptr<File> open_mapped_file(const std::string& path) {
@@ -204,6 +217,10 @@ std::unique_ptr<File> open_mapped_file(const std::string& path) {
 
 std::unique_ptr<WritableFile> open_writable_file(const std::string& path, bool must_be_new) {
   return open_disk_file(path, O_RDWR | O_CREAT | (must_be_new ? O_EXCL : 0));
+}
+
+std::unique_ptr<WritableFile> open_existing_writable_file(const std::string& path) {
+  return open_disk_file(path, O_RDWR);
 }
 
 }  // namespace varve::io

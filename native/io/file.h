@@ -79,6 +79,8 @@ class WritableFile : public File {
   [[nodiscard]] virtual int sync() = 0;
   // Gives the blocks of a range back; it reads as zeros from then on.
   [[nodiscard]] virtual int punch_hole(const ByteRange& range) = 0;
+  // Makes a range read as zeros that goes on to have its blocks, and has them if it had none.
+  [[nodiscard]] virtual int zero_range(const ByteRange& range);
   // The parts of the file that hold data (SEEK_DATA), ascending; empty with an errno on failure.
   [[nodiscard]] virtual int data_ranges(std::vector<ByteRange>& ranges) const = 0;
 };
@@ -88,5 +90,7 @@ std::unique_ptr<File> open_file(const std::string& path);
 
 // Opens or makes a file on disk for writing; throws FormatError.
 std::unique_ptr<WritableFile> open_writable_file(const std::string& path, bool must_be_new);
+// The same for one that must be there.
+std::unique_ptr<WritableFile> open_existing_writable_file(const std::string& path);
 
 }  // namespace varve::io

@@ -305,6 +305,26 @@ int WritableLayer::discard_locked(const io::ByteRange& range) {
   return data_->punch_hole({kHeaderBytes + range.offset, range.length});
 }
 
+int WritableLayer::write_zeroes(const io::ByteRange& range) {
+  if (!header_.is_sparse) return discard(range);
+  const std::unique_lock lock(mutex_);
+  if (is_sealed_) return -EROFS;
+  if (const int error = check_range(range.offset, range.length); error != 0) return error;
+  const int zeroing = data_->zero_range({kHeaderBytes + range.offset, range.length});
+  if (zeroing != 0) return zeroing;
+  std::uint64_t first = range.offset / kSectorSize;
+  const std::uint64_t end = first + range.length / kSectorSize;
+  while (first < end) {
+    const SectorRange piece{first, std::min(kMappingSectorsMax, end - first)};
+    if (!index_.is_all_data(piece)) {
+      const int error = put(Mapping::data(piece, first + kHeaderSectors));
+      if (error != 0) return error;
+    }
+    first = piece.end();
+  }
+  return 0;
+}
+
 int WritableLayer::flush() {
   if (const int error = data_->sync(); error != 0) return error;
   return index_file_->sync();

@@ -65,6 +65,10 @@ class WritableLayer {
   [[nodiscard]] int write(std::span<const std::byte> source, std::uint64_t offset);
   // The range reads as zeros from then on, whatever lies below.
   [[nodiscard]] int discard(const io::ByteRange& range);
+  // The same, and a later write to the range needs no space: in a sparse layer it keeps or gets its
+  // blocks and counts as data. An append-only layer needs new space for every write, so there it is
+  // a discard.
+  [[nodiscard]] int write_zeroes(const io::ByteRange& range);
   // Everything answered before is durable afterwards.
   [[nodiscard]] int flush();
 

@@ -1,0 +1,86 @@
+#include "image/layer_file.h"
+
+#include <unistd.h>
+
+#include <cerrno>
+#include <utility>
+
+#include "io/mapped_file.h"
+#include "io/slice_file.h"
+#include "tar/layer_entry.h"
+#include "zfile/reader.h"
+
+namespace varve::image {
+
+namespace {
+
+constexpr const char* kNamesInDirectory[] = {"overlaybd.commit", ".commit", "overlaybd.sealed"};
+
+bool exists(const std::string& path) { return ::access(path.c_str(), F_OK) == 0; }
+
+// The layer's own bytes, out of the archive if there is one.
+std::unique_ptr<const io::File> take_member(std::unique_ptr<const io::File> file,
+                                            const std::optional<io::ByteRange>& member) {
+  if (!member) return file;
+  std::string name = file->name() + " (member at " + std::to_string(member->offset) + ")";
+  return io::open_slice(std::move(file), *member, std::move(name));
+}
+
+bool is_lz4(std::unique_ptr<const io::File> file) {
+  const std::optional<io::ByteRange> member = tar::find_layer(*file);
+  const std::unique_ptr<const io::File> content = take_member(std::move(file), member);
+  if (!zfile::is_zfile(*content)) return false;
+  return zfile::describe(*content).header.algorithm ==
+         static_cast<std::uint8_t>(zfile::Algorithm::lz4);
+}
+
+}  // namespace
+
+LayerFile unwrap_layer(std::unique_ptr<const io::File> file, const UnwrapOptions& options) {
+  LayerFile layer;
+  layer.name = file->name();
+  layer.file_bytes = file->size();
+  layer.tar_member = tar::find_layer(*file);
+  std::unique_ptr<const io::File> content = take_member(std::move(file), layer.tar_member);
+  if (zfile::is_zfile(*content)) {
+    auto compressed =
+        std::make_unique<zfile::ZFile>(std::move(content), options.damage_listener);
+    layer.zfile = compressed->header();
+    content = std::move(compressed);
+  }
+  layer.content = std::move(content);
+  return layer;
+}
+
+LayerFile open_layer_file(const std::string& path, const UnwrapOptions& options) {
+  std::unique_ptr<const io::File> file = io::open_file(path);
+  if (!options.maps_files) return unwrap_layer(std::move(file), options);
+  // Only lz4 is so quick that the copy counts. What the mapped file is shows in itself again: it
+  // may have been replaced in between.
+  if (is_lz4(std::move(file))) return unwrap_layer(io::open_mapped_file(path), options);
+  return unwrap_layer(io::open_file(path), options);
+}
+
+std::optional<std::string> find_local_file(const LowerConfig& lower, const std::string& folder) {
+  if (!lower.file.empty()) {
+    std::string path = resolve_path(lower.file, folder);
+    if (exists(path)) return path;
+  }
+  if (lower.directory.empty()) return std::nullopt;
+  const std::string directory = resolve_path(lower.directory, folder);
+  for (const char* name : kNamesInDirectory) {
+    std::string path = directory + "/" + name;
+    if (exists(path)) return path;
+  }
+  return std::nullopt;
+}
+
+std::string resolve_path(const std::string& path, const std::string& folder) {
+  if (path.starts_with('/')) return path;
+  if (folder.empty()) {
+    throw io::FormatError(EINVAL, path + ": is a relative path; an absolute one is needed here");
+  }
+  return folder + "/" + path;
+}
+
+}  // namespace varve::image
