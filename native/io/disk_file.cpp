@@ -171,14 +171,7 @@ class MappedFile final : public File {
   const std::byte* bytes_;
 };
 
-std::unique_ptr<DiskFile> open_disk_file(const std::string& path, int flags) {
-  // Opening a pipe must not wait for its other end, a terminal must not become ours.
-  constexpr int kAlways = O_CLOEXEC | O_NONBLOCK | O_NOCTTY;
-  UniqueFd fd(::open(path.c_str(), flags | kAlways, 0600));
-  if (!fd) {
-    const int error = errno;
-    refuse(error, path, error_text(error));
-  }
+std::unique_ptr<DiskFile> disk_file_of(UniqueFd fd, const std::string& path) {
   struct stat status = {};
   if (::fstat(fd.get(), &status) != 0) {
     const int error = errno;
@@ -187,6 +180,17 @@ std::unique_ptr<DiskFile> open_disk_file(const std::string& path, int flags) {
   if (!S_ISREG(status.st_mode)) refuse(EINVAL, path, "is not a regular file");
   return std::make_unique<DiskFile>(std::move(fd), path,
                                     static_cast<std::uint64_t>(status.st_size));
+}
+
+std::unique_ptr<DiskFile> open_disk_file(const std::string& path, int flags) {
+  // Opening a pipe must not wait for its other end, a terminal must not become ours.
+  constexpr int kAlways = O_CLOEXEC | O_NONBLOCK | O_NOCTTY;
+  UniqueFd fd(::open(path.c_str(), flags | kAlways, 0600));
+  if (!fd) {
+    const int error = errno;
+    refuse(error, path, error_text(error));
+  }
+  return disk_file_of(std::move(fd), path);
 }
 
 }  // namespace
@@ -213,6 +217,10 @@ std::unique_ptr<File> open_mapped_file(const std::string& path) {
   // A daemon that locks its memory must not pin the page cache.
   ::munlock(bytes, file->size());
   return std::make_unique<MappedFile>(std::move(file), static_cast<const std::byte*>(bytes));
+}
+
+std::unique_ptr<WritableFile> adopt_file(int descriptor, const std::string& name) {
+  return disk_file_of(UniqueFd(descriptor), name);
 }
 
 std::unique_ptr<WritableFile> open_writable_file(const std::string& path, bool must_be_new) {

@@ -93,4 +93,8 @@ std::unique_ptr<WritableFile> open_writable_file(const std::string& path, bool m
 // The same for one that must be there.
 std::unique_ptr<WritableFile> open_existing_writable_file(const std::string& path);
 
+// A file on disk that was opened elsewhere, whose descriptor is taken over even on failure. What may
+// be done with it is what it was opened for. Throws FormatError.
+std::unique_ptr<WritableFile> adopt_file(int descriptor, const std::string& name);
+
 }  // namespace varve::io

@@ -104,6 +104,24 @@ TEST_F(DiskFileTest, AnEmptyFileHasNoData) {
   EXPECT_TRUE(ranges.empty());
 }
 
+TEST_F(DiskFileTest, ADescriptorThatIsTakenOverMayDoWhatItWasOpenedFor) {
+  write_file("file", "0123456789");
+  const auto file = io::adopt_file(::open(at("file").c_str(), O_RDONLY | O_CLOEXEC), "called");
+  EXPECT_EQ(file->size(), 10U);
+  EXPECT_EQ(file->name(), "called");
+  std::array<std::byte, 4> bytes = {};
+  EXPECT_EQ(file->read(bytes, 6), 0);
+  EXPECT_EQ(bytes[0], std::byte{'6'});
+  EXPECT_EQ(file->write(bytes, 0), -EBADF);
+}
+
+TEST_F(DiskFileTest, ADescriptorThatIsRefusedIsClosed) {
+  make_directory("directory");
+  const int descriptor = ::open(at("directory").c_str(), O_RDONLY | O_CLOEXEC);
+  EXPECT_THROW(static_cast<void>(io::adopt_file(descriptor, "called")), io::FormatError);
+  EXPECT_EQ(::fcntl(descriptor, F_GETFD), -1);
+}
+
 TEST_F(DiskFileTest, ASliceIsAFileThatEndsWhereItEnds) {
   write_file("file", "0123456789");
   const auto slice = io::open_slice(io::open_file(at("file")), {2, 5}, "part");
