@@ -150,9 +150,10 @@ function nativeSuite({ checkout, isLong }: SuiteOptions): Suite {
   });
   const build = (argv: readonly string[]): Step =>
     prepare(['scripts/build-native.sh', ...argv, 'all']);
-  // The program around the operations, too: it reads lines, holds descriptors, ignores signals.
-  const helperTests = (folder: string): Step => {
-    const step = nodeTests('native/helper-pool.test.ts', 1);
+  // The programs around what ctest covers, too: they read lines and options, hold descriptors,
+  // handle signals.
+  const programTests = (folder: string): Step => {
+    const step = nodeTests('native/{helper-pool,varve-layer*}.test.ts', 1);
     return {
       ...step,
       name: `${step.name} ${folder}`,
@@ -169,7 +170,7 @@ function nativeSuite({ checkout, isLong }: SuiteOptions): Suite {
       ctest('build/native'),
       ...sanitizers.flatMap((names) => {
         const folder = `build/native-${names.replace(',', '-')}`;
-        return [build(['-s', names]), ctest(folder), helperTests(folder)];
+        return [build(['-s', names]), ctest(folder), programTests(folder)];
       }),
       ...(hasTests(checkout, 'native') ? [nodeTests('native/**/*.test.ts', 1)] : []),
     ],

@@ -1,0 +1,226 @@
+// varve-layer bench: how quickly a stack answers, by a list of reads.
+#include <time.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <nlohmann/json.hpp>
+#include <thread>
+#include <vector>
+
+#include "io/bytes.h"
+#include "tools/amounts.h"
+#include "tools/command_line.h"
+#include "tools/device.h"
+#include "tools/failure.h"
+#include "tools/source_files.h"
+
+namespace varve::tools {
+
+namespace {
+
+struct Options {
+  std::string path;
+  std::string ranges;
+  bool is_index = false;
+  unsigned threads = 1;
+  bool is_json = false;
+};
+
+double seconds_of(clockid_t clock) {
+  struct timespec time = {};
+  ::clock_gettime(clock, &time);
+  return static_cast<double>(time.tv_sec) + static_cast<double>(time.tv_nsec) * 1e-9;
+}
+
+std::vector<io::ByteRange> load_ranges(const std::string& path, std::uint64_t size) {
+  const std::unique_ptr<io::File> file = open_existing(path, Access::kRead);
+  std::string text(file->size(), '\0');
+  check(file->read(std::as_writable_bytes(std::span(text)), 0), path, "cannot be read");
+  std::vector<io::ByteRange> ranges;
+  try {
+    ranges = parse_range_list(text);
+  } catch (const std::runtime_error& error) {
+    throw Failure(path + ": " + error.what());
+  }
+  if (ranges.empty()) throw Failure(path + ": names no range to read");
+  for (const io::ByteRange& range : ranges) {
+    if (range.length == 0 || !io::is_within(range.offset, range.length, size)) {
+      throw Failure(path + ": " + std::to_string(range.offset) + " " +
+                    std::to_string(range.length) + " is not within the device, which has " +
+                    count_text(size, "byte"));
+    }
+  }
+  return ranges;
+}
+
+// What one thread did, and what it took.
+struct Share {
+  std::uint64_t bytes = 0;
+  std::uint64_t mappings = 0;
+  double cpu_seconds = 0;
+  int error = 0;
+  std::uint64_t failed_offset = 0;
+};
+
+void read_share(const io::File& disk, std::span<const io::ByteRange> ranges, std::uint64_t longest,
+                Share& share) {
+  std::vector<std::byte> buffer(longest);
+  const double begin = seconds_of(CLOCK_THREAD_CPUTIME_ID);
+  for (const io::ByteRange& range : ranges) {
+    share.error = disk.read(std::span(buffer).first(range.length), range.offset);
+    if (share.error != 0) {
+      share.failed_offset = range.offset;
+      break;
+    }
+    share.bytes += range.length;
+  }
+  share.cpu_seconds = seconds_of(CLOCK_THREAD_CPUTIME_ID) - begin;
+}
+
+lsmt::SectorRange sectors_of(const io::ByteRange& range) {
+  const std::uint64_t first = range.offset / lsmt::kSectorSize;
+  return {first, (range.offset + range.length - 1) / lsmt::kSectorSize + 1 - first};
+}
+
+// All that overlaps a range is found, sixteen mappings at a time, as a read does it.
+void look_up_share(const lsmt::Index& index, std::span<const io::ByteRange> ranges, Share& share) {
+  std::vector<lsmt::SectorRange> sectors;
+  sectors.reserve(ranges.size());
+  for (const io::ByteRange& range : ranges) sectors.push_back(sectors_of(range));
+  lsmt::Found found;
+  const double begin = seconds_of(CLOCK_THREAD_CPUTIME_ID);
+  for (lsmt::SectorRange range : sectors) {
+    for (;;) {
+      index.find(range, found);
+      share.mappings += found.count;
+      if (found.count < lsmt::kFoundMax) break;
+      const std::uint64_t next = found.mappings[found.count - 1].end();
+      if (next >= range.end()) break;
+      range = {next, range.end() - next};
+    }
+  }
+  share.cpu_seconds = seconds_of(CLOCK_THREAD_CPUTIME_ID) - begin;
+  for (const io::ByteRange& range : ranges) share.bytes += range.length;
+}
+
+struct Result {
+  Share sum;
+  double wall_seconds = 0;
+};
+
+// Each thread takes its part of the list, in order.
+template <class Work>
+Result run_threads(std::span<const io::ByteRange> ranges, unsigned threads, const Work& work) {
+  std::vector<Share> shares(threads);
+  Result result;
+  const double begin = seconds_of(CLOCK_MONOTONIC);
+  {
+    std::vector<std::jthread> others;
+    const auto part = [&](std::size_t number) {
+      const std::size_t first = ranges.size() * number / threads;
+      const std::size_t end = ranges.size() * (number + 1) / threads;
+      work(ranges.subspan(first, end - first), shares[number]);
+    };
+    for (unsigned number = 1; number < threads; ++number) others.emplace_back(part, number);
+    part(0);
+  }
+  result.wall_seconds = seconds_of(CLOCK_MONOTONIC) - begin;
+  for (const Share& share : shares) {
+    result.sum.bytes += share.bytes;
+    result.sum.mappings += share.mappings;
+    result.sum.cpu_seconds += share.cpu_seconds;
+    if (share.error != 0) {
+      result.sum.error = share.error;
+      result.sum.failed_offset = share.failed_offset;
+    }
+  }
+  return result;
+}
+
+double per_second(std::uint64_t amount, double seconds) {
+  return seconds > 0 ? static_cast<double>(amount) / seconds : 0;
+}
+
+void print_result(const Options& options, std::uint64_t count, const Result& result) {
+  const Share& sum = result.sum;
+  const char* what = options.is_index ? "lookups" : "reads";
+  if (options.is_json) {
+    const auto speeds = [&](double seconds) {
+      return nlohmann::ordered_json{{"seconds", seconds},
+                                    {std::string(what) + "PerSecond", per_second(count, seconds)},
+                                    {"bytesPerSecond", per_second(sum.bytes, seconds)}};
+    };
+    nlohmann::ordered_json json = {{what, count}, {"bytes", sum.bytes}};
+    if (options.is_index) json["mappings"] = sum.mappings;
+    json["threads"] = options.threads;
+    json["cpu"] = speeds(sum.cpu_seconds);
+    json["wall"] = speeds(result.wall_seconds);
+    print(json.dump(2) + "\n");
+    return;
+  }
+  const auto line = [&](const char* by, double seconds) {
+    char text[128];
+    std::snprintf(text, sizeof text, "%-10s %9.3f s  %14.0f %s/s  %s/s\n", by, seconds,
+                  per_second(count, seconds), what,
+                  size_text(static_cast<std::uint64_t>(per_second(sum.bytes, seconds))).c_str());
+    return std::string(text);
+  };
+  print(std::to_string(count) + " " + what + ", " + exact_size_text(sum.bytes) + ", " +
+        count_text(options.threads, "thread") + "\n" + line("CPU time", sum.cpu_seconds) +
+        line("wall clock", result.wall_seconds));
+}
+
+int bench(const Options& options) {
+  const Device device = Device::open(options.path);
+  const std::vector<io::ByteRange> ranges = load_ranges(options.ranges, device.size());
+  const Content& content = device.content();
+  Result result;
+  if (options.is_index) {
+    if (content.upper != nullptr || content.lower == nullptr) {
+      throw Failure(options.path +
+                    ": --index measures the index of finished layers, and this "
+                    "image has a writable one; leave it out of the configuration");
+    }
+    result = run_threads(ranges, options.threads, [&](auto part, Share& share) {
+      look_up_share(*content.lower, part, share);
+    });
+  } else {
+    const std::uint64_t longest =
+        std::max_element(ranges.begin(), ranges.end(), [](const auto& one, const auto& other) {
+          return one.length < other.length;
+        })->length;
+    result = run_threads(ranges, options.threads, [&](auto part, Share& share) {
+      read_share(*content.disk, part, longest, share);
+    });
+  }
+  if (result.sum.error != 0) {
+    fail(content.disk->name(),
+         "the device cannot be read at " + std::to_string(result.sum.failed_offset),
+         result.sum.error);
+  }
+  print_result(options, ranges.size(), result);
+  return kDone;
+}
+
+}  // namespace
+
+void add_bench(CLI::App& app, Action& action) {
+  auto options = std::make_shared<Options>();
+  CLI::App* command =
+      app.add_subcommand("bench", "Measure reads of a device, or lookups in its index");
+  command->footer(
+      "FILE holds a line \"offset length\" for each read, both in bytes; they are done in order,\n"
+      "and with several threads each does its part of the list.");
+  command->add_option("CONFIG", options->path, "Configuration of an image, or one layer")
+      ->required();
+  command->add_option("--ranges", options->ranges, "What to read")->type_name("FILE")->required();
+  command->add_flag("--index", options->is_index, "Only look the ranges up, without reading them");
+  command->add_option("--threads", options->threads, "Threads that read at once")
+      ->type_name("N")
+      ->capture_default_str()
+      ->check(CLI::Range(1, 256));
+  add_json(*command, options->is_json);
+  command->callback([options, &action] { action = [options] { return bench(*options); }; });
+}
+
+}  // namespace varve::tools

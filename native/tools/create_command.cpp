@@ -1,0 +1,92 @@
+// varve-layer create: the two files of an empty writable layer.
+#include "lsmt/writable_layer.h"
+#include "tools/amounts.h"
+#include "tools/command_line.h"
+#include "tools/failure.h"
+
+namespace varve::tools {
+
+namespace {
+
+struct Options {
+  std::string data;
+  std::string index;
+  std::string size_gib;
+  std::string size;
+  bool is_sparse = false;
+  IdentityOptions identity;
+};
+
+std::uint64_t virtual_size(const Options& options) {
+  const bool is_positional = !options.size_gib.empty();
+  if (is_positional == !options.size.empty()) {
+    throw Misuse(
+        "give the size of the device once: as third argument, where a plain number counts "
+        "GiB, or with --size, where it counts bytes");
+  }
+  const std::string& text = is_positional ? options.size_gib : options.size;
+  const std::optional<std::uint64_t> size = parse_size(text, is_positional ? kGib : 1);
+  const std::string reminder =
+      is_positional ? "; a plain number counts GiB here, --size takes bytes" : "";
+  if (!size || *size > lsmt::kVirtualSizeMax) {
+    throw Misuse(printable(text) + " is no size that a device can have, which is a number up to " +
+                 std::to_string(lsmt::kVirtualSizeMax) + " bytes, such as 512M, 64G or 2T" +
+                 reminder);
+  }
+  if (*size % lsmt::kSectorSize != 0) {
+    throw Misuse(printable(text) + " is no whole number of sectors of 512 bytes");
+  }
+  return *size;
+}
+
+int create(const Options& options) {
+  const lsmt::LayerOptions identity = layer_options(options.identity);
+  lsmt::NewLayer layer;
+  layer.virtual_size = virtual_size(options);
+  layer.is_sparse = options.is_sparse;
+  layer.uuid = identity.uuid;
+  layer.parent_uuid = identity.parent_uuid;
+  layer.user_tag = identity.user_tag;
+
+  OutputFile data(options.data, Existing::kRefuse);
+  OutputFile index(options.index, Existing::kRefuse);
+  lsmt::WritableLayer::create(data.take_file(), index.take_file(), layer);
+  data.publish();
+  try {
+    index.publish();
+  } catch (...) {
+    data.retract();
+    throw;
+  }
+  print(options.data + ", " + options.index + ": an empty " +
+        (layer.is_sparse ? "sparse" : "append-only") + " layer of " +
+        exact_size_text(layer.virtual_size) + "\n");
+  return kDone;
+}
+
+}  // namespace
+
+void add_create(CLI::App& app, Action& action) {
+  auto options = std::make_shared<Options>();
+  CLI::App* command = app.add_subcommand("create", "Make an empty writable layer");
+  command->footer(
+      "Examples:\n"
+      "  varve-layer create data index 64          64 GiB, append-only\n"
+      "  varve-layer create -s data index 512M     sparse: DATA is as large as what is in it\n"
+      "  varve-layer create data index --size 1073741824\n"
+      "  varve-layer create data index 0           as large as the layer below");
+  command->add_option("DATA", options->data, "Data file to make")->required();
+  command->add_option("INDEX", options->index, "Index file to make")->required();
+  command->add_option("SIZE", options->size_gib,
+                      "Size of the device: a number of GiB, or one with B, K, M, G, T or P");
+  command->add_option("--size", options->size, "The same in bytes, or with K, M, G, T or P");
+  command->add_flag("-s,--sparse", options->is_sparse,
+                    "A sparse layer: what is written over or discarded takes no room");
+  add_identity(*command, options->identity);
+  // overlaybd-create has it under this name.
+  command->add_option("-u", options->identity.parent_uuid, "The same as --parent-uuid")
+      ->type_name("UUID");
+  command->callback([options, &action] { action = [options] { return create(*options); }; });
+}
+
+}  // namespace varve::tools

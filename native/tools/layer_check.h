@@ -1,0 +1,30 @@
+// A check of one layer file from the outside in: archive, compression, layer.
+#pragma once
+
+#include <cstdint>
+#include <string>
+
+#include "tools/findings.h"
+
+namespace varve::tools {
+
+struct LayerCheck {
+  std::string path;
+  std::string what;  // what it turned out to be
+  std::uint64_t blocks = 0;
+  std::uint64_t entries = 0;
+  Findings findings;
+  // Of the index file of a writable layer, whose offsets count in that file.
+  std::string index_path;
+  Findings index_findings;
+
+  [[nodiscard]] std::uint64_t defects() const noexcept {
+    return findings.defects() + index_findings.defects();
+  }
+};
+
+// `index` is the index file of a writable layer, or empty. Throws Failure if a file cannot be
+// opened at all.
+[[nodiscard]] LayerCheck check_layer(const std::string& path, const std::string& index);
+
+}  // namespace varve::tools

@@ -1,0 +1,138 @@
+#include "tools/output_file.h"
+
+#include <fcntl.h>
+#include <limits.h>
+#include <signal.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <array>
+#include <atomic>
+#include <cerrno>
+#include <cstdio>
+#include <cstring>
+#include <utility>
+
+#include "syscalls/unique_fd.h"
+#include "tools/failure.h"
+
+namespace varve::tools {
+
+namespace {
+
+// What a signal's handler may look at: paths in memory that never moves.
+struct Unpublished {
+  std::atomic<bool> is_used = false;
+  std::array<char, PATH_MAX> path{};
+};
+constexpr std::size_t kSlots = 4;
+std::array<Unpublished, kSlots> unpublished;
+
+constexpr int kSignals[] = {SIGINT, SIGTERM, SIGHUP, SIGPIPE};
+
+void on_signal(int number) {
+  for (const Unpublished& one : unpublished) {
+    if (one.is_used.load(std::memory_order_acquire)) ::unlink(one.path.data());
+  }
+  // SA_RESETHAND took this handler away, so the process ends when the signal is let through.
+  ::raise(number);
+}
+
+std::size_t remember(const std::string& path) {
+  for (std::size_t slot = 0; slot < kSlots; ++slot) {
+    Unpublished& one = unpublished[slot];
+    if (one.is_used.load(std::memory_order_relaxed)) continue;
+    std::memcpy(one.path.data(), path.c_str(), path.size() + 1);
+    one.is_used.store(true, std::memory_order_release);
+    return slot;
+  }
+  throw Failure("too many files are written at once");
+}
+
+std::string directory_of(const std::string& path) {
+  const std::size_t slash = path.rfind('/');
+  if (slash == std::string::npos) return ".";
+  return slash == 0 ? "/" : path.substr(0, slash);
+}
+
+}  // namespace
+
+void remove_unpublished_on_signals() {
+  struct sigaction action = {};
+  action.sa_handler = on_signal;
+  action.sa_flags = static_cast<int>(SA_RESETHAND);
+  for (const int number : kSignals) ::sigaction(number, &action, nullptr);
+}
+
+OutputFile::OutputFile(std::string path, Existing existing)
+    : path_(std::move(path)), existing_(existing), directory_(directory_of(path_)) {
+  refuse_existing();
+  make_file();
+}
+
+// Early, because the work may be long; publish() checks it again without a gap.
+void OutputFile::refuse_existing() const {
+  struct stat status = {};
+  if (::lstat(path_.c_str(), &status) != 0) {
+    if (errno != ENOENT) fail(path_, "cannot be written", errno);
+    return;
+  }
+  if (existing_ == Existing::kRefuse) {
+    throw Failure(path_ + ": exists already and is left as it is; give another name, or remove it");
+  }
+  if (!S_ISREG(status.st_mode)) {
+    throw Failure(path_ + ": is not a regular file and is not replaced; give another name");
+  }
+}
+
+void OutputFile::make_file() {
+  constexpr unsigned kNamesMax = 1000;
+  const std::string stem = directory_ + "/.varve-layer." + std::to_string(::getpid()) + ".";
+  if (stem.size() + 8 > PATH_MAX) fail(path_, "cannot be written", ENAMETOOLONG);
+  for (unsigned number = 0; number < kNamesMax; ++number) {
+    temporary_path_ = stem + std::to_string(number);
+    slot_ = remember(temporary_path_);
+    const int descriptor =
+        ::open(temporary_path_.c_str(), O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC | O_NOCTTY, 0644);
+    if (descriptor >= 0) {
+      file_ = io::adopt_file(descriptor, path_);
+      return;
+    }
+    const int error = errno;
+    forget();
+    if (error != EEXIST) fail(path_, "no file can be made beside it", error);
+  }
+  throw Failure(path_ + ": files are left beside it that begin with .varve-layer; remove them");
+}
+
+void OutputFile::forget() noexcept {
+  unpublished[slot_].is_used.store(false, std::memory_order_release);
+}
+
+OutputFile::~OutputFile() {
+  if (is_published_) return;
+  ::unlink(temporary_path_.c_str());
+  forget();
+}
+
+void OutputFile::publish() {
+  if (file_) check(file_->sync(), path_, "cannot be made durable");
+  const unsigned flags = existing_ == Existing::kRefuse ? unsigned{RENAME_NOREPLACE} : 0U;
+  if (::renameat2(AT_FDCWD, temporary_path_.c_str(), AT_FDCWD, path_.c_str(), flags) != 0) {
+    const int error = errno;
+    fail(path_, "the complete file cannot be moved there", error,
+         error == EEXIST ? "somebody else made it meanwhile; give another name" : "");
+  }
+  is_published_ = true;
+  forget();
+  const UniqueFd directory(::open(directory_.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+  if (!directory || ::fsync(directory.get()) != 0) {
+    fail(directory_, "the name of the new file cannot be made durable", errno);
+  }
+}
+
+void OutputFile::retract() noexcept {
+  if (is_published_) ::unlink(path_.c_str());
+}
+
+}  // namespace varve::tools

@@ -1,0 +1,55 @@
+// A file that appears under its name only when it is complete and durable.
+//
+// It is written beside its place under a name of this process, and moved there by publish(). If it
+// is never published, because something failed or because the process was told to end, it is
+// removed; only a process that is killed outright leaves its `.varve-layer.*` behind.
+#pragma once
+
+#include <cstddef>
+#include <memory>
+#include <string>
+
+#include "io/file.h"
+
+namespace varve::tools {
+
+enum class Existing { kRefuse, kReplace };
+
+// SIGINT, SIGTERM, SIGHUP and SIGPIPE remove what is not published, and then end the process as
+// they would have. Call it before the first OutputFile.
+void remove_unpublished_on_signals();
+
+class OutputFile {
+ public:
+  // Throws Failure, also when there is something at `path` that must not be replaced.
+  OutputFile(std::string path, Existing existing);
+  ~OutputFile();
+  OutputFile(const OutputFile&) = delete;
+  OutputFile& operator=(const OutputFile&) = delete;
+
+  [[nodiscard]] io::WritableFile& file() const noexcept { return *file_; }
+  [[nodiscard]] const std::string& path() const noexcept { return path_; }
+
+  // Hands the file over to who closes it before or after publishing.
+  [[nodiscard]] std::unique_ptr<io::WritableFile> take_file() noexcept { return std::move(file_); }
+
+  // Makes the content durable and moves the file to its path. Throws Failure.
+  void publish();
+  // Takes a published file back, where several belong together and a later one failed.
+  void retract() noexcept;
+
+ private:
+  void refuse_existing() const;
+  void make_file();
+  void forget() noexcept;
+
+  std::string path_;
+  Existing existing_;
+  std::string directory_;
+  std::string temporary_path_;
+  std::size_t slot_ = 0;  // among those that signals remove
+  bool is_published_ = false;
+  std::unique_ptr<io::WritableFile> file_;
+};
+
+}  // namespace varve::tools

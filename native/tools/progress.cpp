@@ -1,0 +1,74 @@
+#include "tools/progress.h"
+
+#include <sys/ioctl.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cstdio>
+#include <utility>
+
+#include "tools/amounts.h"
+
+namespace varve::tools {
+
+namespace {
+
+constexpr std::chrono::milliseconds kInterval(100);
+constexpr const char* kClearLine = "\r\033[K";
+
+std::size_t terminal_width() {
+  struct winsize size = {};
+  if (::ioctl(STDERR_FILENO, TIOCGWINSZ, &size) != 0 || size.ws_col == 0) return 80;
+  return size.ws_col;
+}
+
+}  // namespace
+
+std::string progress_line(const std::string& label, std::uint64_t done, std::uint64_t total,
+                          double seconds, std::size_t width) {
+  constexpr std::size_t kBarMax = 40;
+  done = std::min(done, total);
+  std::string text =
+      " " + share_text(done, total) + ", " + size_text(done) + " of " + size_text(total);
+  if (seconds > 0) {
+    const double speed = static_cast<double>(done) / seconds;
+    text += ", " + size_text(static_cast<std::uint64_t>(speed)) + "/s";
+  }
+  std::string line = label;
+  const std::size_t taken = line.size() + text.size() + 3;
+  if (taken < width) {
+    const std::size_t bar = std::min(kBarMax, width - taken);
+    const double share = total == 0 ? 1.0 : static_cast<double>(done) / static_cast<double>(total);
+    const auto filled = std::min(bar, static_cast<std::size_t>(share * static_cast<double>(bar)));
+    line += " [" + std::string(filled, '=') + std::string(bar - filled, ' ') + "]";
+  }
+  line += text;
+  return line.substr(0, width);
+}
+
+Progress::Progress(std::string label, std::uint64_t total)
+    : label_(std::move(label)),
+      total_(total),
+      is_shown_(::isatty(STDERR_FILENO) == 1),
+      begin_(Clock::now()),
+      // What is done in a moment needs no bar.
+      next_(begin_ + 3 * kInterval) {}
+
+Progress::~Progress() {
+  if (is_drawn_) std::fputs(kClearLine, stderr);
+}
+
+void Progress::show(std::uint64_t done) {
+  done_ = done;
+  if (!is_shown_) return;
+  const Clock::time_point now = Clock::now();
+  if (now < next_) return;
+  next_ = now + kInterval;
+  is_drawn_ = true;
+  const double seconds = std::chrono::duration<double>(now - begin_).count();
+  // The last column stays free: some terminals begin a new line behind it.
+  const std::string line = progress_line(label_, done, total_, seconds, terminal_width() - 1);
+  std::fprintf(stderr, "%s%s", kClearLine, line.c_str());
+}
+
+}  // namespace varve::tools

@@ -1,0 +1,241 @@
+#include "tools/zfile_check.h"
+
+#include <algorithm>
+#include <optional>
+#include <vector>
+
+#include "crc32c/crc32c.h"
+#include "io/bytes.h"
+#include "tools/amounts.h"
+#include "zfile/codec.h"
+#include "zfile/format.h"
+
+namespace varve::tools {
+
+namespace {
+
+using zfile::Header;
+using zfile::kHeaderSize;
+
+// As readers have it: 4 GB of index.
+constexpr std::uint64_t kBlocksMax = 1'000'000'000;
+
+std::string sums_text(std::uint32_t actual, std::uint32_t expected) {
+  return "is " + io::hexadecimal(actual) + ", expected " + io::hexadecimal(expected);
+}
+
+std::string unreadable(int error) { return "cannot be read: " + io::error_text(-error); }
+
+class Check {
+ public:
+  Check(const io::File& file, const Place& place,
+        const std::function<void(std::uint64_t)>& progress)
+      : file_(file), place_(place), progress_(progress) {}
+
+  ZFileCheck run() {
+    const std::optional<Header> header = read_end(0, "header");
+    if (!header) return result_;
+    if (!header->has(zfile::flags::data_file)) {
+      place_.defect(32, "the ZFile header is not that of a data file");
+    }
+    const std::optional<Header> trailer = read_trailer();
+    const bool is_final = header->has(zfile::flags::header_is_final);
+    const std::optional<Header>& counts = is_final ? header : trailer;
+    if (!counts) return result_;
+    if (is_final && trailer) compare(*header, *trailer);
+    const std::uint64_t index_end = file_.size() - (is_final && !trailer ? 0 : kHeaderSize);
+    const std::string defect = zfile::defect_of(*counts, index_end);
+    if (!defect.empty()) {
+      place_.defect(is_final ? 0 : trailer_offset(), "the ZFile cannot be: " + defect);
+      return result_;
+    }
+    if (counts->block_count > kBlocksMax) {
+      place_.defect(is_final ? 0 : trailer_offset(),
+                    "no reader takes " + std::to_string(counts->block_count) + " blocks");
+      return result_;
+    }
+    header_ = *counts;
+    check_index(index_end);
+    return result_;
+  }
+
+ private:
+  [[nodiscard]] std::uint64_t trailer_offset() const { return file_.size() - kHeaderSize; }
+
+  // A header or trailer with its digest checked.
+  std::optional<Header> read_end(std::uint64_t offset, const char* what) {
+    zfile::HeaderBytes bytes;
+    if (const int error = file_.read(bytes, offset); error != 0) {
+      place_.defect(offset, std::string("the ZFile ") + what + " " + unreadable(error));
+      return std::nullopt;
+    }
+    if (!zfile::has_magic(bytes)) {
+      place_.defect(offset, std::string("there is no ZFile ") + what + ": its magic is missing");
+      return std::nullopt;
+    }
+    const Header header = zfile::parse_header(bytes);
+    if (header.has(zfile::flags::has_digest)) {
+      const std::uint32_t actual = zfile::digest_of(bytes);
+      if (actual != header.digest) {
+        place_.defect(offset, std::string("the digest of the ZFile ") + what + " " +
+                                  sums_text(actual, header.digest));
+      }
+    } else {
+      place_.note(offset, std::string("the ZFile ") + what + " has no digest");
+    }
+    return header;
+  }
+
+  std::optional<Header> read_trailer() {
+    if (file_.size() < 2 * kHeaderSize) {
+      place_.defect(0, "the file is too short for a ZFile trailer");
+      return std::nullopt;
+    }
+    std::optional<Header> trailer = read_end(trailer_offset(), "trailer");
+    if (!trailer) return trailer;
+    if (trailer->has(zfile::flags::header) || !trailer->has(zfile::flags::data_file) ||
+        !trailer->has(zfile::flags::sealed)) {
+      place_.defect(trailer_offset() + 32,
+                    "the flags are not those of the trailer of a sealed "
+                    "ZFile");
+      return std::nullopt;
+    }
+    return trailer;
+  }
+
+  // Both describe the same file.
+  void compare(const Header& header, const Header& trailer) {
+    const bool is_same =
+        header.index_offset == trailer.index_offset && header.block_count == trailer.block_count &&
+        header.original_size == trailer.original_size && header.index_sum == trailer.index_sum &&
+        header.block_size == trailer.block_size && header.algorithm == trailer.algorithm &&
+        header.has_sums == trailer.has_sums && header.dictionary_size == trailer.dictionary_size;
+    if (!is_same) place_.defect(trailer_offset(), "ZFile header and trailer describe two files");
+  }
+
+  void check_index(std::uint64_t index_end) {
+    std::vector<std::uint32_t> lengths(header_.block_count);
+    const std::span<std::byte> bytes = std::as_writable_bytes(std::span(lengths));
+    if (const int error = file_.read(bytes, header_.index_offset); error != 0) {
+      place_.defect(header_.index_offset, "the ZFile index " + unreadable(error));
+      return;
+    }
+    if (header_.index_offset + bytes.size() != index_end) {
+      place_.defect(header_.index_offset + bytes.size(),
+                    "there are " + size_text(index_end - header_.index_offset - bytes.size()) +
+                        " that belong to nothing behind the ZFile index");
+    }
+    if (header_.has(zfile::flags::has_digest)) {
+      const std::uint32_t actual = crc32c::update(0, bytes);
+      if (actual != header_.index_sum) {
+        place_.defect(header_.index_offset,
+                      "the checksum of the ZFile index " + sums_text(actual, header_.index_sum) +
+                          "; the blocks are not checked, since it says where they are");
+        return;
+      }
+    }
+    if (check_lengths(lengths)) check_blocks(lengths);
+  }
+
+  bool check_lengths(const std::vector<std::uint32_t>& lengths) {
+    const std::uint32_t sum_size = header_.has_sums != 0 ? zfile::kSumSize : 0;
+    const std::uint32_t longest = header_.block_size + zfile::kExpansionMax + sum_size;
+    std::uint64_t offset = header_.data_offset();
+    for (std::size_t block = 0; block < lengths.size(); ++block) {
+      const std::uint64_t entry = header_.index_offset + block * sizeof(std::uint32_t);
+      if (lengths[block] <= sum_size || lengths[block] > longest) {
+        place_.defect(entry, "block " + std::to_string(block) + " cannot have " +
+                                 count_text(lengths[block], "byte"));
+        return false;
+      }
+      if (lengths[block] > header_.index_offset - offset) {
+        place_.defect(entry, "block " + std::to_string(block) + " at " + std::to_string(offset) +
+                                 " reaches into the ZFile index");
+        return false;
+      }
+      offset += lengths[block];
+    }
+    if (offset != header_.index_offset) {
+      place_.defect(offset, "the blocks end " + size_text(header_.index_offset - offset) +
+                                " before the ZFile index");
+    }
+    result_.is_readable = true;
+    return true;
+  }
+
+  void check_blocks(const std::vector<std::uint32_t>& lengths) {
+    constexpr std::size_t kPiece = kMib;
+    if (header_.has_sums == 0) {
+      place_.note(0, "blocks have no checksums: that they decompress is all that can be checked");
+    }
+    std::vector<std::byte> buffer(kPiece);
+    std::uint64_t offset = header_.data_offset();
+    for (std::size_t block = 0; block < lengths.size();) {
+      // As many blocks as fit are read at once.
+      std::size_t end = block;
+      std::size_t size = 0;
+      while (end < lengths.size() && size + lengths[end] <= buffer.size()) size += lengths[end++];
+      const int error = file_.read(std::span(buffer).first(size), offset);
+      std::size_t at = 0;
+      for (; block < end; ++block) {
+        const std::span<std::byte> stored = std::span(buffer).subspan(at, lengths[block]);
+        // Of a piece that cannot be read, perhaps most can.
+        const int own_error = error == 0 ? 0 : file_.read(stored, offset + at);
+        if (own_error != 0) {
+          place_.defect(offset + at, name_of(block) + " " + unreadable(own_error));
+        } else {
+          check_block(block, offset + at, stored);
+        }
+        at += lengths[block];
+      }
+      offset += size;
+      progress_(offset);
+    }
+  }
+
+  [[nodiscard]] std::string name_of(std::uint64_t block) const {
+    return "block " + std::to_string(block) + " (content from " +
+           std::to_string(block * header_.block_size) + " on)";
+  }
+
+  void check_block(std::uint64_t block, std::uint64_t offset, std::span<const std::byte> stored) {
+    ++result_.blocks;
+    if (header_.has_sums != 0) {
+      const std::span<const std::byte> sum = stored.last(zfile::kSumSize);
+      stored = stored.first(stored.size() - zfile::kSumSize);
+      const auto expected = io::load<std::uint32_t>(sum.data());
+      const std::uint32_t actual = crc32c::update(zfile::kBlockSumStart, stored);
+      if (actual != expected) {
+        place_.defect(offset,
+                      "the checksum of " + name_of(block) + " " + sums_text(actual, expected));
+        return;
+      }
+    }
+    const std::uint64_t begin = block * header_.block_size;
+    const std::size_t length =
+        std::min<std::uint64_t>(header_.block_size, header_.original_size - begin);
+    const int error = decompressor_.decompress(static_cast<zfile::Algorithm>(header_.algorithm),
+                                               stored, std::span(content_).first(length));
+    if (error != 0) {
+      place_.defect(offset,
+                    name_of(block) + " does not decompress to its " + count_text(length, "byte"));
+    }
+  }
+
+  const io::File& file_;
+  const Place& place_;
+  const std::function<void(std::uint64_t)>& progress_;
+  Header header_;
+  zfile::Decompressor decompressor_;
+  std::vector<std::byte> content_ = std::vector<std::byte>(zfile::kBlockSizeMax);
+  ZFileCheck result_;
+};
+
+}  // namespace
+
+ZFileCheck check_zfile(const io::File& file, const Place& place,
+                       const std::function<void(std::uint64_t)>& progress) {
+  return Check(file, place, progress).run();
+}
+
+}  // namespace varve::tools
