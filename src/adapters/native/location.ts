@@ -17,7 +17,9 @@ const candidateDirectories = (): readonly string[] => {
 };
 
 /** Finds a native file by its name; throws with the places looked at if there is none. */
-export const findNativeFile = (name: 'libvarve_sys.so' | 'varve-helper'): string => {
+export const findNativeFile = (
+  name: 'libvarve_sys.so' | 'varve-helper' | 'varve-layer',
+): string => {
   const paths = candidateDirectories().map((directory) => join(directory, name));
   const found = paths.find((path) => existsSync(path));
   if (found !== undefined) return found;
