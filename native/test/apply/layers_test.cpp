@@ -1,0 +1,166 @@
+// Layers upon one another: whiteouts, opaque directories, what replaces what, and where names lead.
+#include "test/apply/apply_test_case.h"
+
+namespace varve::test {
+namespace {
+
+class LayersTest : public ApplyTestCase {
+ protected:
+  void SetUp() override {
+    VARVE_NEEDS_ROOT();
+    make_empty();
+  }
+};
+
+Member entry(const std::string& path, char type = '0', const std::string& link = "") {
+  Member member{path};
+  member.type = type;
+  member.link = link;
+  if (type == '0') member.content = "content of " + path;
+  return member;
+}
+
+std::string layer(const std::vector<Member>& members) {
+  TarBuilder tar;
+  for (const Member& member : members) tar.add(member);
+  return tar.finish();
+}
+
+std::string names(const Listing& listing) {
+  std::string text;
+  for (const auto& [path, line] : listing) text += path + " ";
+  return text;
+}
+
+TEST_F(LayersTest, AWhiteoutDeletesWhatLiesBelow) {
+  apply(layer({entry("a/file"), entry("a/tree/x/y"), entry("b"), entry("c")}));
+  apply(layer({entry("a/.wh.file"), entry("a/.wh.tree"), entry(".wh.b"), entry(".wh.never"),
+               entry("no/such/.wh.name")}));
+  EXPECT_EQ(names(files()), "/ /a /c ");
+}
+
+TEST_F(LayersTest, AWhiteoutDoesNotReachItsOwnLayer) {
+  apply(layer({entry("a/below"), entry("d/below"), entry("e/f/below")}));
+  apply(layer({entry("a", '5'), entry("a/own"), entry(".wh.a"), entry("d/own"), entry(".wh.d"),
+               entry("new"), entry(".wh.new"), entry("e/f/own"), entry("e/.wh..wh..opq")}));
+  EXPECT_EQ(names(files()), "/ /a /a/own /d /d/own /e /e/f /e/f/own /new ");
+}
+
+TEST_F(LayersTest, AnOpaqueDirectoryHidesWhatLiesBelowWhereverTheMarkStands) {
+  apply(layer({entry("a/one"), entry("a/two/three"), entry("b/one"), entry("b/two/three")}));
+  apply(layer({entry("a/.wh..wh..opq"), entry("a/new"), entry("b/new"), entry("b/.wh..wh..opq")}));
+  EXPECT_EQ(names(files()), "/ /a /a/new /b /b/new ");
+}
+
+TEST_F(LayersTest, TheRootCanBeOpaque) {
+  apply(layer({entry("a"), entry("b/c")}));
+  apply(layer({entry(".wh..wh..opq"), entry("d")}));
+  EXPECT_EQ(names(files()), "/ /d ");
+}
+
+TEST_F(LayersTest, MarksOfAufsAreNoFiles) {
+  apply(layer({entry(".wh..wh.aufs"), entry(".wh..wh.plnk", '5'), entry(".wh..wh.plnk/1.2"),
+               entry("a")}));
+  EXPECT_EQ(names(files()), "/ /a ");
+}
+
+TEST_F(LayersTest, EveryKindReplacesEveryOther) {
+  const std::string kinds = "0256";
+  std::vector<Member> below;
+  std::vector<Member> above;
+  for (const char one : kinds) {
+    for (const char other : kinds) {
+      const std::string path = std::string(1, one) + other;
+      below.push_back(entry(path, one, one == '2' ? "target" : ""));
+      if (one == '5') below.push_back(entry(path + "/inside"));
+      above.push_back(entry(path, other, other == '2' ? "elsewhere" : ""));
+    }
+  }
+  apply(layer(below));
+  apply(layer(above));
+  const Listing shown = files();
+  for (const Member& member : above) {
+    const std::string kind = member.type == '0'   ? "100644"
+                             : member.type == '2' ? "120644"
+                             : member.type == '5' ? "040644"
+                                                  : "010644";
+    EXPECT_TRUE(shown.at("/" + member.path).starts_with(kind)) << shown.at("/" + member.path);
+  }
+  // Only a directory upon a directory is the same one.
+  EXPECT_EQ(shown.size(), 1 + above.size() + 1);
+  EXPECT_TRUE(shown.contains("/55/inside"));
+}
+
+TEST_F(LayersTest, ADirectoryHasTheAttributesOfTheLastLayerAlone) {
+  Member first = entry("a", '5');
+  first.xattrs = {{"user.first", "1"}, {"user.both", "1"}};
+  Member second = entry("a", '5');
+  second.mode = 0700;
+  second.uid = 5;
+  second.xattrs = {{"user.both", "2"}};
+  apply(layer({first, entry("a/file")}));
+  apply(layer({second}));
+  const std::string line = files().at("/a");
+  EXPECT_TRUE(line.starts_with("040700 5:0 1700000000.")) << line;
+  EXPECT_EQ(line.find("user.first"), std::string::npos) << line;
+  EXPECT_NE(line.find("user.both"), std::string::npos) << line;
+}
+
+TEST_F(LayersTest, ADirectoryThatNoEntryNamesKeepsItsTime) {
+  apply(layer({entry("a", '5')}));
+  apply(layer({entry("a/file")}));
+  EXPECT_TRUE(files().at("/a").starts_with("040644 0:0 1700000000.")) << files().at("/a");
+}
+
+TEST_F(LayersTest, OtherNamesOfAReplacedFileKeepItsContent) {
+  apply(layer({entry("a"), entry("b", '1', "a")}));
+  apply(layer({entry("a"), entry("c", '1', "b")}));
+  const Listing shown = files();
+  EXPECT_NE(shown.at("/a").find("links 1"), std::string::npos);
+  EXPECT_NE(shown.at("/b").find("links 2"), std::string::npos);
+  EXPECT_NE(shown.at("/c").find("same as /b"), std::string::npos);
+}
+
+TEST_F(LayersTest, HardLinksInCirclesLeadNowhereNew) {
+  apply(layer({entry("a"), entry("a", '1', "a"), entry("b", '1', "a"), entry("a", '1', "b"),
+               entry("d/e"), entry("d", '1', "d/e")}));
+  const Listing shown = files();
+  EXPECT_EQ(names(shown), "/ /a /b /d ");
+  EXPECT_NE(shown.at("/a").find("links 2"), std::string::npos);
+}
+
+TEST_F(LayersTest, NamesDoNotLeaveTheTree) {
+  apply(layer({entry("../../up"), entry("/absolute"), entry("a/../../b/./c//d"),
+               entry("..", '5')}));
+  EXPECT_EQ(names(files()), "/ /absolute /b /b/c /b/c/d /up ");
+}
+
+TEST_F(LayersTest, SymlinksOnTheWayAreFollowedWithinTheTree) {
+  apply(layer({entry("usr/lib", '5'), entry("lib", '2', "usr/lib"),
+               entry("out", '2', "../../../../etc"), entry("root", '2', "/"),
+               entry("usr/back", '2', "../var")}));
+  apply(layer({entry("lib/one"), entry("out/two"), entry("root/three"), entry("usr/back/four"),
+               entry("link", '1', "lib/one"), entry("lib/.wh.never")}));
+  EXPECT_EQ(names(files()),
+            "/ /etc /etc/two /lib /link /out /root /three /usr /usr/back /usr/lib /usr/lib/one "
+            "/var /var/four ");
+}
+
+TEST_F(LayersTest, TheLastPartOfANameIsNeverFollowed) {
+  apply(layer({entry("target"), entry("a", '2', "target"), entry("b", '2', "dir"),
+               entry("dir", '5')}));
+  apply(layer({entry("a"), entry("b", '5'), entry("b/inside"), entry("c", '1', "a")}));
+  EXPECT_EQ(names(files()), "/ /a /b /b/inside /c /dir /target ");
+}
+
+TEST_F(LayersTest, DeepTreesAreAppliedAndDeleted) {
+  std::string path;
+  for (unsigned at = 0; at < 2000; ++at) path += "d/";
+  apply(layer({entry(path + "file")}));
+  EXPECT_EQ(check_file_system(image()), "");
+  apply(layer({entry(".wh.d")}));
+  EXPECT_EQ(names(files()), "/ ");
+}
+
+}  // namespace
+}  // namespace varve::test

@@ -1,0 +1,44 @@
+// What is in a file system, as text to compare: one line for each name.
+#pragma once
+
+#include <map>
+#include <string>
+#include <vector>
+
+namespace varve::test {
+
+// By path, "/" the root; without lost+found.
+using Listing = std::map<std::string, std::string>;
+
+// Runs a program; its exit status and what it wrote.
+struct ProgramResult {
+  int status = -1;
+  std::string output;
+};
+ProgramResult run_program(const std::vector<std::string>& arguments);
+
+// What e2fsck says about an image; empty if it finds nothing.
+std::string check_file_system(const std::string& image);
+
+// Mounts an image by a loop device as long as it lives.
+class Mounted {
+ public:
+  enum class Access { kRead, kWrite };
+  Mounted(const std::string& image, const std::string& directory, Access access = Access::kRead);
+  ~Mounted();
+  Mounted(const Mounted&) = delete;
+  Mounted& operator=(const Mounted&) = delete;
+
+  [[nodiscard]] bool is_mounted() const noexcept { return is_mounted_; }
+
+ private:
+  std::string directory_;
+  bool is_mounted_ = false;
+};
+
+Listing list_files(const std::string& directory);
+
+// The differences, a line for each.
+std::string differences(const Listing& actual, const Listing& expected);
+
+}  // namespace varve::test
