@@ -70,6 +70,13 @@ std::vector<std::string> set_xattrs(const Volume& volume, ext2_ino_t number,
                                     const std::vector<Xattr>& xattrs) {
   Inode inode = Inode::read(volume, number);
   const bool takes_user = inode.is_directory() || LINUX_S_ISREG(inode.mode());
+  ext2_super_block* super = volume.fs()->super;
+  if (ext2fs_has_feature_xattr(super) == 0) {
+    // There are none yet. The first one sets the feature, as under the kernel.
+    if (xattrs.empty()) return {};
+    ext2fs_set_feature_xattr(super);
+    ext2fs_mark_super_dirty(volume.fs());
+  }
   ext2_xattr_handle* opened = nullptr;
   check_ext2(ext2fs_xattrs_open(volume.fs(), number, &opened), "open extended attributes");
   const Handle handle(opened);

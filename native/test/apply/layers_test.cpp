@@ -153,6 +153,55 @@ TEST_F(LayersTest, TheLastPartOfANameIsNeverFollowed) {
   EXPECT_EQ(names(files()), "/ /a /b /b/inside /c /dir /target ");
 }
 
+TEST_F(LayersTest, FileSystemsOfOtherMakersTakeLayers) {
+  const std::vector<std::vector<std::string>> kinds = {
+      {"-O", "metadata_csum,64bit,has_journal"},
+      {"-O", "metadata_csum,metadata_csum_seed,^resize_inode,meta_bg"},
+      {"-O", "^64bit,^flex_bg,uninit_bg"},
+      {"-O", "^dir_index"},
+      {"-O", "^ext_attr,^dir_nlink,^large_file"},
+      {"-b", "1024"},
+      {"-b", "2048", "-O", "metadata_csum"},
+      {"-I", "128"},
+      {"-I", "512"},
+      {"-E", "hash_seed=01234567-89ab-cdef-0123-456789abcdef"}};
+  Member tool = entry("bin/tool");
+  tool.content = std::string(100'000, 't');
+  tool.xattrs = {{"user.name", "value"}};
+  std::vector<Member> members = {tool, entry("bin/link", '1', "bin/tool"),
+                                 entry("slow", '2', std::string(200, 's')),
+                                 entry("kernel/.wh.77"), entry("kernel/new")};
+  for (unsigned at = 0; at < 700; ++at) {
+    members.push_back(entry("many/" + std::to_string(at) + std::string(30, 'n'), '6'));
+  }
+  for (const std::vector<std::string>& kind : kinds) {
+    SCOPED_TRACE(kind.back());
+    make_disk(std::uint64_t{64} << 20);
+    std::vector<std::string> arguments = {"mke2fs", "-q", "-F", "-t", "ext4"};
+    arguments.insert(arguments.end(), kind.begin(), kind.end());
+    arguments.push_back(image());
+    ASSERT_EQ(run_program(arguments).status, 0);
+    {
+      // A directory with the kernel's own hash tree.
+      const Mounted mounted(image(), at("mnt"), Mounted::Access::kWrite);
+      ASSERT_TRUE(mounted.is_mounted());
+      for (unsigned at_name = 0; at_name < 1000; ++at_name) {
+        make_directory("mnt/kernel");
+        write_file("mnt/kernel/" + std::to_string(at_name));
+      }
+    }
+    apply(layer(members));
+    Listing shown = files();
+    // The root, kernel and 1000 files in it, bin with two, slow, many with 700.
+    EXPECT_EQ(shown.size(), 1U + 1001 + 3 + 1 + 701);
+    EXPECT_FALSE(shown.contains("/kernel/77"));
+    EXPECT_NE(shown.at("/bin/tool").find("size 100000"), std::string::npos);
+    EXPECT_NE(shown.at("/bin/tool").find("user.name"), std::string::npos);
+    apply(layer({entry(".wh.many"), entry(".wh.kernel"), entry("bin/.wh.tool")}));
+    EXPECT_EQ(names(files()), "/ /bin /bin/link /slow ");
+  }
+}
+
 TEST_F(LayersTest, DeepTreesAreAppliedAndDeleted) {
   std::string path;
   for (unsigned at = 0; at < 2000; ++at) path += "d/";
