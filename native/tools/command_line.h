@@ -18,6 +18,7 @@ namespace varve::tools {
 
 using Action = std::function<int()>;
 
+void add_apply(CLI::App& app, Action& action);
 void add_bench(CLI::App& app, Action& action);
 void add_checksum(CLI::App& app, Action& action);
 void add_commit(CLI::App& app, Action& action);

@@ -1,5 +1,9 @@
 // varve-layer create: the two files of an empty writable layer.
+#include <algorithm>
+
+#include "apply/apply.h"
 #include "lsmt/writable_layer.h"
+#include "lsmt/writable_stack.h"
 #include "tools/amounts.h"
 #include "tools/command_line.h"
 #include "tools/failure.h"
@@ -14,6 +18,7 @@ struct Options {
   std::string size_gib;
   std::string size;
   bool is_sparse = false;
+  bool makes_file_system = false;
   IdentityOptions identity;
 };
 
@@ -39,6 +44,29 @@ std::uint64_t virtual_size(const Options& options) {
   return *size;
 }
 
+// Two empty blocks, which are a tar without an entry.
+class EmptyArchive final : public apply::ByteStream {
+ public:
+  std::size_t read(std::span<std::byte> destination) override {
+    const std::size_t count = std::min(left_, destination.size());
+    std::fill_n(destination.begin(), count, std::byte{});
+    left_ -= count;
+    return count;
+  }
+
+ private:
+  std::size_t left_ = 1024;
+};
+
+void make_file_system(std::unique_ptr<lsmt::WritableLayer> layer, const std::string& name) {
+  lsmt::WritableStack stack(std::move(layer), nullptr, name);
+  apply::StackStore store(stack);
+  apply::ApplyOptions options;
+  options.makes_file_system = true;
+  apply::apply_tar(std::make_unique<EmptyArchive>(), "the file system", store, options);
+  check(stack.upper().flush(), name, "the layer cannot be made durable");
+}
+
 int create(const Options& options) {
   const lsmt::LayerOptions identity = layer_options(options.identity);
   lsmt::NewLayer layer;
@@ -48,9 +76,14 @@ int create(const Options& options) {
   layer.parent_uuid = identity.parent_uuid;
   layer.user_tag = identity.user_tag;
 
+  if (options.makes_file_system && layer.virtual_size == 0) {
+    throw Misuse("--mkfs needs the size of the device, which is 0 here");
+  }
+
   OutputFile data(options.data, Existing::kRefuse);
   OutputFile index(options.index, Existing::kRefuse);
-  lsmt::WritableLayer::create(data.take_file(), index.take_file(), layer);
+  auto made = lsmt::WritableLayer::create(data.take_file(), index.take_file(), layer);
+  if (options.makes_file_system) make_file_system(std::move(made), options.data);
   data.publish();
   try {
     index.publish();
@@ -58,9 +91,10 @@ int create(const Options& options) {
     data.retract();
     throw;
   }
-  print(options.data + ", " + options.index + ": an empty " +
-        (layer.is_sparse ? "sparse" : "append-only") + " layer of " +
-        exact_size_text(layer.virtual_size) + "\n");
+  print(options.data + ", " + options.index + ": " +
+        (layer.is_sparse ? "a sparse" : "an append-only") + " layer of " +
+        exact_size_text(layer.virtual_size) +
+        (options.makes_file_system ? " with an empty ext4" : "") + "\n");
   return kDone;
 }
 
@@ -82,6 +116,7 @@ void add_create(CLI::App& app, Action& action) {
   command->add_option("--size", options->size, "The same in bytes, or with K, M, G, T or P");
   command->add_flag("-s,--sparse", options->is_sparse,
                     "A sparse layer: what is written over or discarded takes no room");
+  command->add_flag("--mkfs", options->makes_file_system, "Make an empty ext4 in it");
   add_identity(*command, options->identity);
   // overlaybd-create has it under this name.
   command->add_option("-u", options->identity.parent_uuid, "The same as --parent-uuid")

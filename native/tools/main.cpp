@@ -21,6 +21,7 @@ int run(int argument_count, char** arguments) {
   app.footer("varve-layer COMMAND --help says more about a command.");
   Action action;
   add_create(app, action);
+  add_apply(app, action);
   add_commit(app, action);
   add_merge(app, action);
   add_inspect(app, action);

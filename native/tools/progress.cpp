@@ -27,18 +27,20 @@ std::size_t terminal_width() {
 std::string progress_line(const std::string& label, std::uint64_t done, std::uint64_t total,
                           double seconds, std::size_t width) {
   constexpr std::size_t kBarMax = 40;
-  done = std::min(done, total);
-  std::string text =
-      " " + share_text(done, total) + ", " + size_text(done) + " of " + size_text(total);
+  const bool has_total = total != 0;
+  if (has_total) done = std::min(done, total);
+  std::string text = has_total ? " " + share_text(done, total) + ", " : " ";
+  text += size_text(done);
+  if (has_total) text += " of " + size_text(total);
   if (seconds > 0) {
     const double speed = static_cast<double>(done) / seconds;
     text += ", " + size_text(static_cast<std::uint64_t>(speed)) + "/s";
   }
   std::string line = label;
   const std::size_t taken = line.size() + text.size() + 3;
-  if (taken < width) {
+  if (has_total && taken < width) {
     const std::size_t bar = std::min(kBarMax, width - taken);
-    const double share = total == 0 ? 1.0 : static_cast<double>(done) / static_cast<double>(total);
+    const double share = static_cast<double>(done) / static_cast<double>(total);
     const auto filled = std::min(bar, static_cast<std::size_t>(share * static_cast<double>(bar)));
     line += " [" + std::string(filled, '=') + std::string(bar - filled, ' ') + "]";
   }

@@ -11,7 +11,7 @@ namespace varve::tools {
 
 class Progress {
  public:
-  // `total` bytes are to be done; `label` is the verb.
+  // `total` bytes are to be done, 0 if that is not known; `label` is the verb.
   Progress(std::string label, std::uint64_t total);
   ~Progress();
   Progress(const Progress&) = delete;
@@ -33,7 +33,8 @@ class Progress {
   Clock::time_point next_;
 };
 
-// One such line: label, bar, share, amount and speed, in at most `width` columns.
+// One such line: label, bar, share, amount and speed, in at most `width` columns. Without a total
+// there is no bar and no share.
 [[nodiscard]] std::string progress_line(const std::string& label, std::uint64_t done,
                                         std::uint64_t total, double seconds, std::size_t width);
 

@@ -447,7 +447,16 @@ test('bench counts reads and lookups, by one thread and by several', (t) => {
 test('every command explains itself', () => {
   const help = tool('--help');
   const commands = [...help.matchAll(/^ {2}([a-z]+) {2,}/gm)].map((match) => match[1] ?? '');
-  for (const command of ['create', 'commit', 'merge', 'inspect', 'verify', 'checksum', 'bench']) {
+  for (const command of [
+    'create',
+    'apply',
+    'commit',
+    'merge',
+    'inspect',
+    'verify',
+    'checksum',
+    'bench',
+  ]) {
     assert.ok(commands.includes(command), command);
   }
   for (const command of commands) {

@@ -38,7 +38,10 @@ TEST(ProgressLine, FillsItsWidthAndNoMore) {
 TEST(ProgressLine, NeverShowsMoreThanAll) {
   EXPECT_EQ(progress_line("x", 9, 4, 0, 41), "x [=========] 100.0 %, 4 bytes of 4 bytes");
   EXPECT_EQ(progress_line("x", 9, 4, 0, 30), "x 100.0 %, 4 bytes of 4 bytes");
-  EXPECT_EQ(progress_line("x", 0, 0, 0, 60).substr(0, 4), "x [=");
+}
+
+TEST(ProgressLine, HasNoBarWhereNobodyKnowsHowMuchThereIs) {
+  EXPECT_EQ(progress_line("apply", 512 * kMib, 0, 2.0, 78), "apply 512 MiB, 256 MiB/s");
 }
 
 }  // namespace varve::tools

@@ -1,0 +1,119 @@
+// varve-layer apply: the tar of an OCI layer onto the ext4 in the writable layer of an image.
+#include <nlohmann/json.hpp>
+
+#include "apply/apply.h"
+#include "image/image.h"
+#include "tools/amounts.h"
+#include "tools/command_line.h"
+#include "tools/damage_printer.h"
+#include "tools/failure.h"
+#include "tools/progress.h"
+#include "tools/source_files.h"
+
+namespace varve::tools {
+
+namespace {
+
+struct Options {
+  std::string input;
+  std::string target;
+  bool is_raw = false;
+  bool makes_file_system = false;
+  std::string checksum;
+  bool is_json = false;
+};
+
+// Throws what `apply` throws, with what has become of the target.
+apply::ApplyResult apply_to(const Options& options, apply::BlockStore& store) {
+  apply::ApplyOptions how;
+  how.makes_file_system = options.makes_file_system;
+  how.checksum = options.checksum;
+  // How long the archive is shows when it has been read.
+  Progress progress("apply", 0);
+  try {
+    return apply::apply_tar(
+        apply::open_stream(options.input), options.input, store, how,
+        [&progress](const apply::ApplyProgress& now) { progress.show(now.tar_bytes); });
+  } catch (const apply::ApplyError& error) {
+    throw Failure(std::string(error.what()) + "; " + options.target +
+                  " may hold a part of it: throw it away");
+  }
+}
+
+apply::ApplyResult apply_to_file(const Options& options) {
+  std::unique_ptr<io::WritableFile> file = open_existing(options.target, Access::kWrite);
+  io::WritableFile& target = *file;
+  apply::FileStore store(std::move(file));
+  apply::ApplyResult result = apply_to(options, store);
+  check(target.sync(), options.target, "cannot be made durable");
+  return result;
+}
+
+apply::ApplyResult apply_to_image(const Options& options) {
+  DamagePrinter damage;
+  image::OpenOptions how;
+  how.folder = folder_of(options.target);
+  how.damage_listener = &damage;
+  const auto image = image::Image::open(image::load_image_config(options.target), how);
+  if (!image->is_writable()) {
+    throw Failure(options.target +
+                  ": names no writable layer; make one with varve-layer create and name its files "
+                  "under \"upper\"");
+  }
+  apply::StackStore store(*image->writable());
+  apply::ApplyResult result = apply_to(options, store);
+  check(image->flush(), options.target, "the writable layer cannot be made durable");
+  return result;
+}
+
+int apply(const Options& options) {
+  const apply::ApplyResult result =
+      options.is_raw ? apply_to_file(options) : apply_to_image(options);
+  for (const std::string& sentence : result.left_out) warn(sentence);
+  if (result.left_out_count > result.left_out.size()) {
+    warn(count_text(result.left_out_count - result.left_out.size(), "more attribute") +
+         " left out");
+  }
+  if (options.is_json) {
+    nlohmann::ordered_json json = {{"path", options.target},
+                                   {"entries", result.entries},
+                                   {"tarBytes", result.tar_bytes},
+                                   {"attributesLeftOut", result.left_out_count}};
+    if (!result.sha256.empty()) json["sha256"] = result.sha256;
+    print(json.dump(2, ' ', false, nlohmann::json::error_handler_t::replace) + "\n");
+    return kDone;
+  }
+  print(options.target + ": applied a tar of " + exact_size_text(result.tar_bytes) + " with " +
+        std::to_string(result.entries) + " entries\n");
+  return kDone;
+}
+
+}  // namespace
+
+void add_apply(CLI::App& app, Action& action) {
+  auto options = std::make_shared<Options>();
+  CLI::App* command = app.add_subcommand(
+      "apply", "Apply the tar of an OCI layer to the ext4 in the writable layer of an image");
+  command->footer(
+      "The same tar on the same image gives the same bytes. What fails or is interrupted leaves a\n"
+      "writable layer that is to be thrown away.\n"
+      "Examples:\n"
+      "  varve-layer apply --mkfs layer.tar.gz config.v1.json\n"
+      "  gunzip -c layer.tar.gz | varve-layer apply - config.v1.json\n"
+      "  varve-layer apply --raw layer.tar disk.img");
+  command
+      ->add_option("INPUT", options->input,
+                   "The tar, as it is or compressed by gzip or zstd; - for standard input")
+      ->required();
+  command->add_option("CONFIG", options->target, "Configuration of the image")->required();
+  command->add_flag("--raw", options->is_raw, "CONFIG is a file that holds the disk as it is");
+  command->add_flag("--mkfs", options->makes_file_system, "Make an empty ext4 first");
+  command
+      ->add_option("--checksum", options->checksum,
+                   "What the SHA-256 of the uncompressed tar has to be")
+      ->type_name("sha256:HEX");
+  add_json(*command, options->is_json);
+  command->callback([options, &action] { action = [options] { return apply(*options); }; });
+}
+
+}  // namespace varve::tools
