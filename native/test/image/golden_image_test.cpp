@@ -6,6 +6,7 @@
 #include <cctype>
 #include <cerrno>
 #include <filesystem>
+#include <nlohmann/json.hpp>
 
 #include "test/image/fixture_image.h"
 
