@@ -8,6 +8,7 @@
 #include <condition_variable>
 #include <filesystem>
 #include <mutex>
+#include <thread>
 
 #include "image/parallel.h"
 #include "lsmt/layer_writer.h"
@@ -221,6 +222,30 @@ TEST(ParallelTest, ActionsRunAtOnceButNoMoreThanAllowed) {
   });
   EXPECT_EQ(begun, 40U);
   EXPECT_EQ(most, kThreads);
+}
+
+TEST(ParallelTest, TheFailureOfTheLowestNumberCountsWhicheverCameFirst) {
+  std::mutex mutex;
+  std::condition_variable changed;
+  bool has_second_failed = false;
+  try {
+    image::for_each_parallel(2, 2, [&](std::size_t at) {
+      std::unique_lock lock(mutex);
+      if (at == 0) {
+        EXPECT_TRUE(changed.wait_for(lock, 60s, [&] { return has_second_failed; }));
+        lock.unlock();
+        // Until the other one's exception has arrived, most likely; the outcome is the same.
+        std::this_thread::sleep_for(10ms);
+      } else {
+        has_second_failed = true;
+        changed.notify_all();
+      }
+      throw io::FormatError(5, std::to_string(at));
+    });
+    FAIL();
+  } catch (const io::FormatError& error) {
+    EXPECT_STREQ(error.what(), "0");
+  }
 }
 
 TEST(ParallelTest, NothingIsBegunAfterAFailure) {
