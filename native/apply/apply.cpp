@@ -57,12 +57,15 @@ void note_left_out(const std::vector<std::string>& names, const std::string& pat
 void apply_entries(Volume& volume, ReadAhead& input, const std::string& name,
                    const ProgressListener& progress, ApplyResult& result) {
   ArchiveReader archive(input);
-  LayerApplier applier(volume, archive);
+  const auto report = [&] {
+    if (progress) progress({input.position(), result.entries});
+  };
+  LayerApplier applier(volume, archive, report);
   try {
     while (const std::optional<ArchiveEntry> entry = archive.next()) {
       note_left_out(applier.apply(*entry), entry->path, result);
       ++result.entries;
-      if (progress) progress({input.position(), result.entries});
+      report();
     }
   } catch (const ApplyError& error) {
     throw_of_entry(error, archive, result.entries + 1, name);

@@ -28,7 +28,7 @@ struct ApplyProgress {
   std::uint64_t tar_bytes = 0;  // uncompressed
   std::uint64_t entries = 0;
 };
-// Called often, on the calling thread.
+// Called often, on the calling thread; must not throw.
 using ProgressListener = std::function<void(const ApplyProgress&)>;
 
 struct ApplyResult {

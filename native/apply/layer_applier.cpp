@@ -126,6 +126,7 @@ void LayerApplier::make_file(const ArchiveEntry& entry, ext2_ino_t number, Inode
   auto part = entry.parts.begin();
   std::uint64_t done = 0;  // of the part
   for (std::span bytes = archive_.content(); !bytes.empty(); bytes = archive_.content()) {
+    content_taken_();
     while (!bytes.empty()) {
       while (done == part->length) {
         ++part;

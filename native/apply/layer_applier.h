@@ -1,8 +1,9 @@
 // What each member of a layer does to the tree of a volume.
 #pragma once
 
+#include <functional>
 #include <string>
-#include <unordered_map>
+#include <utility>
 #include <vector>
 
 #include "apply/archive_entry.h"
@@ -13,8 +14,12 @@ namespace varve::apply {
 
 class LayerApplier {
  public:
-  LayerApplier(Volume& volume, ArchiveReader& archive)
-      : volume_(volume), archive_(archive), tree_(volume) {}
+  // `content_taken` is called with each piece of content, and must not throw.
+  LayerApplier(Volume& volume, ArchiveReader& archive, std::function<void()> content_taken)
+      : volume_(volume),
+        archive_(archive),
+        content_taken_(std::move(content_taken)),
+        tree_(volume) {}
 
   // Returns the names of xattrs that were left out. Throws ApplyError.
   std::vector<std::string> apply(const ArchiveEntry& entry);
@@ -32,6 +37,7 @@ class LayerApplier {
 
   Volume& volume_;
   ArchiveReader& archive_;
+  std::function<void()> content_taken_;
   Tree tree_;
   blk64_t goal_ = ~blk64_t{0};  // where to look for free blocks
 };
