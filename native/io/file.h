@@ -5,6 +5,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <span>
 #include <stdexcept>
 #include <string>
@@ -24,11 +25,17 @@ class FormatError : public std::runtime_error {
   int error_;
 };
 
+struct Checksums {
+  std::uint32_t expected = 0;
+  std::uint32_t actual = 0;
+};
+
 // Damage met by a read, for the log: which layer, where, what was expected and what was there.
 struct Damage {
   std::string file;
   std::uint64_t offset = 0;  // within `file`
   std::string text;
+  std::optional<Checksums> sums = std::nullopt;  // where a checksum showed it
 };
 
 // Told of damage; called from any thread that reads.

@@ -165,6 +165,7 @@ void ZFile::report(std::uint64_t block, const char* what, std::uint32_t expected
     damage.text += what != nullptr ? what
                                    : "has the checksum " + io::hexadecimal(actual) + ", expected " +
                                          io::hexadecimal(expected);
+    if (what == nullptr) damage.sums = io::Checksums{expected, actual};
     listener_->damaged(damage);
   } catch (const std::bad_alloc&) {
     return;
