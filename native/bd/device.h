@@ -1,0 +1,92 @@
+// One device: an image behind a block device of the kernel. Everything here can block, and is
+// called by one thread at a time, which the table of devices sees to.
+#pragma once
+
+#include <chrono>
+#include <memory>
+#include <stdexcept>
+#include <string>
+#include <vector>
+
+#include "bd/cancellation.h"
+#include "bd/device_reports.h"
+#include "bd/image.h"
+#include "bd/layer_output.h"
+#include "bd/metered_device.h"
+#include "bd/request.h"
+#include "transport/transport.h"
+
+namespace varve::bd {
+
+// Work on a device that failed; `code` is part of the protocol.
+class DeviceError : public std::runtime_error {
+ public:
+  DeviceError(std::string code, const std::string& text,
+              std::vector<transport::DeviceUser> users = {})
+      : std::runtime_error(text), code_(std::move(code)), users_(std::move(users)) {}
+  [[nodiscard]] const std::string& code() const noexcept { return code_; }
+  // Who is in the way.
+  [[nodiscard]] const std::vector<transport::DeviceUser>& users() const noexcept { return users_; }
+
+ private:
+  std::string code_;
+  std::vector<transport::DeviceUser> users_;
+};
+
+// What stays of a device while it is opened, open and closed.
+struct DeviceParts {
+  std::string name;
+  std::shared_ptr<DeviceMetrics> metrics = std::make_shared<DeviceMetrics>();
+  std::shared_ptr<DeviceReports> reports;
+};
+
+// What devices are made of and with; outlives them.
+struct Surroundings {
+  const ImageSource& images;
+  transport::Transport& transport;
+  Log& log;
+};
+
+class Device {
+ public:
+  // Opens and attaches, and writes the result file that the configuration names. Throws
+  // DeviceError; nothing is left then. One that is cancelled meanwhile has failed.
+  static std::shared_ptr<Device> open(const OpenRequest& request, const Surroundings& around,
+                                      const DeviceParts& parts, Cancellation& cancellation);
+
+  [[nodiscard]] const std::string& path() const noexcept { return attached_->path(); }
+  [[nodiscard]] bool has_direct_io() const noexcept { return attached_->has_direct_io(); }
+  [[nodiscard]] std::uint64_t size() const noexcept { return content_->size(); }
+  [[nodiscard]] bool is_read_only() const noexcept { return is_read_only_; }
+  [[nodiscard]] std::size_t layer_count() const noexcept { return content_->image().layer_count(); }
+
+  struct Closed {
+    bool is_gone = false;
+    std::vector<transport::DeviceUser> users;  // of one that is not gone yet
+    int flush_error = 0;                       // negative errno: what was written may be lost
+  };
+  // Throws DeviceError: in-use. May be called again for one that is not gone.
+  Closed close(transport::CloseMode mode, std::chrono::milliseconds patience);
+  // For the end of the daemon: makes durable what was written, waits a while for users to let go,
+  // and ends it in any case.
+  Closed abandon(std::chrono::milliseconds patience);
+
+  // These throw DeviceError. Whoever has the device open is in the way of all but a larger size.
+  CommitSummary commit(const CommitRequest& request, Cancellation& cancellation);
+  void seal();
+  void resize(std::uint64_t size_bytes);
+
+ private:
+  Device(DeviceParts parts, bool is_read_only)
+      : parts_(std::move(parts)), is_read_only_(is_read_only) {}
+
+  void check_writable(const char* work) const;
+  void check_unused(const char* work) const;
+
+  DeviceParts parts_;
+  bool is_read_only_;
+  std::shared_ptr<MeteredDevice> content_;
+  std::unique_ptr<transport::AttachedDevice> attached_;
+};
+
+}  // namespace varve::bd

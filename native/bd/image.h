@@ -1,0 +1,51 @@
+// What the daemon needs of an opened image: the content of its device, and the work on its writable
+// layer. Where images come from is a seam, so that the daemon can be tested without files.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <string>
+
+#include "io/file.h"
+#include "lsmt/layer_writer.h"
+#include "transport/block_device.h"
+
+namespace varve::bd {
+
+class Image : public transport::BlockDevice {
+ public:
+  // Whether it has a layer that can be written.
+  [[nodiscard]] virtual bool is_writable() const noexcept = 0;
+  [[nodiscard]] virtual std::size_t layer_count() const noexcept = 0;
+  // Entries of the writable layer that a loss of power left without their data, and that were
+  // dropped.
+  [[nodiscard]] virtual std::uint64_t dropped_entries() const noexcept { return 0; }
+
+  // The following are for a writable one, and nothing is written to it meanwhile.
+
+  // Writes the writable layer as a finished one; throws io::FormatError.
+  virtual void commit(const lsmt::LayerOptions& options, const lsmt::Output& output) = 0;
+  // Finishes the writable layer in place: 0 or a negative errno. Writes fail afterwards.
+  [[nodiscard]] virtual int seal() = 0;
+  [[nodiscard]] virtual int resize(std::uint64_t size_bytes) = 0;
+};
+
+// What a configuration says, checked.
+class ImageConfiguration {
+ public:
+  virtual ~ImageConfiguration() = default;
+  // Where success or failure is written for overlaybd's clients; empty: nowhere.
+  [[nodiscard]] virtual const std::string& result_file() const noexcept = 0;
+  // Told of damage: `listener`, which outlives the image. Throws io::FormatError.
+  [[nodiscard]] virtual std::unique_ptr<Image> open(io::DamageListener& listener) const = 0;
+};
+
+class ImageSource {
+ public:
+  virtual ~ImageSource() = default;
+  // Reads a configuration file; called from several threads. Throws io::FormatError.
+  [[nodiscard]] virtual std::unique_ptr<ImageConfiguration> load(const std::string& path) const = 0;
+};
+
+}  // namespace varve::bd

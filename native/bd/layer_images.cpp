@@ -1,0 +1,94 @@
+#include "bd/layer_images.h"
+
+#include <filesystem>
+#include <utility>
+
+#include "image/image.h"
+#include "image/image_config.h"
+#include "image/layer_file.h"
+
+namespace varve::bd {
+
+namespace {
+
+class LayerImage final : public Image {
+ public:
+  explicit LayerImage(std::shared_ptr<image::Image> image) : image_(std::move(image)) {}
+
+  [[nodiscard]] bool is_writable() const noexcept override { return image_->is_writable(); }
+  [[nodiscard]] std::size_t layer_count() const noexcept override {
+    return image_->layers().size();
+  }
+  [[nodiscard]] std::uint64_t dropped_entries() const noexcept override {
+    return is_writable() ? upper().dropped_entries() : 0;
+  }
+
+  void commit(const lsmt::LayerOptions& options, const lsmt::Output& output) override {
+    upper().commit(options, output);
+  }
+  [[nodiscard]] int seal() override { return upper().seal(); }
+  [[nodiscard]] int resize(std::uint64_t size_bytes) override {
+    return upper().resize(size_bytes);
+  }
+
+  [[nodiscard]] std::uint64_t size() const noexcept override { return image_->size(); }
+  [[nodiscard]] int read(std::span<std::byte> destination,
+                         std::uint64_t offset) noexcept override {
+    return image_->read(destination, offset);
+  }
+  [[nodiscard]] int write(std::span<const std::byte> source,
+                          std::uint64_t offset) noexcept override {
+    return image_->write(source, offset);
+  }
+  [[nodiscard]] int discard(std::uint64_t offset, std::uint64_t length) noexcept override {
+    return image_->discard(offset, length);
+  }
+  [[nodiscard]] int write_zeroes(std::uint64_t offset, std::uint64_t length) noexcept override {
+    return image_->write_zeroes(offset, length);
+  }
+  [[nodiscard]] int flush() noexcept override { return image_->flush(); }
+
+ private:
+  [[nodiscard]] lsmt::WritableLayer& upper() const { return image_->writable()->upper(); }
+
+  std::shared_ptr<image::Image> image_;
+};
+
+class LayerConfiguration final : public ImageConfiguration {
+ public:
+  LayerConfiguration(image::ImageConfig config, std::string folder)
+      : config_(std::move(config)), folder_(std::move(folder)) {
+    if (config_.result_file.empty()) return;
+    config_.result_file = image::resolve_path(config_.result_file, folder_);
+  }
+
+  [[nodiscard]] const std::string& result_file() const noexcept override {
+    return config_.result_file;
+  }
+
+  [[nodiscard]] std::unique_ptr<Image> open(io::DamageListener& listener) const override {
+    image::OpenOptions options;
+    options.folder = folder_;
+    options.damage_listener = &listener;
+    // Writes that nobody had flushed may be gone after a loss of power, as on any disk.
+    options.lost_data = lsmt::LostData::kDrop;
+    return std::make_unique<LayerImage>(image::Image::open(config_, options));
+  }
+
+ private:
+  image::ImageConfig config_;
+  std::string folder_;
+};
+
+}  // namespace
+
+std::unique_ptr<ImageConfiguration> LayerImages::load(const std::string& path) const {
+  image::ImageConfig config = image::load_image_config(path);
+  for (const image::Note& note : config.notes) {
+    log_.warn(note.text, {{"config", path}, {"key", note.key}});
+  }
+  return std::make_unique<LayerConfiguration>(std::move(config),
+                                              std::filesystem::path(path).parent_path().string());
+}
+
+}  // namespace varve::bd

@@ -1,0 +1,49 @@
+// Every bound of the daemon, with its reason.
+#pragma once
+
+#include <chrono>
+#include <cstddef>
+
+namespace varve::bd {
+
+// A request holds a few paths; more is no request.
+inline constexpr std::size_t kLineBytesMax = std::size_t{64} << 10;
+inline constexpr std::size_t kPathBytesMax = 4095;
+inline constexpr std::size_t kDeviceNameBytesMax = 128;
+
+inline constexpr std::size_t kConnectionsMax = 64;
+// Each request that works on a device has a thread of its own while it runs.
+inline constexpr std::size_t kRequestsMax = 256;
+inline constexpr std::size_t kRequestsPerConnectionMax = 128;
+// Each takes three descriptors and those of its layers.
+inline constexpr std::size_t kDevicesMax = 1024;
+
+// Nothing is read from a client that leaves so much of its replies unread.
+inline constexpr std::size_t kUnreadBytesMax = std::size_t{256} << 10;
+// Events that wait for a reader; those that come on top are counted and told as a gap.
+inline constexpr std::size_t kEventsWaitingMax = 1024;
+
+// Lines in the log and events about damage and errors of one device: so many at once, then one for
+// each interval.
+inline constexpr unsigned kReportsAtOnceMax = 10;
+inline constexpr std::chrono::seconds kReportInterval{1};
+
+inline constexpr std::chrono::milliseconds kOpenDeadline{60'000};
+inline constexpr std::chrono::milliseconds kWorkDeadline{3'600'000};  // commit, seal, resize
+inline constexpr std::chrono::milliseconds kDeadlineMax{86'400'000};
+inline constexpr std::chrono::milliseconds kClosePatience{5'000};
+inline constexpr std::chrono::milliseconds kPatienceMax{600'000};
+// What a close may take besides its patience: looking for users, flushing.
+inline constexpr std::chrono::milliseconds kCloseGrace{30'000};
+
+// How often a device that was let go of is looked at until it is gone.
+inline constexpr std::chrono::milliseconds kLingerInterval{500};
+
+// The end of the daemon: for what is running, for devices that are in use, and for everything.
+inline constexpr std::chrono::milliseconds kStopPatience{1'500};
+inline constexpr std::chrono::milliseconds kStopDetachPatience{1'000};
+inline constexpr std::chrono::milliseconds kStopDeadline{4'500};
+// For what is left then: files that are closed, lines of the log.
+inline constexpr std::chrono::milliseconds kStopGrace{200};
+
+}  // namespace varve::bd

@@ -1,0 +1,85 @@
+#include "bd/log.h"
+
+#include <spdlog/async.h>
+#include <spdlog/sinks/stdout_sinks.h>
+
+#include <array>
+#include <chrono>
+#include <cstdio>
+#include <ctime>
+#include <exception>
+
+namespace varve::bd {
+
+namespace {
+
+constexpr std::size_t kLinesWaitingMax = 4096;
+
+constexpr std::array<const char*, 6> kLevelNames = {"trace", "debug", "info",
+                                                    "warn",  "error", "fatal"};
+
+const char* name_of(LogLevel level) noexcept {
+  return kLevelNames[static_cast<std::size_t>(level)];
+}
+
+}  // namespace
+
+std::optional<LogLevel> parse_log_level(std::string_view text) noexcept {
+  for (std::size_t index = 0; index < kLevelNames.size(); ++index) {
+    if (text == kLevelNames[index]) return static_cast<LogLevel>(index);
+  }
+  return std::nullopt;
+}
+
+std::string utc_now() {
+  const auto now = std::chrono::system_clock::now();
+  const std::time_t seconds = std::chrono::system_clock::to_time_t(now);
+  const auto milliseconds =
+      std::chrono::duration_cast<std::chrono::milliseconds>(now.time_since_epoch()).count() % 1000;
+  std::tm parts = {};
+  ::gmtime_r(&seconds, &parts);
+  std::array<char, 32> text = {};
+  const std::size_t length = std::strftime(text.data(), text.size(), "%Y-%m-%dT%H:%M:%S", &parts);
+  std::array<char, 8> fraction = {};
+  std::snprintf(fraction.data(), fraction.size(), ".%03dZ", static_cast<int>(milliseconds));
+  return std::string(text.data(), length) + fraction.data();
+}
+
+// The writing thread and the logger that it writes for.
+class Log::Lines {
+ public:
+  Lines()
+      : thread_(std::make_shared<spdlog::details::thread_pool>(kLinesWaitingMax, 1)),
+        logger_(std::make_shared<spdlog::async_logger>(
+            "varve-bd", std::make_shared<spdlog::sinks::stderr_sink_mt>(), thread_,
+            spdlog::async_overflow_policy::overrun_oldest)) {
+    logger_->set_pattern("%v");
+    logger_->set_level(spdlog::level::trace);
+    logger_->flush_on(spdlog::level::trace);
+    // What cannot be logged can be told to nobody.
+    logger_->set_error_handler([](const std::string&) {});
+  }
+
+  void write(const std::string& line) { logger_->log(spdlog::level::info, line); }
+
+ private:
+  std::shared_ptr<spdlog::details::thread_pool> thread_;
+  std::shared_ptr<spdlog::async_logger> logger_;
+};
+
+Log::Log(LogLevel level) : level_(level), lines_(std::make_unique<Lines>()) {}
+Log::~Log() = default;
+
+void Log::write(LogLevel level, std::string_view message, const Json& fields) noexcept {
+  if (level < level_) return;
+  try {
+    Json line = {{"level", name_of(level)}, {"time", utc_now()}};
+    for (const auto& [name, value] : fields.items()) line[name] = value;
+    line["msg"] = message;
+    lines_->write(to_line(line));
+  } catch (const std::exception&) {
+    // Without memory for the line there is none.
+  }
+}
+
+}  // namespace varve::bd

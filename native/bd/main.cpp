@@ -1,0 +1,170 @@
+// varve-bd: opens stacks of overlaybd layers and presents each as a block device, as it is told on
+// its control socket (docs/block-daemon.md).
+//
+// One thread runs the control socket and never blocks; what can block has threads of its own, and
+// requests of devices are served by those of the transport.
+#include <fcntl.h>
+#include <signal.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+#include <asio/io_context.hpp>
+#include <asio/post.hpp>
+#include <asio/signal_set.hpp>
+#include <algorithm>
+#include <array>
+#include <cstdlib>
+#include <cstring>
+#include <filesystem>
+#include <iostream>
+#include <memory>
+#include <thread>
+
+#include "bd/control_server.h"
+#include "bd/layer_images.h"
+#include "bd/log.h"
+#include "bd/options.h"
+#include "bd/service.h"
+#include "bd/socket_place.h"
+#include "image/global_config.h"
+#include "syscalls/varve_sys.h"
+#include "transport/fuse_transport.h"
+
+namespace varve::bd {
+namespace {
+
+constexpr int kExitFailure = 1;
+constexpr int kExitUsage = 2;
+
+// A missing standard descriptor would be taken by the first file opened.
+void hold_standard_descriptors() {
+  int fd = ::open("/dev/null", O_RDWR);
+  while (fd >= 0 && fd < STDERR_FILENO) fd = ::dup(fd);
+  if (fd > STDERR_FILENO) ::close(fd);
+}
+
+void raise_descriptor_limit() {
+  rlimit limit = {};
+  if (::getrlimit(RLIMIT_NOFILE, &limit) != 0) return;
+  limit.rlim_cur = limit.rlim_max;
+  ::setrlimit(RLIMIT_NOFILE, &limit);
+}
+
+void notify(const char* state) {
+  if (const char* socket = std::getenv("NOTIFY_SOCKET"); socket != nullptr) {
+    static_cast<void>(varve_sys_notify(socket, state));
+  }
+}
+
+LogLevel level_of(const image::LogConfig& config) {
+  constexpr std::array kLevels = {LogLevel::kDebug, LogLevel::kInfo, LogLevel::kWarn,
+                                  LogLevel::kError, LogLevel::kFatal};
+  return kLevels[std::min<std::size_t>(config.level, kLevels.size() - 1)];
+}
+
+LogLevel level_of(const Options& options, const image::GlobalConfig& config) {
+  if (options.log_level) return *options.log_level;
+  return config.log ? level_of(*config.log) : LogLevel::kInfo;
+}
+
+// Whatever hangs, a daemon that was told to end ends.
+void end_in_any_case() {
+  std::thread([] {
+    std::this_thread::sleep_for(kStopDeadline + 2 * kStopGrace);
+    ::_exit(kExitFailure);
+  }).detach();
+}
+
+void tell_pool(const transport::ServingPool& pool, Log& log) {
+  if (const int error = pool.io_flusher_error(); error != 0) {
+    log.warn("the serving threads are not part of writeback: when memory is short, a writable "
+             "device may wait for itself; run the daemon with CAP_SYS_RESOURCE",
+             {{"reason", std::strerror(error)}});
+  }
+}
+
+// Until a signal ends it.
+void serve(const Options& options, Log& log, asio::io_context& context,
+           asio::local::stream_protocol::acceptor acceptor) {
+  const auto pool = std::make_shared<transport::ServingPool>();
+  transport::FuseTransport transport(pool);
+  const LayerImages images(log);
+  std::unique_ptr<ControlServer> server;
+  Service service(context, {.images = images, .transport = transport, .log = log},
+                  [&server](const Json& event) { server->publish(event); });
+  server = std::make_unique<ControlServer>(std::move(acceptor), service, log);
+
+  asio::signal_set signals(context, SIGTERM, SIGINT);
+  signals.async_wait([&](const std::error_code& error, int number) {
+    if (error) return;
+    log.info("stopping", {{"signal", ::strsignal(number)}});
+    notify("STOPPING=1");
+    end_in_any_case();
+    server->stop();
+    // Nobody should find a socket on which nobody answers.
+    ::unlink(options.socket.c_str());
+    service.stop([&] { asio::post(context, [&] { server->close_all(); context.stop(); }); });
+  });
+  server->begin();
+  tell_pool(*pool, log);
+  log.info("serving", {{"address", options.socket},
+                       {"runDir", options.run_dir},
+                       {"transport", transport.name()},
+                       {"process", ::getpid()}});
+  notify("READY=1");
+  context.run();
+  if (!service.is_idle(kStopGrace)) {
+    // Threads hang in work on files, and use what would be destroyed here.
+    log.warn("stopped, with work left that hangs", {});
+    std::filesystem::path run_dir(options.run_dir);
+    ::unlink((options.socket + ".lock").c_str());
+    ::unlink((run_dir / "varve-bd.lock").c_str());
+    std::this_thread::sleep_for(std::chrono::milliseconds(50));
+    ::_exit(kExitFailure);
+  }
+}
+
+int run(const Options& options) {
+  image::GlobalConfig config;
+  if (!options.config.empty()) config = image::load_global_config(options.config);
+  hold_standard_descriptors();
+  ::signal(SIGPIPE, SIG_IGN);
+  raise_descriptor_limit();
+
+  make_private_directory(std::filesystem::path(options.socket).parent_path().string());
+  make_private_directory(options.run_dir);
+  const HeldLock run_dir_lock(options.run_dir + "/varve-bd.lock",
+                              "the run directory " + options.run_dir);
+  const HeldLock socket_lock(options.socket + ".lock", "the socket " + options.socket);
+  asio::io_context context(1);
+  auto acceptor = listen_at(context, options.socket);
+
+  Log log(level_of(options, config));
+  for (const image::Note& note : config.notes) {
+    log.warn(note.text, {{"config", options.config}, {"key", note.key}});
+  }
+  serve(options, log, context, std::move(acceptor));
+  log.info("stopped", {});
+  return EXIT_SUCCESS;
+}
+
+}  // namespace
+}  // namespace varve::bd
+
+int main(int count, char** arguments) {
+  using namespace varve::bd;
+  try {
+    const Options options = parse_options({arguments + 1, arguments + count});
+    if (options.wants_help) {
+      std::cout << kUsage;
+      return EXIT_SUCCESS;
+    }
+    return run(options);
+  } catch (const UsageError& error) {
+    std::cerr << "varve-bd: " << error.what() << "; varve-bd --help shows what there is\n";
+    return kExitUsage;
+  } catch (const std::exception& error) {
+    std::cerr << "varve-bd: " << error.what() << "\n";
+    return kExitFailure;
+  }
+}

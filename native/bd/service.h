@@ -1,0 +1,101 @@
+// The devices of the daemon, and the operations on them. All of its state belongs to the one thread
+// that runs the io_context; what can block runs as a job, and its result comes back as a message.
+//
+// Invariants: a name belongs to one device from the request to open it until nothing of it is left,
+// also when whoever asked has given up; at most one job works on a device; every request gets
+// exactly one reply.
+#pragma once
+
+#include <asio/io_context.hpp>
+#include <asio/steady_timer.hpp>
+#include <functional>
+#include <map>
+#include <memory>
+#include <string>
+
+#include "bd/device.h"
+#include "bd/jobs.h"
+#include "bd/json.h"
+#include "bd/request.h"
+
+namespace varve::bd {
+
+class Service {
+ public:
+  // Takes `{"ok": …}` or `{"error": …}`.
+  using Reply = std::function<void(Json)>;
+  // Takes an event for all who listen.
+  using Publish = std::function<void(const Json& event)>;
+
+  // The surroundings outlive the jobs.
+  Service(asio::io_context& context, const Surroundings& around, Publish publish);
+
+  // All but `events`, which is the connection's own.
+  void handle(Operation operation, Reply reply);
+
+  // Gives up what is under way, then lets go of every device; calls `done` when nothing is left, or
+  // at the deadline. Requests are refused from now on.
+  void stop(std::function<void()> done);
+  // For the end: whether within `patience` no thread is left that could use the surroundings.
+  bool is_idle(std::chrono::milliseconds patience) {
+    return jobs_.wait_until_idle(std::chrono::steady_clock::now() + patience);
+  }
+
+ private:
+  struct Entry;
+  struct Job;
+  using EntryPointer = std::shared_ptr<Entry>;
+
+  void run(OpenRequest request, Reply reply);
+  void run(const CloseRequest& request, Reply reply);
+  void run(const ListRequest& request, const Reply& reply) const;
+  void run(const StatsRequest& request, const Reply& reply) const;
+  void run(const MetricsRequest& request, const Reply& reply) const;
+  void run(CommitRequest request, Reply reply);
+  void run(const SealRequest& request, Reply reply);
+  void run(const ResizeRequest& request, Reply reply);
+  void run(const EventsRequest& request, const Reply& reply) const;
+
+  // Runs `work` in a thread and what it returns in ours.
+  void start_job(EntryPointer entry, std::shared_ptr<Job> job,
+                 std::function<std::function<void()>()> work);
+  void await(const std::shared_ptr<Job>& job, std::chrono::milliseconds deadline);
+  void fail(Job& job, const DeviceError& error);
+  void end_job(const std::shared_ptr<Job>& job);
+
+  [[nodiscard]] EntryPointer find(const std::string& name) const;
+  // Throw RequestError unless nothing works on the device; for the latter it must be open, too.
+  [[nodiscard]] EntryPointer find_idle(const std::string& name) const;
+  [[nodiscard]] EntryPointer find_writable(const std::string& name) const;
+  std::string unused_name();
+  void opened(const EntryPointer& entry, Job& job);
+  void forget(const EntryPointer& entry);
+  void watch_lingering();
+  void check_stop();
+  void close_all();
+  void tell(const char* event, const EntryPointer& entry, Json fields = Json::object());
+
+  asio::io_context& context_;
+  Surroundings around_;
+  Publish publish_;
+  Jobs jobs_;
+  std::map<std::string, EntryPointer> devices_;
+  std::size_t running_ = 0;
+  std::uint64_t next_number_ = 1;
+  std::chrono::steady_clock::time_point started_at_ = std::chrono::steady_clock::now();
+
+  asio::steady_timer linger_timer_;
+  bool is_linger_watched_ = false;
+
+  enum class Stage { kServing, kEnding, kClosing, kEnded };
+  Stage stage_ = Stage::kServing;
+  asio::steady_timer stop_timer_;
+  asio::steady_timer stop_deadline_;
+  std::function<void()> stopped_;
+};
+
+// As the protocol shows users of a device.
+Json users_document(const std::vector<transport::DeviceUser>& users);
+Json error_reply(const std::string& code, const std::string& message);
+
+}  // namespace varve::bd

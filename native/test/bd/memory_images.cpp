@@ -1,0 +1,119 @@
+#include "test/bd/memory_images.h"
+
+#include <array>
+#include <cerrno>
+
+namespace varve::test {
+
+void Stall::pass() noexcept {
+  std::unique_lock lock(mutex_);
+  ++waiting_;
+  changed_.notify_all();
+  changed_.wait(lock, [this] { return !is_closed_; });
+  --waiting_;
+}
+
+void Stall::close() noexcept {
+  const std::lock_guard lock(mutex_);
+  is_closed_ = true;
+}
+
+void Stall::open() noexcept {
+  const std::lock_guard lock(mutex_);
+  is_closed_ = false;
+  changed_.notify_all();
+}
+
+void Stall::wait_for(unsigned waiting) {
+  std::unique_lock lock(mutex_);
+  changed_.wait(lock, [&] { return waiting_ >= waiting; });
+}
+
+void MemoryImage::commit(const lsmt::LayerOptions&, const lsmt::Output& output) {
+  constexpr std::array<std::byte, 512> kBytes{};
+  for (int turn = 0; turn < 4; ++turn) {
+    if (const int result = output(kBytes); result != 0) {
+      throw io::FormatError(-result, "the output failed");
+    }
+  }
+  if (error != 0) throw io::FormatError(-error, "a layer cannot be read");
+}
+
+int MemoryImage::resize(std::uint64_t size_bytes) {
+  if (error == 0) size_ = size_bytes;
+  return error;
+}
+
+int MemoryImage::write(std::span<const std::byte>, std::uint64_t) noexcept {
+  ++writes_inside;
+  writes.pass();
+  --writes_inside;
+  return error;
+}
+
+namespace {
+
+class MemoryConfiguration final : public bd::ImageConfiguration {
+ public:
+  MemoryConfiguration(std::string path, const MemoryImages& images)
+      : path_(std::move(path)), images_(images) {}
+
+  [[nodiscard]] const std::string& result_file() const noexcept override {
+    return images_.result_file;
+  }
+  [[nodiscard]] std::unique_ptr<bd::Image> open(io::DamageListener&) const override {
+    if (has("slow")) images_.opens.pass();
+    if (has("absent")) throw io::FormatError(ENOENT, path_ + ": its layer is not there");
+    return std::make_unique<MemoryImage>(has("writable"));
+  }
+
+ private:
+  [[nodiscard]] bool has(const char* word) const { return path_.find(word) != std::string::npos; }
+
+  std::string path_;
+  const MemoryImages& images_;
+};
+
+}  // namespace
+
+std::unique_ptr<bd::ImageConfiguration> MemoryImages::load(const std::string& path) const {
+  return std::make_unique<MemoryConfiguration>(path, *this);
+}
+
+class MemoryAttached final : public transport::AttachedDevice {
+ public:
+  MemoryAttached(MemoryTransport& transport, std::shared_ptr<transport::BlockDevice> content)
+      : transport_(transport),
+        content_(std::move(content)),
+        path_("/dev/memory" + std::to_string(transport.next_++)) {
+    ++transport_.attached_;
+  }
+  ~MemoryAttached() override { --transport_.attached_; }
+
+  [[nodiscard]] const std::string& path() const noexcept override { return path_; }
+  [[nodiscard]] bool has_direct_io() const noexcept override { return true; }
+  [[nodiscard]] std::vector<transport::DeviceUser> users() const override {
+    if (!transport_.is_used_) return {};
+    return {{transport::DeviceUser::Kind::kDescriptor, 12, "process 12 (cat) has it open"}};
+  }
+  [[nodiscard]] int resized() override { return 0; }
+  transport::CloseResult close(transport::CloseMode mode, std::chrono::milliseconds) override {
+    transport::CloseResult result;
+    result.users = users();
+    result.is_gone = result.users.empty();
+    if (mode == transport::CloseMode::kIfUnused && !result.is_gone) result.error = -EBUSY;
+    return result;
+  }
+
+ private:
+  MemoryTransport& transport_;
+  std::shared_ptr<transport::BlockDevice> content_;
+  std::string path_;
+};
+
+std::unique_ptr<transport::AttachedDevice> MemoryTransport::attach(
+    std::shared_ptr<transport::BlockDevice> content, const transport::AttachOptions&) {
+  return std::make_unique<MemoryAttached>(*this, std::move(content));
+}
+
+}  // namespace varve::test

@@ -1,0 +1,87 @@
+// Images in memory and a transport without a kernel, with whatever can go wrong to order.
+#pragma once
+
+#include <atomic>
+#include <condition_variable>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <string>
+#include <vector>
+
+#include "bd/image.h"
+#include "transport/transport.h"
+
+namespace varve::test {
+
+// Where work waits until it is let go.
+class Stall {
+ public:
+  void pass() noexcept;
+  void close() noexcept;
+  void open() noexcept;
+  void wait_for(unsigned waiting);
+
+ private:
+  std::mutex mutex_;
+  std::condition_variable changed_;
+  bool is_closed_ = false;
+  unsigned waiting_ = 0;
+};
+
+class MemoryImage final : public bd::Image {
+ public:
+  explicit MemoryImage(bool is_writable) : is_writable_(is_writable) {}
+
+  [[nodiscard]] bool is_writable() const noexcept override { return is_writable_; }
+  [[nodiscard]] std::size_t layer_count() const noexcept override { return 1; }
+  void commit(const lsmt::LayerOptions& options, const lsmt::Output& output) override;
+  [[nodiscard]] int seal() override { return 0; }
+  [[nodiscard]] int resize(std::uint64_t size_bytes) override;
+
+  [[nodiscard]] std::uint64_t size() const noexcept override { return size_; }
+  [[nodiscard]] int read(std::span<std::byte>, std::uint64_t) noexcept override { return error; }
+  [[nodiscard]] int write(std::span<const std::byte>, std::uint64_t) noexcept override;
+  [[nodiscard]] int discard(std::uint64_t, std::uint64_t) noexcept override { return error; }
+  [[nodiscard]] int write_zeroes(std::uint64_t, std::uint64_t) noexcept override { return error; }
+  [[nodiscard]] int flush() noexcept override { return error; }
+
+  std::atomic<int> error = 0;  // what every request answers
+  Stall writes;
+  std::atomic<unsigned> writes_inside = 0;
+
+ private:
+  bool is_writable_;
+  std::atomic<std::uint64_t> size_ = 1U << 20;
+};
+
+// Every path is an image; those with these words in them are special: "absent" cannot be opened,
+// "slow" waits at `opens`, "writable" is writable.
+class MemoryImages final : public bd::ImageSource {
+ public:
+  [[nodiscard]] std::unique_ptr<bd::ImageConfiguration> load(
+      const std::string& path) const override;
+
+  mutable Stall opens;
+  std::string result_file;
+};
+
+class MemoryTransport final : public transport::Transport {
+ public:
+  [[nodiscard]] std::string name() const override { return "memory"; }
+  std::unique_ptr<transport::AttachedDevice> attach(
+      std::shared_ptr<transport::BlockDevice> content,
+      const transport::AttachOptions& options) override;
+
+  // Gives every device a user, or none.
+  void use(bool is_used) noexcept { is_used_ = is_used; }
+  [[nodiscard]] unsigned attached() const noexcept { return attached_; }
+
+ private:
+  friend class MemoryAttached;
+  std::atomic<bool> is_used_ = false;
+  std::atomic<unsigned> attached_ = 0;
+  std::atomic<unsigned> next_ = 0;
+};
+
+}  // namespace varve::test

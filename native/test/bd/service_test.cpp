@@ -1,0 +1,260 @@
+// The table of devices and its operations, on images in memory: names, what runs beside what,
+// deadlines, and the end.
+#include "bd/service.h"
+
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <filesystem>
+#include <fstream>
+#include <optional>
+
+#include "test/bd/memory_images.h"
+#include "test/temporary_directory.h"
+
+namespace varve::test {
+
+using bd::Json;
+using namespace std::chrono_literals;
+
+namespace {
+
+class ServiceTest : public TemporaryDirectory {
+ protected:
+  ~ServiceTest() override {
+    images_.opens.open();
+    run_until([this] { return service_.is_idle(0ms); });
+  }
+
+  // Where the reply to a request will be.
+  using Answer = std::shared_ptr<Json>;
+
+  Answer ask(bd::Operation operation) {
+    const auto answer = std::make_shared<Json>();
+    service_.handle(std::move(operation), [answer](const Json& document) {
+      EXPECT_TRUE(answer->is_null()) << "a second reply";
+      *answer = document;
+    });
+    return answer;
+  }
+
+  template <typename Condition>
+  void run_until(Condition condition) {
+    const auto deadline = std::chrono::steady_clock::now() + 30s;
+    while (!condition()) {
+      ASSERT_LT(std::chrono::steady_clock::now(), deadline);
+      context_.restart();
+      context_.run_one_for(10ms);
+    }
+  }
+
+  // The content of the reply, or its error's code.
+  Json wait(const Answer& answer) {
+    run_until([&] { return !answer->is_null(); });
+    return answer->contains("ok") ? (*answer)["ok"] : (*answer)["error"];
+  }
+  Json ask_and_wait(bd::Operation operation) { return wait(ask(std::move(operation))); }
+
+  Json open(const std::string& device, const std::string& config) {
+    return ask_and_wait(bd::OpenRequest{.config = config, .device = device});
+  }
+  Json list() { return ask_and_wait(bd::ListRequest{})["devices"]; }
+  [[nodiscard]] bool has_event(const std::string& event, const std::string& device) const {
+    return std::any_of(events_.begin(), events_.end(), [&](const Json& one) {
+      return one["event"] == event && one["device"] == device;
+    });
+  }
+
+  asio::io_context context_;
+  MemoryImages images_;
+  MemoryTransport transport_;
+  bd::Log log_{bd::LogLevel::kFatal};
+  std::vector<Json> events_;
+  bd::Service service_{context_,
+                       {.images = images_, .transport = transport_, .log = log_},
+                       [this](const Json& event) { events_.push_back(event); }};
+};
+
+}  // namespace
+
+TEST_F(ServiceTest, ADeviceIsOpenedListedAndClosed) {
+  const Json opened = open("a", "/one");
+  EXPECT_EQ(opened["device"], "a");
+  EXPECT_EQ(opened["path"], "/dev/memory0");
+  EXPECT_EQ(opened["readOnly"], true);
+  EXPECT_EQ(opened["sizeBytes"], 1U << 20);
+  EXPECT_TRUE(has_event("opened", "a"));
+  EXPECT_EQ(list()[0]["state"], "open");
+  EXPECT_EQ(list()[0]["config"], "/one");
+  const Json closed = ask_and_wait(bd::CloseRequest{.device = "a"});
+  EXPECT_EQ(closed["gone"], true);
+  EXPECT_EQ(list(), Json::array());
+  EXPECT_TRUE(has_event("closed", "a"));
+  run_until([this] { return transport_.attached() == 0; });
+}
+
+TEST_F(ServiceTest, ANameBelongsToOneDevice) {
+  open("a", "/one");
+  const Json refused = open("a", "/two");
+  EXPECT_EQ(refused["code"], "already-exists");
+  EXPECT_NE(refused["message"].get<std::string>().find("/one"), std::string::npos);
+  EXPECT_EQ(open("", "/two")["device"], "device-1");
+  open("device-2", "/three");
+  EXPECT_EQ(open("", "/two")["device"], "device-3") << "the next that is free";
+}
+
+TEST_F(ServiceTest, ASlowOpenDelaysNobody) {
+  images_.opens.close();
+  const Answer slow = ask(bd::OpenRequest{.config = "/slow", .device = "slow"});
+  images_.opens.wait_for(1);
+  EXPECT_EQ(open("quick", "/quick")["device"], "quick");
+  EXPECT_EQ(ask_and_wait(bd::CloseRequest{.device = "quick"})["gone"], true);
+  EXPECT_TRUE(slow->is_null());
+  EXPECT_EQ(list()[0]["state"], "opening");
+  EXPECT_EQ(open("slow", "/other")["code"], "already-exists") << "its name is taken already";
+  EXPECT_EQ(ask_and_wait(bd::CloseRequest{.device = "slow"})["code"], "busy");
+  images_.opens.open();
+  EXPECT_EQ(wait(slow)["device"], "slow");
+}
+
+TEST_F(ServiceTest, AnOpenThatMissesItsDeadlineIsUndone) {
+  images_.opens.close();
+  images_.result_file = at("result");
+  const Json refused =
+      ask_and_wait(bd::OpenRequest{.config = "/slow", .device = "a", .deadline = 1ms});
+  EXPECT_EQ(refused["code"], "deadline");
+  EXPECT_EQ(open("a", "/one")["code"], "already-exists") << "it may still come back";
+  images_.opens.open();
+  run_until([this] { return list() == Json::array(); });
+  EXPECT_EQ(transport_.attached(), 0U);
+  EXPECT_FALSE(has_event("opened", "a"));
+  std::ifstream file(at("result"));
+  const std::string result{std::istreambuf_iterator<char>(file), {}};
+  EXPECT_EQ(result.rfind("failed:", 0), 0U) << result;
+  EXPECT_EQ(open("a", "/one")["device"], "a");
+}
+
+TEST_F(ServiceTest, WhatCannotBeOpenedSaysWhyAndLeavesNothing) {
+  images_.result_file = at("result");
+  const Json refused = open("a", "/absent");
+  EXPECT_EQ(refused["code"], "open-failed");
+  EXPECT_EQ(refused["message"], "/absent: its layer is not there");
+  EXPECT_EQ(list(), Json::array());
+  EXPECT_TRUE(has_event("error", "a"));
+  std::ifstream file(at("result"));
+  EXPECT_EQ((std::string{std::istreambuf_iterator<char>(file), {}}),
+            "failed:/absent: its layer is not there");
+}
+
+TEST_F(ServiceTest, ADeviceInUseIsKeptAndItsUsersNamed) {
+  open("a", "/writable");
+  transport_.use(true);
+  const Json refused = ask_and_wait(bd::CloseRequest{.device = "a"});
+  EXPECT_EQ(refused["code"], "in-use");
+  EXPECT_EQ(refused["users"][0]["process"], 12);
+  EXPECT_NE(refused["message"].get<std::string>().find("process 12 (cat)"), std::string::npos);
+  for (const bd::Operation& operation :
+       {bd::Operation(bd::SealRequest{.device = "a"}),
+        bd::Operation(bd::CommitRequest{.device = "a", .output = at("layer")}),
+        bd::Operation(bd::ResizeRequest{.device = "a", .size_bytes = 512})}) {
+    EXPECT_EQ(ask_and_wait(operation)["code"], "in-use");
+  }
+  EXPECT_EQ(ask_and_wait(bd::ResizeRequest{.device = "a", .size_bytes = 2U << 20})["sizeBytes"],
+            2U << 20)
+      << "to grow is no harm to users";
+  EXPECT_FALSE(exists("layer"));
+}
+
+TEST_F(ServiceTest, ADeviceThatWasLetGoOfStaysUntilItsLastUserIsGone) {
+  open("a", "/one");
+  transport_.use(true);
+  const Json closed =
+      ask_and_wait(bd::CloseRequest{.device = "a", .mode = transport::CloseMode::kDetach});
+  EXPECT_EQ(closed["gone"], false);
+  EXPECT_EQ(closed["users"].size(), 1U);
+  EXPECT_EQ(list()[0]["state"], "closing");
+  EXPECT_EQ(open("a", "/one")["code"], "already-exists");
+  EXPECT_FALSE(has_event("closed", "a"));
+  transport_.use(false);
+  run_until([this] { return has_event("closed", "a"); });
+  EXPECT_EQ(list(), Json::array());
+}
+
+TEST_F(ServiceTest, WorkOnLayersNeedsAWritableDevice) {
+  open("ro", "/one");
+  ask_and_wait(bd::OpenRequest{.config = "/writable", .device = "kept", .is_read_only = true});
+  open("rw", "/writable");
+  for (const char* device : {"ro", "kept"}) {
+    EXPECT_EQ(ask_and_wait(bd::SealRequest{.device = device})["code"], "not-writable");
+    EXPECT_EQ(ask_and_wait(bd::ResizeRequest{.device = device, .size_bytes = 512})["code"],
+              "not-writable");
+    EXPECT_EQ(
+        ask_and_wait(bd::CommitRequest{.device = device, .output = at("layer")})["code"],
+        "not-writable");
+  }
+  EXPECT_EQ(ask_and_wait(bd::SealRequest{.device = "rw"})["device"], "rw");
+  EXPECT_EQ(list()[2]["state"], "sealed");
+  EXPECT_EQ(ask_and_wait(bd::SealRequest{.device = "rw"})["code"], "not-writable");
+  EXPECT_EQ(ask_and_wait(bd::SealRequest{.device = "none"})["code"], "not-found");
+}
+
+TEST_F(ServiceTest, ACommitNeverReplacesAFileAndLeavesNoPieces) {
+  open("a", "/writable");
+  const bd::CommitRequest request{
+      .device = "a", .output = at("out/layer"), .compression = bd::Compression::kNone};
+  make_directory("out");
+  EXPECT_EQ(ask_and_wait(request)["sizeBytes"], 2048);
+  EXPECT_TRUE(exists("out/layer"));
+  EXPECT_EQ(ask_and_wait(request)["code"], "already-exists");
+  write_file("other");
+  bd::CommitRequest nowhere = request;
+  nowhere.output = at("none/layer");
+  EXPECT_EQ(ask_and_wait(nowhere)["code"], "failed");
+  const auto files = std::distance(std::filesystem::directory_iterator(at("out")),
+                                   std::filesystem::directory_iterator());
+  EXPECT_EQ(files, 1);
+}
+
+TEST_F(ServiceTest, EverythingEndsWithTheDaemon) {
+  open("a", "/one");
+  images_.opens.close();
+  const Answer slow = ask(bd::OpenRequest{.config = "/slow", .device = "slow"});
+  images_.opens.wait_for(1);
+  bool has_stopped = false;
+  service_.stop([&] { has_stopped = true; });
+  EXPECT_EQ(open("b", "/one")["code"], "stopping");
+  EXPECT_FALSE(has_stopped) << "an open is under way";
+  images_.opens.open();
+  run_until([&] { return has_stopped; });
+  EXPECT_EQ(wait(slow)["code"], "deadline");
+  run_until([this] { return transport_.attached() == 0; });
+  EXPECT_TRUE(has_event("closed", "a"));
+}
+
+TEST_F(ServiceTest, TheEndWaitsForNobodyWhoHangs) {
+  open("used", "/writable");
+  transport_.use(true);
+  images_.opens.close();
+  ask(bd::OpenRequest{.config = "/slow", .device = "slow"});
+  images_.opens.wait_for(1);
+  bool has_stopped = false;
+  service_.stop([&] { has_stopped = true; });
+  run_until([&] { return has_stopped; });
+  EXPECT_FALSE(service_.is_idle(0ms));
+  EXPECT_TRUE(has_event("closed", "used"));
+}
+
+TEST_F(ServiceTest, RequestsUnderWayAreBounded) {
+  images_.opens.close();
+  std::vector<Answer> answers;
+  for (std::size_t at = 0; at <= bd::kRequestsMax; ++at) {
+    answers.push_back(ask(bd::OpenRequest{.config = "/slow"}));
+  }
+  EXPECT_EQ(wait(answers.back())["code"], "too-many-requests");
+  EXPECT_EQ(list().size(), bd::kRequestsMax) << "the one that was refused left nothing";
+  images_.opens.open();
+  answers.pop_back();
+  for (const Answer& answer : answers) EXPECT_TRUE(wait(answer)["device"].is_string());
+}
+
+}  // namespace varve::test
