@@ -8,6 +8,7 @@ import { adminSocketName, defaultAddress, defaultConfigPath } from '../src/confi
 import { environmentNames } from '../src/config/load.ts';
 import { configurationKeys } from '../src/config/keys.ts';
 import type { ConfigurationKey } from '../src/config/keys.ts';
+import { blockSocketVariable } from '../src/cli/block-devices/socket.ts';
 import { exitCodeMeanings, exitCodes } from '../src/cli/exit-codes.ts';
 import { varveProgram } from '../src/cli/program.ts';
 
@@ -65,9 +66,10 @@ function cliReference(): string {
     '',
     'Generated from `src/cli` by `make docs`; do not edit.',
     '',
-    'Every command but `serve`, `repair`, `config default`, `config check`, `version`, `completion`',
-    'and `help` asks the daemon, over its admin socket. `why`, `events`, `replay`, `diff` and',
-    '`verify` also work on an exported history, without a daemon, on any machine: `--file FILE`.',
+    'Every command but `serve`, `repair`, `bd …`, `config default`, `config check`, `version`,',
+    '`completion` and `help` asks the daemon, over its admin socket. `why`, `events`, `replay`, `diff`',
+    'and `verify` also work on an exported history, without a daemon, on any machine: `--file FILE`.',
+    '`bd …` asks `varve-bd`, over its control socket ([block-daemon.md](block-daemon.md)).',
     '',
     '## Options of every command',
     '',
@@ -113,6 +115,7 @@ function cliReference(): string {
 const environmentRows = [
   [environmentNames.address, 'as `--address`, for `serve` too; a flag wins'],
   [environmentNames.adminAddress, 'as `--admin-address`, for `serve` too; a flag wins'],
+  [blockSocketVariable, 'as `--socket` of `bd …`; a flag wins'],
   ['NO_COLOR', 'no colour on a terminal'],
   ['VARVE_DEBUG', '`1`: a failure that was not expected is printed with its stack'],
   [
@@ -154,6 +157,9 @@ const documents = [
   '  `givenUp` (`snapshotId`, `key`, `reason`), `notes`, `keptIn`.',
   '- **export** (`varve-export`: `export FILE`): `file`, `sizeBytes`.',
   '- **check** (`varve-check`: `config check`): `file`, `isValid`, `problems`.',
+  '- **block devices** (`varve-bd-open`, `varve-bd-close`, `varve-bd-devices`: `bd ls`,',
+  '  `varve-bd-stats`, `varve-bd-commit`, `varve-bd-seal`, `varve-bd-resize`): what the daemon answers,',
+  '  described in [block-daemon.md](block-daemon.md), as are the lines of `bd events`.',
   '- **version** (`varve-version`): `varve`, `node`, `platform`, `arch`.',
   '- **event** (`events`, one a line): described in [events.md](events.md), with `time`,',
   '  which is `timeUs` as text, besides.',

@@ -77,6 +77,11 @@ const adapterUsers: readonly { readonly from: RegExp; readonly to: string }[] = 
   // The daemon is down while the log is repaired, so nothing composes the adapter for it.
   { from: /^src\/cli\/commands\/repair/, to: 'src/adapters/level' },
   { from: /^src\/cli\/commands\/repair/, to: 'src/adapters/system/crash-points.ts' },
+  // varve-bd is a daemon of its own, which `varve bd` asks directly.
+  {
+    from: /^src\/cli\/(block-devices|render)\/(daemon|block-device)\.ts$/,
+    to: 'src/adapters/block-daemon',
+  },
 ];
 
 /** Says why an import inside src/ is not allowed; undefined if it is. */

@@ -8,7 +8,7 @@ export const exitCodes = {
   usage: 2,
   /** The daemon cannot be reached. */
   unreachable: 3,
-  /** There is no such snapshot. */
+  /** There is no such snapshot, or no such block device. */
   notFound: 4,
   /** The position is not within the history. */
   outOfRange: 5,
@@ -32,7 +32,7 @@ export const exitCodeMeanings: Readonly<Record<keyof typeof exitCodes, string>> 
   failure: 'a failure that has no code of its own',
   usage: 'wrong command line',
   unreachable: 'the daemon cannot be reached, or it is starting or stopping',
-  notFound: 'no such snapshot',
+  notFound: 'no such snapshot, or no such block device',
   outOfRange: 'the position is not within the history',
   damaged: 'the log or the history file is damaged',
   different: '`verify`: the history does not fold to the live state',

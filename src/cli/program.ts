@@ -4,6 +4,7 @@ import { Command, type CommanderError, InvalidArgumentError, Option } from 'comm
 import { adminSocketName, defaultAddress, defaultConfigPath } from '../config/configuration.ts';
 import { environmentNames } from '../config/load.ts';
 import { nearestName } from '../config/nearest.ts';
+import { blockSocketVariable, defaultBlockSocket } from './block-devices/socket.ts';
 import { commandContext } from './command-context.ts';
 import type { CommandContext } from './command-context.ts';
 import { version } from '../server/version.ts';
@@ -34,6 +35,15 @@ function positionOrBeginning(text: string): number {
   const value = Number(text);
   if (!/^\d+$/.test(text) || !Number.isSafeInteger(value)) {
     throw new InvalidArgumentError('It must be a whole number, a position of the log.');
+  }
+  return value;
+}
+
+/** A number of something, which the daemon checks. */
+function count(text: string): number {
+  const value = Number(text);
+  if (!/^\d+$/.test(text) || !Number.isSafeInteger(value)) {
+    throw new InvalidArgumentError('It must be a whole number.');
   }
   return value;
 }
@@ -87,6 +97,7 @@ export function varveProgram(): Command {
   addStateCommands(program);
   addHistoryCommands(program);
   addFileCommands(program);
+  addBlockDevices(program);
   addConfig(program);
   addOthers(program);
   for (const command of commandsOf(program)) {
@@ -180,6 +191,76 @@ function addFileCommands(program: Command): void {
     .description('rebuild a damaged log while the daemon is down; says what was saved and lost')
     .requiredOption('--root <directory>', 'data directory of the daemon')
     .action(action(() => import('./commands/repair.ts')));
+}
+
+function blockOptions(command: Command): Command {
+  return jsonOption(command).option(
+    '--socket <socket>',
+    `control socket of varve-bd (default: $${blockSocketVariable}, else ${defaultBlockSocket})`,
+  );
+}
+
+function addBlockDevices(program: Command): void {
+  const devices = program.command('bd').description('block devices made of layers, by varve-bd');
+  blockOptions(devices.command('open'))
+    .description('open an image as a block device and print its path')
+    .argument('<config-file>', 'config.v1.json of the image')
+    .option('--device <name>', 'name of the device (default: one that is free)')
+    .option('--read-only', 'do not let it be written, though it has a writable layer')
+    .option('--deadline <ms>', 'give up after so many milliseconds (default: 60000)', count)
+    .action(action(() => import('./commands/bd-open.ts')));
+  blockOptions(devices.command('close'))
+    .description('let go of a block device, or say who is in the way')
+    .argument('<device>', 'name of the device')
+    .addOption(
+      new Option(
+        '--mode <mode>',
+        'while it is in use: refuse, let go when its last user does, or fail its users',
+      ).choices(['if-unused', 'detach', 'abort']),
+    )
+    .option('--patience <ms>', 'how long to wait for it to be gone (default: 5000)', count)
+    .action(action(() => import('./commands/bd-close.ts')));
+  blockOptions(devices.command('ls'))
+    .description('list the block devices')
+    .action(action(() => import('./commands/bd-ls.ts')));
+  blockOptions(devices.command('stats'))
+    .description('show what block devices have read and written, how fast, and what failed')
+    .argument('[device]', 'name of the device (default: all)')
+    .option('--prometheus', 'print the metrics of all devices in the text format of Prometheus')
+    .action(action(() => import('./commands/bd-stats.ts')));
+  addBlockDeviceWork(devices);
+}
+
+function addBlockDeviceWork(devices: Command): void {
+  blockOptions(devices.command('commit'))
+    .description('write the writable layer of a block device into a finished layer file')
+    .argument('<device>', 'name of the device')
+    .argument('<output-file>', 'file to write, which must not be there yet')
+    .addOption(
+      new Option('--algorithm <algorithm>', 'compression (default: lz4)').choices([
+        'none',
+        'lz4',
+        'zstd',
+      ]),
+    )
+    .option('--block-size <bytes>', 'bytes that are compressed as one (default: 4096)', count)
+    .option('--tar', 'wrap the layer in a tar archive, as registries carry it')
+    .option('--user-tag <text>', 'text that is kept in the layer')
+    .option('--uuid <uuid>', 'uuid of the layer (default: that of the writable layer)')
+    .option('--parent-uuid <uuid>', 'uuid of the layer below')
+    .action(action(() => import('./commands/bd-commit.ts')));
+  blockOptions(devices.command('seal'))
+    .description('finish the writable layer of a block device where it lies')
+    .argument('<device>', 'name of the device')
+    .action(action(() => import('./commands/bd-seal.ts')));
+  blockOptions(devices.command('resize'))
+    .description('give a writable block device another size')
+    .argument('<device>', 'name of the device')
+    .argument('<size>', 'bytes, or a number with K, M, G or T')
+    .action(action(() => import('./commands/bd-resize.ts')));
+  blockOptions(devices.command('events'))
+    .description('print what happens to block devices until Ctrl-C')
+    .action(action(() => import('./commands/bd-events.ts')));
 }
 
 function addConfig(program: Command): void {

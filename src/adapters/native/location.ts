@@ -16,15 +16,21 @@ const candidateDirectories = (): readonly string[] => {
   }
 };
 
+const kinds = {
+  'libvarve_sys.so': 'native library',
+  'varve-helper': 'worker program',
+  'varve-bd': 'daemon of block devices',
+  'varve-layer': 'tool for layers',
+} as const;
+type NativeFile = keyof typeof kinds;
+
 /** Finds a native file by its name; throws with the places looked at if there is none. */
-export const findNativeFile = (
-  name: 'libvarve_sys.so' | 'varve-helper' | 'varve-layer',
-): string => {
+export const findNativeFile = (name: NativeFile): string => {
   const paths = candidateDirectories().map((directory) => join(directory, name));
   const found = paths.find((path) => existsSync(path));
   if (found !== undefined) return found;
   // The checkout's own folder is the one that make build fills.
   const expected = paths.find((path) => existsSync(dirname(dirname(path)))) ?? paths[0] ?? name;
-  const kind = name === 'libvarve_sys.so' ? 'native library' : 'worker program';
+  const kind = kinds[name];
   throw new Error(`${kind} not found at ${expected}: run make build`);
 };

@@ -1,0 +1,614 @@
+// The daemon varve-bd as it is used: real layers and devices, by its socket and by `varve bd`.
+import assert from 'node:assert/strict';
+import { spawn, type ChildProcess } from 'node:child_process';
+import { once } from 'node:events';
+import {
+  accessSync,
+  chmodSync,
+  closeSync,
+  constants,
+  copyFileSync,
+  existsSync,
+  lstatSync,
+  openSync,
+  readFileSync,
+  readSync,
+  readdirSync,
+  writeFileSync,
+  writeSync,
+  fsyncSync,
+} from 'node:fs';
+import { connect, type Socket } from 'node:net';
+import { dirname, join } from 'node:path';
+import { createInterface } from 'node:readline';
+import { fileURLToPath } from 'node:url';
+import { test, type TestContext } from 'node:test';
+
+import {
+  BlockDaemonClient,
+  type BlockDaemonEvent,
+} from '../../src/adapters/block-daemon/client.ts';
+import type {
+  BlockDevice,
+  DeviceStats,
+  DeviceUser,
+} from '../../src/cli/block-devices/documents.ts';
+import { findNativeFile } from '../../src/adapters/native/location.ts';
+import { startVarve, varve } from '../cli/varve.ts';
+import { frozenFileSystem } from './frozen-file-system.ts';
+import { isRoot, isRunning, runProgram, scratchDirectory, until } from './scratch.ts';
+
+const fixtures = fileURLToPath(new URL('../fixtures/layers/', import.meta.url));
+
+/** Why devices cannot be attached here; undefined if they can. */
+function obstacle(): string | undefined {
+  if (!isRoot) return 'needs root';
+  for (const path of ['/dev/fuse', '/dev/loop-control']) {
+    try {
+      accessSync(path, constants.R_OK | constants.W_OK);
+    } catch {
+      return `needs ${path}`;
+    }
+  }
+  return undefined;
+}
+const skip = obstacle() ?? false;
+
+type Line = Readonly<Record<string, unknown>>;
+
+class Daemon {
+  readonly socket: string;
+  readonly lines: Line[] = [];
+  readonly child: ChildProcess;
+
+  constructor(child: ChildProcess, socket: string) {
+    this.child = child;
+    this.socket = socket;
+  }
+
+  get pid(): number {
+    return this.child.pid ?? 0;
+  }
+
+  said(message: RegExp): readonly Line[] {
+    return this.lines.filter(({ msg }) => message.test(String(msg)));
+  }
+
+  /** Sends a signal and answers how it ended. */
+  async end(signal: NodeJS.Signals): Promise<number | NodeJS.Signals | null> {
+    const { child } = this;
+    if (child.exitCode === null && child.signalCode === null) {
+      const exited = once(child, 'exit');
+      child.kill(signal);
+      await exited;
+    }
+    return child.exitCode ?? child.signalCode;
+  }
+}
+
+/** Starts a daemon that ends with the test; resolves once it serves, or tells what it said. */
+async function start(
+  t: TestContext,
+  socket: string,
+  flags: readonly string[] = [],
+): Promise<Daemon> {
+  const program = findNativeFile('varve-bd');
+  const child = spawn(program, ['--socket', socket, ...flags], {
+    stdio: ['ignore', 'ignore', 'pipe'],
+  });
+  const daemon = new Daemon(child, socket);
+  t.after(() => daemon.end('SIGKILL'));
+  const said: string[] = [];
+  await new Promise<void>((resolve, reject) => {
+    child.once('error', reject);
+    child.once('exit', () => reject(new Error(`the daemon ended: ${said.join('\n')}`)));
+    createInterface(child.stderr).on('line', (line) => {
+      said.push(line);
+      if (line.startsWith('{')) daemon.lines.push(JSON.parse(line) as Line);
+      if (line.includes('"msg":"serving"')) resolve();
+    });
+  });
+  return daemon;
+}
+
+async function client(t: TestContext, daemon: Daemon): Promise<BlockDaemonClient> {
+  const connection = await BlockDaemonClient.connect(daemon.socket);
+  t.after(() => connection.close());
+  return connection;
+}
+
+interface Opened {
+  readonly device: string;
+  readonly path: string;
+  readonly sizeBytes: number;
+  readonly readOnly: boolean;
+}
+
+const open = (bd: BlockDaemonClient, config: string, device: string): Promise<Opened> =>
+  bd.request<Opened>('open', { config, device });
+const close = (bd: BlockDaemonClient, device: string, mode?: string) =>
+  bd.request<{ gone: boolean; users: DeviceUser[] }>('close', { device, mode });
+const list = async (bd: BlockDaemonClient): Promise<readonly BlockDevice[]> =>
+  (await bd.request<{ devices: BlockDevice[] }>('list')).devices;
+
+/** A configuration of the three golden layers, 20 MiB. */
+function readOnlyConfig(directory: string, name = 'ro', more: object = {}): string {
+  const path = join(directory, `${name}.json`);
+  const lowers = ['layer0.lz4', 'layer1.lsmt', 'layer2.zstd.tar'].map((file) => ({
+    file: `${fixtures}stack3/${file}`,
+  }));
+  writeFileSync(path, JSON.stringify({ lowers, ...more }));
+  return path;
+}
+
+/** The same with a copy of a writable layer on top. */
+function writableConfig(directory: string, name = 'rw', more: object = {}): string {
+  const upper = { data: join(directory, `${name}.data`), index: join(directory, `${name}.index`) };
+  copyFileSync(`${fixtures}rw-append/data`, upper.data);
+  copyFileSync(`${fixtures}rw-append/index`, upper.index);
+  for (const path of Object.values(upper)) chmodSync(path, 0o600);
+  return readOnlyConfig(directory, name, { upper, ...more });
+}
+
+const expectedSum = (folder: string): string =>
+  (JSON.parse(readFileSync(`${fixtures}${folder}/expected.json`, 'utf8')) as { sha256: string })
+    .sha256;
+const sumOf = (path: string): string => runProgram('sha256sum', [path]).split(' ')[0] ?? '';
+
+/** The loop devices that a daemon of this name has attached. */
+const loopsOf = (device: string): readonly string[] =>
+  readdirSync('/sys/block')
+    .filter((name) => name.startsWith('loop'))
+    .filter((name) => backingFile(name).includes(`varve-bd ${device}`));
+
+function backingFile(name: string): string {
+  try {
+    return runProgram('losetup', [
+      '--list',
+      '--noheadings',
+      '--output',
+      'BACK-FILE',
+      `/dev/${name}`,
+    ]);
+  } catch {
+    return '';
+  }
+}
+
+test('a device is opened, read, listed, counted and closed', { skip }, async (t) => {
+  const directory = scratchDirectory(t);
+  const daemon = await start(t, join(directory, 'run/bd.sock'));
+  const bd = await client(t, daemon);
+  const resultFile = join(directory, 'result');
+  const config = readOnlyConfig(directory, 'ro', { resultFile });
+  const opened = await open(bd, config, 'golden');
+  assert.match(opened.path, /^\/dev\/loop\d+$/);
+  assert.equal(opened.sizeBytes, 20 << 20);
+  assert.equal(opened.readOnly, true);
+  assert.equal(readFileSync(resultFile, 'utf8'), 'success');
+  assert.equal(sumOf(opened.path), expectedSum('stack3'));
+  const [listed] = await list(bd);
+  assert.equal(listed?.device, 'golden');
+  assert.equal(listed.state, 'open');
+  const stats = await bd.request<{ devices: DeviceStats[] }>('stats', { device: 'golden' });
+  const read = stats.devices[0]!.operations['read']!;
+  assert.ok(read.sizeBytes >= 20 << 20, `${read.sizeBytes} bytes read`);
+  assert.equal(
+    read.requestCount,
+    read.latency.reduce((sum, { requestCount }) => sum + requestCount, 0),
+  );
+  assert.equal(read.errorCount, 0);
+  const { text } = await bd.request<{ text: string }>('metrics');
+  assert.match(text, /^varve_bd_bytes_total\{device="golden",operation="read"\} 2\d{7}$/m);
+  assert.deepEqual(await close(bd, 'golden'), { device: 'golden', gone: true, users: [] });
+  assert.deepEqual(await list(bd), []);
+  assert.equal(await daemon.end('SIGTERM'), 0);
+  assert.deepEqual(readdirSync(join(directory, 'run')), []);
+});
+
+test('whoever may not, cannot reach the socket', { skip }, async (t) => {
+  const directory = scratchDirectory(t);
+  chmodSync(directory, 0o755);
+  const daemon = await start(t, join(directory, 'run/bd.sock'));
+  assert.equal(lstatSync(daemon.socket).mode & 0o777, 0o600);
+  assert.equal(lstatSync(dirname(daemon.socket)).mode & 0o777, 0o700);
+  const { code, stderr } = await varve(['bd', 'ls', '--socket', daemon.socket], { uid: 65534 });
+  assert.equal(code, 9, stderr);
+  assert.match(stderr, /permission denied at .*bd\.sock: run this as root/);
+});
+
+test('a writable device is written, resized, committed and sealed', { skip }, async (t) => {
+  const directory = scratchDirectory(t);
+  const daemon = await start(t, join(directory, 'run/bd.sock'));
+  const bd = await client(t, daemon);
+  const config = writableConfig(directory);
+  const { path } = await open(bd, config, 'rw');
+  assert.equal(sumOf(path), expectedSum('rw-append'));
+  // Whoever comes second to the same writable layer is refused.
+  await assert.rejects(open(bd, config, 'twice'), { code: 'open-failed' });
+  const block = Buffer.alloc(1 << 20, 'varve');
+  const file = openSync(path, 'r+');
+  writeSync(file, block, 0, block.length, 5 << 20);
+  fsyncSync(file);
+  await assert.rejects(bd.request('commit', { device: 'rw', output: join(directory, 'early') }), {
+    code: 'in-use',
+    message: new RegExp(`process ${process.pid} \\(`),
+  });
+  await bd.request('resize', { device: 'rw', sizeBytes: 32 << 20 });
+  closeSync(file);
+  assert.equal(runProgram('blockdev', ['--getsize64', path]), String(32 << 20));
+  const sum = sumOf(path);
+
+  for (const [algorithm, tar] of [
+    ['none', false],
+    ['lz4', false],
+    ['zstd', true],
+  ] as const) {
+    const output = join(directory, `layer-${algorithm}`);
+    const committed = await bd.request<{ sizeBytes: number }>('commit', {
+      device: 'rw',
+      output,
+      algorithm,
+      tar,
+      userTag: 'from a test',
+    });
+    assert.equal(committed.sizeBytes, lstatSync(output).size);
+    const lowers = ['layer0.lz4', 'layer1.lsmt', 'layer2.zstd.tar'].map((name) => ({
+      file: `${fixtures}stack3/${name}`,
+    }));
+    const over = join(directory, `over-${algorithm}.json`);
+    writeFileSync(over, JSON.stringify({ lowers: [...lowers, { file: output }] }));
+    const again = await open(bd, over, `over-${algorithm}`);
+    assert.equal(sumOf(again.path), sum, algorithm);
+  }
+  await assert.rejects(
+    bd.request('commit', { device: 'rw', output: join(directory, 'layer-none') }),
+    { code: 'already-exists' },
+  );
+  assert.deepEqual(
+    readdirSync(directory).filter((name) => name.includes('partial')),
+    [],
+  );
+
+  await bd.request('seal', { device: 'rw' });
+  assert.equal(sumOf(path), sum);
+  await assert.rejects(bd.request('seal', { device: 'rw' }), { code: 'not-writable' });
+  assert.equal((await close(bd, 'rw')).gone, true);
+  const sealed = readOnlyConfig(directory, 'sealed');
+  const document = JSON.parse(readFileSync(sealed, 'utf8')) as { lowers: object[] };
+  document.lowers.push({ file: join(directory, 'rw.data') });
+  writeFileSync(sealed, JSON.stringify(document));
+  assert.equal(sumOf((await open(bd, sealed, 'sealed')).path), sum);
+});
+
+test('a hundred devices are attached at once', { skip }, async (t) => {
+  const directory = scratchDirectory(t);
+  const daemon = await start(t, join(directory, 'run/bd.sock'));
+  const bd = await client(t, daemon);
+  const config = readOnlyConfig(directory);
+  const names = Array.from({ length: 100 }, (_, index) => `many-${index}`);
+  const opened = await Promise.all(names.map((name) => open(bd, config, name)));
+  assert.equal(new Set(opened.map(({ path }) => path)).size, 100);
+  assert.equal((await list(bd)).length, 100);
+  const first = Buffer.alloc(4096);
+  const firstOf = (path: string): string => {
+    const file = openSync(path, 'r');
+    readSync(file, first, 0, first.length, 1 << 20);
+    closeSync(file);
+    return first.toString('hex');
+  };
+  assert.equal(new Set(opened.map(({ path }) => firstOf(path))).size, 1);
+  const closed = await Promise.all(names.map((name) => close(bd, name)));
+  assert.ok(closed.every(({ gone }) => gone));
+  assert.deepEqual(loopsOf('many-'), []);
+});
+
+test('a slow open delays nobody', { skip }, async (t) => {
+  const frozen = frozenFileSystem(t);
+  if (frozen === undefined) return;
+  const directory = scratchDirectory(t);
+  const daemon = await start(t, join(directory, 'run/bd.sock'));
+  const bd = await client(t, daemon);
+  // Whoever makes a file there waits until it is thawed.
+  const resultFile = join(frozen.path, 'result');
+  const slow = open(bd, readOnlyConfig(directory, 'slow', { resultFile }), 'slow');
+  const late = assert.rejects(
+    bd.request('open', {
+      config: readOnlyConfig(directory, 'late', { resultFile: `${resultFile}-late` }),
+      device: 'late',
+      deadlineMs: 50,
+    }),
+    { code: 'deadline' },
+  );
+  for (let turn = 0; turn < 10; turn += 1) {
+    await open(bd, readOnlyConfig(directory), `quick-${turn}`);
+    assert.equal((await close(bd, `quick-${turn}`)).gone, true);
+  }
+  await late;
+  assert.deepEqual(
+    (await list(bd)).map(({ device, state }) => [device, state]),
+    [
+      ['late', 'opening'],
+      ['slow', 'opening'],
+    ],
+  );
+  frozen.thaw();
+  assert.equal((await slow).device, 'slow');
+  await until(() => existsSync(`${resultFile}-late`) && loopsOf('late').length === 0);
+  let isUndone = false;
+  while (!isUndone) isUndone = (await list(bd)).every(({ device }) => device !== 'late');
+  assert.match(readFileSync(`${resultFile}-late`, 'utf8'), /^failed:/);
+  assert.equal(readFileSync(resultFile, 'utf8'), 'success');
+});
+
+test('a device in use is kept, and its user named', { skip }, async (t) => {
+  const directory = scratchDirectory(t);
+  const daemon = await start(t, join(directory, 'run/bd.sock'));
+  const bd = await client(t, daemon);
+  const { path } = await open(bd, readOnlyConfig(directory), 'used');
+  const file = openSync(path, 'r');
+  await assert.rejects(close(bd, 'used'), {
+    code: 'in-use',
+    message: new RegExp(`process ${process.pid} \\(.*\\) has it open as descriptor ${file}`),
+  });
+  const refused = await varve(['bd', 'close', 'used', '--socket', daemon.socket]);
+  assert.equal(refused.code, 1);
+  assert.match(refused.stderr, new RegExp(`^varve: device used is in use: process ${process.pid}`));
+  const kept = await varve([
+    'bd',
+    'close',
+    'used',
+    '--mode=detach',
+    '--patience=1',
+    '--json',
+    '--socket',
+    daemon.socket,
+  ]);
+  const document = JSON.parse(kept.stdout) as { gone: boolean; users: DeviceUser[] };
+  assert.equal(document.gone, false);
+  assert.equal(document.users[0]?.process, process.pid);
+  assert.equal((await list(bd))[0]?.state, 'closing');
+  closeSync(file);
+  let left = 1;
+  while (left > 0) left = (await list(bd)).length;
+  assert.deepEqual(loopsOf('used'), []);
+});
+
+/** Sends raw text and collects what comes back until the daemon closes. */
+async function raw(t: TestContext, path: string, text: string | Buffer): Promise<string[]> {
+  const socket: Socket = connect(path);
+  t.after(() => socket.destroy());
+  socket.setEncoding('utf8');
+  let received = '';
+  socket.on('data', (chunk: string) => (received += chunk));
+  // The daemon need not read all of what it refuses.
+  socket.on('error', () => undefined);
+  const closed = new Promise((resolve) => socket.once('close', resolve));
+  socket.end(text);
+  await closed;
+  return received.split('\n').filter((line) => line !== '');
+}
+
+test('hostile lines are refused by name, and harm nobody', { skip }, async (t) => {
+  const directory = scratchDirectory(t);
+  const daemon = await start(t, join(directory, 'run/bd.sock'));
+  const lines = [
+    'no json',
+    '{"version":1,"id":2,"operation":"oepn"}',
+    '{"version":9,"id":3,"operation":"list"}',
+    '{"version":1,"id":4,"operation":"open","config":7}',
+    '{"version":1,"id":5,"operation":"list","all":true}',
+    '{"version":1,"id":6,"operation":"list"}',
+    '[[[[',
+    '\u0000',
+  ];
+  const replies = (await raw(t, daemon.socket, `${lines.join('\n')}\n`)).map(
+    (line) => JSON.parse(line) as { id: number | null; error?: { code: string }; ok?: object },
+  );
+  assert.deepEqual(
+    replies.map(({ id, error }) => [id, error?.code]),
+    [
+      [null, 'bad-json'],
+      [2, 'unknown-operation'],
+      [3, 'unsupported-version'],
+      [4, 'wrong-type'],
+      [5, 'unknown-field'],
+      [6, undefined],
+      [null, 'bad-json'],
+      [null, 'bad-json'],
+    ],
+  );
+  const [long] = await raw(t, daemon.socket, Buffer.alloc(70_000, 'x'));
+  assert.match(long ?? '', /"line-too-long"/);
+  assert.deepEqual(await raw(t, daemon.socket, '{"version":1,"id":1'), [], 'half a line');
+  const sockets = Array.from({ length: 64 }, () => connect(daemon.socket));
+  t.after(() => sockets.forEach((socket) => socket.destroy()));
+  await Promise.all(sockets.map((socket) => once(socket, 'connect')));
+  let refused = '';
+  while (!refused.includes('too-many-connections')) {
+    refused = (await raw(t, daemon.socket, '')).join('');
+  }
+  sockets.forEach((socket) => socket.destroy());
+  await until(() => isRunning(daemon.pid));
+  assert.deepEqual(await list(await client(t, daemon)), []);
+});
+
+const eventOf = async (
+  next: Promise<IteratorResult<BlockDaemonEvent>>,
+): Promise<BlockDaemonEvent> => (await next).value as BlockDaemonEvent;
+
+test('events tell what happens, and a slow reader of a gap', { skip }, async (t) => {
+  const directory = scratchDirectory(t);
+  const daemon = await start(t, join(directory, 'run/bd.sock'));
+  const bd = await client(t, daemon);
+  const listener = await client(t, daemon);
+  const events = listener.events();
+  const first = events.next();
+  const sluggish = connect(daemon.socket);
+  t.after(() => sluggish.destroy());
+  sluggish.write('{"version":1,"id":1,"operation":"events"}\n');
+  await once(sluggish, 'readable');
+  const config = readOnlyConfig(directory);
+  await open(bd, config, 'told');
+  await close(bd, 'told');
+  const opened = await eventOf(first);
+  assert.equal(opened.event, 'opened');
+  assert.equal(opened['device'], 'told');
+  assert.equal((await eventOf(events.next())).event, 'closed');
+  // What fails is an event, too, and a quick way to many of them.
+  const absent = join(directory, `${'absent'.repeat(30)}.json`);
+  for (let turn = 0; turn < 25; turn += 1) {
+    const opens = Array.from({ length: 100 }, () => bd.request('open', { config: absent }));
+    const settled = await Promise.allSettled(opens);
+    assert.ok(settled.every(({ status }) => status === 'rejected'));
+  }
+  assert.equal((await eventOf(events.next())).event, 'error');
+  let text = '';
+  sluggish.setEncoding('utf8');
+  sluggish.on('data', (chunk: string) => (text += chunk));
+  await until(() => /"event":"gap".*\n/.test(text));
+  const gap = /\{"event":"gap".*\}/.exec(text)?.[0] ?? '{}';
+  const told = text.split('\n').filter((line) => line.includes('"event":"error"')).length;
+  assert.equal((JSON.parse(gap) as { missedCount: number }).missedCount + told, 2500);
+});
+
+test('damage is an I/O error, an event, and a line in the log', { skip }, async (t) => {
+  const directory = scratchDirectory(t);
+  const daemon = await start(t, join(directory, 'run/bd.sock'));
+  const bd = await client(t, daemon);
+  const layer = join(directory, 'layer0.lz4');
+  const bytes = readFileSync(`${fixtures}stack3/layer0.lz4`);
+  bytes[2000] = bytes[2000]! ^ 1;
+  writeFileSync(layer, bytes);
+  const config = join(directory, 'damaged.json');
+  writeFileSync(config, JSON.stringify({ lowers: [{ file: layer }] }));
+  const { path } = await open(bd, config, 'damaged');
+  assert.throws(() => sumOf(path), /Input\/output error/);
+  await until(() => daemon.said(/a layer is damaged/).length > 0);
+  const [line] = daemon.said(/a layer is damaged/);
+  assert.equal(line?.['layer'], layer);
+  assert.equal(line['device'], 'damaged');
+  assert.equal(line['level'], 'error');
+  assert.equal(typeof line['offset'], 'number');
+  assert.notEqual(line['expectedSum'], line['actualSum']);
+  const [device] = (await bd.request<{ devices: DeviceStats[] }>('stats')).devices;
+  assert.ok(device!.damageCount > 0);
+  assert.ok(device!.operations['read']!.errorCount > 0);
+});
+
+test('a second daemon refuses, and one that was killed leaves nothing', { skip }, async (t) => {
+  const directory = scratchDirectory(t);
+  const socket = join(directory, 'run/bd.sock');
+  const daemon = await start(t, socket);
+  await assert.rejects(start(t, socket), /belongs to a varve-bd that runs \(process \d+\)/);
+  const elsewhere = join(directory, 'other.sock');
+  await assert.rejects(
+    start(t, elsewhere, ['--run-dir', join(directory, 'run')]),
+    /the run directory .* belongs to a varve-bd that runs/,
+  );
+  const bd = await client(t, daemon);
+  const config = writableConfig(directory);
+  const names = ['killed-0', 'killed-1', 'killed-2'];
+  for (const name of names) await open(bd, readOnlyConfig(directory), name);
+  const { path } = await open(bd, config, 'killed-rw');
+  const file = openSync(path, 'r+');
+  writeSync(file, Buffer.alloc(4096, 'kept'), 0, 4096, 0);
+  fsyncSync(file);
+  closeSync(file);
+  assert.equal(await daemon.end('SIGKILL'), 'SIGKILL');
+  await until(() => loopsOf('killed-').length === 0);
+  assert.ok(existsSync(socket), 'the dead socket is still there');
+  const next = await start(t, socket);
+  const again = await client(t, next);
+  assert.deepEqual(await list(again), []);
+  const reopened = await open(again, config, 'killed-rw');
+  const kept = Buffer.alloc(4096);
+  const reader = openSync(reopened.path, 'r');
+  readSync(reader, kept, 0, 4096, 0);
+  closeSync(reader);
+  assert.equal(kept.toString(), 'kept'.repeat(1024));
+});
+
+test(
+  'told to end, it lets go of everything, and names who still uses a device',
+  { skip },
+  async (t) => {
+    const directory = scratchDirectory(t);
+    const daemon = await start(t, join(directory, 'run/bd.sock'));
+    const bd = await client(t, daemon);
+    await open(bd, readOnlyConfig(directory), 'ended-unused');
+    const { path } = await open(bd, writableConfig(directory), 'ended-used');
+    const file = openSync(path, 'r+');
+    writeSync(file, Buffer.alloc(4096, 'x'), 0, 4096, 0);
+    assert.equal(await daemon.end('SIGTERM'), 0);
+    const [line] = daemon.said(/ends while the device is in use/);
+    assert.match(JSON.stringify(line), new RegExp(`process ${process.pid} \\(`));
+    assert.throws(() => readSync(file, Buffer.alloc(4096), 0, 4096, 8 << 20), /EIO|i\/o error/i);
+    closeSync(file);
+    await until(() => loopsOf('ended-').length === 0);
+    assert.deepEqual(readdirSync(join(directory, 'run')), []);
+  },
+);
+
+test('every command of varve bd works, for people and for programs', { skip }, async (t) => {
+  const directory = scratchDirectory(t);
+  const daemon = await start(t, join(directory, 'run/bd.sock'));
+  const env = { VARVE_BD_SOCKET: daemon.socket };
+  const run = async (...args: string[]) => varve(['bd', ...args], { env });
+  const succeed = async (...args: string[]): Promise<string> => {
+    const { code, stdout, stderr } = await run(...args);
+    assert.equal(code, 0, stderr);
+    return stdout;
+  };
+  const config = writableConfig(directory);
+  assert.match(await succeed('open', config, '--device', 'cli'), /^\/dev\/loop\d+ {2}cli\n$/);
+  assert.match(await succeed('ls'), /^DEVICE +PATH .*\ncli +\/dev\/loop\d+ +open +rw +20\.0 MiB/);
+  const listed = JSON.parse(await succeed('ls', '--json')) as { format: string; devices: object[] };
+  assert.equal(listed.format, 'varve-bd-devices');
+  assert.equal(listed.devices.length, 1);
+  assert.match(await succeed('resize', 'cli', '24M'), /cli has 24\.0 MiB now/);
+  const layer = join(directory, 'layer');
+  assert.match(await succeed('commit', 'cli', layer, '--algorithm=zstd', '--tar'), /layer: \d/);
+  assert.match(await succeed('stats'), /^DEVICE .*\ncli/);
+  assert.match(await succeed('stats', '--prometheus'), /^varve_bd_devices 1$/m);
+  assert.match(await succeed('seal', 'cli'), /cli is sealed/);
+  assert.equal(await succeed('close', 'cli'), 'cli is closed.\n');
+  assert.equal(await succeed('ls'), 'No devices.\n');
+
+  const absent = await run('close', 'absent');
+  assert.equal(absent.code, 4);
+  assert.match(
+    absent.stderr,
+    /^varve: there is no device absent; varve bd ls shows those there are$/m,
+  );
+  const bad = await run('open', config, '--device', 'no/name');
+  assert.equal(bad.code, 2);
+  assert.equal((await run('resize', 'cli', 'much')).code, 2);
+  assert.equal(await daemon.end('SIGTERM'), 0);
+  const gone = await run('ls');
+  assert.equal(gone.code, 3);
+  assert.match(gone.stderr, /^varve: no varve-bd at .*: start varve-bd --socket/);
+});
+
+test('varve bd events prints what happens until the daemon ends', { skip }, async (t) => {
+  const directory = scratchDirectory(t);
+  const daemon = await start(t, join(directory, 'run/bd.sock'));
+  const bd = await client(t, daemon);
+  const following = startVarve(['bd', 'events', '--json', '--socket', daemon.socket]);
+  t.after(() => following.kill('SIGKILL'));
+  let stdout = '';
+  let stderr = '';
+  following.stdout?.setEncoding('utf8').on('data', (text: string) => (stdout += text));
+  following.stderr?.setEncoding('utf8').on('data', (text: string) => (stderr += text));
+  const ended = once(following, 'close');
+  // It sees what happens once it listens.
+  while (!stdout.includes('\n')) {
+    await open(bd, readOnlyConfig(directory), 'followed');
+    await close(bd, 'followed');
+  }
+  await daemon.end('SIGTERM');
+  const [code] = (await ended) as [number];
+  assert.match(stdout, /^\{"event":"(opened|closed)",.*"device":"followed"/m);
+  assert.match(stderr, /ended: its devices are gone; start it and open them again/);
+  assert.equal(code, 3);
+});
