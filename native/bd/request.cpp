@@ -54,6 +54,8 @@ Json parse_object(std::string_view line) {
   } catch (const Json::parse_error& error) {
     refuse("bad-json", "the line is no JSON, or not in UTF-8: at byte " +
                            std::to_string(error.byte) + " of the line");
+  } catch (const Json::out_of_range&) {
+    refuse("bad-json", "the line holds a number that is too large");
   }
   if (!object.is_object()) {
     refuse("bad-json", std::string("a request is an object, not ") + object.type_name());

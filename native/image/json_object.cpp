@@ -39,7 +39,7 @@ const char* type_of(const json& value) {
 }
 
 // Where the parser stopped, without the library's own words for the kind of error.
-std::string parse_error_text(const json::parse_error& error) {
+std::string parse_error_text(const json::exception& error) {
   const std::string text = error.what();
   const std::size_t end = text.find("] ");
   return end == std::string::npos ? text : text.substr(end + 2);
@@ -83,7 +83,8 @@ json parse_json(std::string_view text, const std::string& name) {
     return json::parse(text, [&watch](int depth, json::parse_event_t event, json& value) {
       return watch(depth, event, value);
     });
-  } catch (const json::parse_error& error) {
+  } catch (const json::exception& error) {
+    // A number that no double can hold is out of range, not an error of the syntax.
     throw ConfigError(EINVAL, name + ": is not JSON: " + parse_error_text(error));
   }
 }

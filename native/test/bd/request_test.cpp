@@ -119,6 +119,7 @@ TEST(RequestTest, WhatIsNoRequestIsRefusedByName) {
       {R"({"id":1.5})", {"wrong-type", "id must be a whole number"}},
       {R"({"id":"1"})", {"wrong-type", "id must be a whole number, not string"}},
       {R"({"id":18446744073709551616})", {"wrong-type", "id"}},
+      {R"({"id":1e400})", {"bad-json", "a number that is too large"}},
       {R"({"id":9007199254740992})", {"invalid-value", "id"}},
       {R"({"id":7})", {"missing-field", "version"}},
       {R"({"id":7,"version":2})", {"unsupported-version", "only version 1"}},

@@ -127,7 +127,8 @@ TEST(ImageConfig, IsRefusedByTheNameOfTheKey) {
 
 TEST(ImageConfig, MustBeJson) {
   const std::string cases[] = {"", "{", R"({"lowers": [{}],})", R"({"lowers": [{}]} x)",
-                               "// x\n{}", "{\"lowers\": [{\"file\": \"\xff\"}]}"};
+                               "// x\n{}", "{\"lowers\": [{\"file\": \"\xff\"}]}",
+                               R"({"lowers": [{"size": 1e400}]})"};
   for (const std::string& text : cases) {
     EXPECT_TRUE(refusal_of(text).starts_with("config: is not JSON: ")) << text << refusal_of(text);
   }
