@@ -71,8 +71,13 @@ class Search {
   }
 
   std::vector<DeviceUser> run() {
+    // A mount that this process sees, too, needs nobody's name, so its own view comes first.
+    const int self = ::getpid();
+    look_at_process(self);
     for (const std::string& name : names_in("/proc")) {
-      if (const int process = number_of(name); process > 0) look_at_process(process);
+      if (const int process = number_of(name); process > 0 && process != self) {
+        look_at_process(process);
+      }
     }
     for (const std::string& name : names_in("/sys/dev/block/" + numbers_ + "/holders")) {
       add(DeviceUser::Kind::kHolder, 0, "the block device " + name + " is built on it");
@@ -144,8 +149,12 @@ class Search {
       fields >> skipped >> source;
       if (numbers != numbers_ && (path_.empty() || source != path_)) continue;
       is_mounted_ = true;
-      add(DeviceUser::Kind::kMount, process,
-          "it is mounted at " + mount_point + ", as " + process_text(process) + " sees it");
+      if (process == ::getpid()) {
+        add(DeviceUser::Kind::kMount, 0, "it is mounted at " + mount_point);
+      } else {
+        add(DeviceUser::Kind::kMount, process,
+            "it is mounted at " + mount_point + ", as " + process_text(process) + " sees it");
+      }
     }
   }
 

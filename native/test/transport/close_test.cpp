@@ -170,7 +170,7 @@ TEST_F(CloseTest, NamesMountsAndWhoUsesFilesOfOneThatWasDetached) {
     EXPECT_EQ(refused.error, -EBUSY);
     ASSERT_EQ(refused.users.size(), 1U);
     EXPECT_EQ(refused.users[0].kind, DeviceUser::Kind::kMount);
-    EXPECT_NE(refused.users[0].text.find("it is mounted at " + at("mount")), std::string::npos);
+    EXPECT_EQ(refused.users[0].text, "it is mounted at " + at("mount"));
     file.reset(::open(at("mount/file").c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600));
     ASSERT_TRUE(file);
   }
