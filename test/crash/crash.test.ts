@@ -79,7 +79,8 @@ interface VerifyAnswer {
 }
 
 async function assertHistoryHolds({ admin }: Clients): Promise<void> {
-  const { messages } = await admin.all(inspect.verify, {});
+  const { code, details, messages } = await admin.all(inspect.verify, {});
+  assert.equal(code, 0, details);
   const answer = JSON.parse(messages.at(-1)?.resultJson ?? '{}') as VerifyAnswer;
   assert.equal(answer.equal, true, JSON.stringify(answer));
   const history = await admin.text(inspect.export, {});
@@ -155,6 +156,8 @@ describe('a server that is killed', { concurrency: 2, timeout: 240_000 }, () => 
 
       const server = new ServerProcess(t, configuration, { environment: cached(seed) });
       await server.serving();
+      // A client that was refused by the dead one waits for a while before it tries again.
+      await Promise.all([clients.snapshots.connected(), clients.admin.connected()]);
       await ledger.check(clients.snapshots);
       await assertHistoryHolds(clients);
       await assertDirectoriesMatch(root, clients);
