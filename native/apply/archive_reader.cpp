@@ -4,6 +4,7 @@
 #include <cerrno>
 #include <limits>
 #include <string_view>
+#include <utility>
 
 #include "apply/apply_error.h"
 #include "apply/archive_header.h"
@@ -139,7 +140,11 @@ bool ArchiveReader::take_extension(const tar::Block& block, Extensions& extensio
     case 'X':
     case 'g': {
       const std::string bytes = read_extension(block);
-      std::vector<PaxRecord> records = parse_pax_records(std::as_bytes(std::span(bytes)));
+      auto parsed = tar::parse_pax_records(std::as_bytes(std::span(bytes)));
+      if (!parsed) {
+        throw ApplyError(EINVAL, "its pax header is damaged: a record is not well formed");
+      }
+      std::vector<PaxRecord> records = std::move(*parsed);
       if (type_flag(block) == 'g') {
         add_global(std::move(records));
       } else {

@@ -25,28 +25,6 @@ bool parse_whole(std::string_view text, Number& number) {
 
 }  // namespace
 
-std::vector<PaxRecord> parse_pax_records(std::span<const std::byte> bytes) {
-  std::string_view rest(reinterpret_cast<const char*>(bytes.data()), bytes.size());
-  std::vector<PaxRecord> records;
-  while (!rest.empty()) {
-    std::uint64_t length = 0;
-    const auto [end, error] = std::from_chars(rest.data(), rest.data() + rest.size(), length);
-    const auto digits = static_cast<std::size_t>(end - rest.data());
-    // At least the length itself, a space, "=" and the end of the line.
-    const bool is_inside = error == std::errc() && length <= rest.size() && length >= digits + 3;
-    const std::string_view record = is_inside ? rest.substr(digits, length - digits) : "";
-    const std::size_t equals = record.find('=');
-    if (!is_inside || record.front() != ' ' || record.back() != '\n' ||
-        equals == std::string_view::npos) {
-      throw ApplyError(EINVAL, "its pax header is damaged: a record is not well formed");
-    }
-    records.push_back({std::string(record.substr(1, equals - 1)),
-                       std::string(record.substr(equals + 1, record.size() - equals - 2))});
-    rest.remove_prefix(length);
-  }
-  return records;
-}
-
 std::uint64_t pax_number(const PaxRecord& record) {
   std::uint64_t number = 0;
   if (!parse_whole(std::string_view(record.value), number)) refuse_value(record);

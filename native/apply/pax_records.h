@@ -1,23 +1,12 @@
-// The records of a pax header, checked.
+// What the records of a pax header say, checked.
 #pragma once
 
-#include <cstddef>
-#include <optional>
-#include <span>
-#include <string>
-#include <vector>
-
 #include "apply/inode.h"
+#include "tar/pax_records.h"
 
 namespace varve::apply {
 
-struct PaxRecord {
-  std::string key;
-  std::string value;
-};
-
-// Throws ApplyError for records that are not well formed.
-std::vector<PaxRecord> parse_pax_records(std::span<const std::byte> bytes);
+using tar::PaxRecord;
 
 // Numbers of records. Throw ApplyError that names the key.
 std::uint64_t pax_number(const PaxRecord& record);

@@ -1,45 +1,15 @@
 #include "apply/read_ahead.h"
 
-#include <openssl/evp.h>
-
 #include <algorithm>
-#include <new>
+#include <optional>
+
+#include "sha256/sha256.h"
 
 namespace varve::apply {
 
 namespace {
 
 constexpr std::size_t kPieceSize = std::size_t{1} << 20;
-
-class Sha256 {
- public:
-  Sha256() : context_(::EVP_MD_CTX_new()) {
-    if (!context_ || ::EVP_DigestInit_ex(context_.get(), ::EVP_sha256(), nullptr) != 1) {
-      throw std::bad_alloc();
-    }
-  }
-  void add(std::span<const std::byte> bytes) {
-    ::EVP_DigestUpdate(context_.get(), bytes.data(), bytes.size());
-  }
-  std::string finish() {
-    std::array<unsigned char, EVP_MAX_MD_SIZE> sum{};
-    unsigned length = 0;
-    ::EVP_DigestFinal_ex(context_.get(), sum.data(), &length);
-    constexpr char kDigits[] = "0123456789abcdef";
-    std::string text;
-    for (unsigned at = 0; at < length; ++at) {
-      text += kDigits[sum[at] >> 4];
-      text += kDigits[sum[at] & 15];
-    }
-    return text;
-  }
-
- private:
-  struct Free {
-    void operator()(EVP_MD_CTX* context) const noexcept { ::EVP_MD_CTX_free(context); }
-  };
-  std::unique_ptr<EVP_MD_CTX, Free> context_;
-};
 
 }  // namespace
 
@@ -86,7 +56,7 @@ void ReadAhead::fill(ByteStream& source) {
     ++filled_;
     changed_.notify_all();
   }
-  if (sum) sha256_ = sum->finish();
+  if (sum) sha256_ = sum->digest();
 }
 
 bool ReadAhead::wait_for_piece() {

@@ -6,6 +6,8 @@
 #include <asio/write.hpp>
 #include <utility>
 
+#include "bd/replies.h"
+
 namespace varve::bd {
 
 ControlConnection::ControlConnection(Socket socket, Service& service, Ended ended)

@@ -116,7 +116,7 @@ CommitSummary Device::commit(const CommitRequest& request, Cancellation& cancell
       throw DeviceError("deadline", "the commit of device " + parts_.name + " was given up");
     }
     if (error.error() == EEXIST) {
-      throw DeviceError("already-exists", std::string(error.what()) + "; name another output");
+      throw DeviceError("already-exists", error.what());
     }
     throw DeviceError("failed", "device " + parts_.name + " cannot be committed: " + error.what());
   }

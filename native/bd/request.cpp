@@ -37,7 +37,7 @@ std::string joined(const std::vector<std::string>& names) {
   return text;
 }
 
-// The object of a line. Keys that come twice and anything nested are refused while it is read.
+// The object of a line, in which no key comes twice.
 Json parse_object(std::string_view line) {
   std::set<std::string> keys;
   std::string twice;

@@ -7,41 +7,10 @@
 #include <utility>
 
 #include "bd/prometheus.h"
+#include "bd/replies.h"
 #include "helper/failure.h"
 
 namespace varve::bd {
-
-namespace {
-
-const char* name_of(transport::DeviceUser::Kind kind) {
-  using Kind = transport::DeviceUser::Kind;
-  switch (kind) {
-    case Kind::kDescriptor: return "descriptor";
-    case Kind::kFile: return "file";
-    case Kind::kMount: return "mount";
-    case Kind::kHolder: return "holder";
-    case Kind::kSwap: return "swap";
-  }
-  return "";
-}
-
-Json ok(Json document) { return {{"ok", std::move(document)}}; }
-
-}  // namespace
-
-Json users_document(const std::vector<transport::DeviceUser>& users) {
-  Json list = Json::array();
-  for (const transport::DeviceUser& user : users) {
-    Json one = {{"kind", name_of(user.kind)}, {"process", nullptr}, {"text", user.text}};
-    if (user.process != 0) one["process"] = user.process;
-    list.push_back(std::move(one));
-  }
-  return list;
-}
-
-Json error_reply(const std::string& code, const std::string& message) {
-  return {{"error", {{"code", code}, {"message", message}}}};
-}
 
 struct Service::Entry {
   DeviceParts parts;
@@ -226,12 +195,8 @@ void Service::opened(const EntryPointer& entry, Job& job) {
   const Device& device = *entry->device;
   entry->state = "open";
   entry->opened_at = utc_now();
-  Json fields = {{"path", device.path()},
-                 {"config", entry->config},
-                 {"sizeBytes", device.size()},
-                 {"readOnly", device.is_read_only()},
-                 {"layerCount", device.layer_count()},
-                 {"directIo", device.has_direct_io()}};
+  Json fields = {{"path", device.path()}, {"config", entry->config}};
+  fields.update(description_of(device));
   if (!device.has_direct_io()) {
     around_.log.warn("the device works without direct I/O, which is many times slower",
                      {{"device", entry->parts.name}, {"path", device.path()}});
@@ -239,7 +204,7 @@ void Service::opened(const EntryPointer& entry, Job& job) {
   tell("opened", entry, fields);
   Json document = {{"device", entry->parts.name}};
   document.update(fields);
-  job.answer(ok(std::move(document)));
+  job.answer(ok_reply(std::move(document)));
 }
 
 void Service::run(const CloseRequest& request, Reply reply) {
@@ -268,7 +233,7 @@ void Service::run(const CloseRequest& request, Reply reply) {
         job->answer(error_reply(error.code(), error.what()));
         return;
       }
-      job->answer(ok({{"device", of->parts.name},
+      job->answer(ok_reply({{"device", of->parts.name},
                       {"gone", closed.is_gone},
                       {"users", users_document(closed.users)}}));
     };
@@ -318,7 +283,7 @@ void Service::run(CommitRequest request, Reply reply) {
                 tell("committed", job->entry, fields);
                 Json document = {{"device", job->entry->parts.name}};
                 document.update(fields);
-                job->answer(ok(std::move(document)));
+                job->answer(ok_reply(std::move(document)));
               };
             });
   await(job, deadline);
@@ -333,7 +298,7 @@ void Service::run(const SealRequest& request, Reply reply) {
     return [this, job] {
       job->entry->state = "sealed";
       tell("sealed", job->entry);
-      job->answer(ok({{"device", job->entry->parts.name}}));
+      job->answer(ok_reply({{"device", job->entry->parts.name}}));
     };
   });
   await(job, request.deadline);
@@ -348,7 +313,7 @@ void Service::run(const ResizeRequest& request, Reply reply) {
               device->resize(size);
               return [this, job, size] {
                 tell("resized", job->entry, {{"sizeBytes", size}});
-                job->answer(ok({{"device", job->entry->parts.name}, {"sizeBytes", size}}));
+                job->answer(ok_reply({{"device", job->entry->parts.name}, {"sizeBytes", size}}));
               };
             });
   await(job, request.deadline);
@@ -363,16 +328,13 @@ void Service::run(const ListRequest&, const Reply& reply) const {
     if (entry->device != nullptr) {
       const Device& device = *entry->device;
       one["path"] = device.path();
-      one["sizeBytes"] = device.size();
-      one["readOnly"] = device.is_read_only();
-      one["layerCount"] = device.layer_count();
-      one["directIo"] = device.has_direct_io();
+      one.update(description_of(device));
       one["openedAt"] = entry->opened_at;
       one["damageCount"] = entry->parts.metrics->damage();
     }
     list.push_back(std::move(one));
   }
-  reply(ok({{"devices", std::move(list)}}));
+  reply(ok_reply({{"devices", std::move(list)}}));
 }
 
 void Service::run(const StatsRequest& request, const Reply& reply) const {
@@ -389,7 +351,7 @@ void Service::run(const StatsRequest& request, const Reply& reply) const {
   }
   const auto uptime = std::chrono::steady_clock::now() - started_at_;
   const auto uptime_ms = std::chrono::duration_cast<std::chrono::milliseconds>(uptime).count();
-  reply(ok({{"daemon",
+  reply(ok_reply({{"daemon",
              {{"process", ::getpid()},
               {"uptimeMs", uptime_ms},
               {"transport", around_.transport.name()},
@@ -403,7 +365,7 @@ void Service::run(const MetricsRequest&, const Reply& reply) const {
   for (const auto& [name, entry] : devices_) {
     if (entry->device != nullptr) devices.push_back({name, entry->parts.metrics});
   }
-  reply(ok({{"contentType", kMetricsContentType}, {"text", prometheus_text(devices)}}));
+  reply(ok_reply({{"contentType", kMetricsContentType}, {"text", prometheus_text(devices)}}));
 }
 
 void Service::run(const EventsRequest&, const Reply& reply) const {

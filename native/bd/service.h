@@ -94,8 +94,4 @@ class Service {
   std::function<void()> stopped_;
 };
 
-// As the protocol shows users of a device.
-Json users_document(const std::vector<transport::DeviceUser>& users);
-Json error_reply(const std::string& code, const std::string& message);
-
 }  // namespace varve::bd

@@ -1,7 +1,6 @@
 #include "tar/header.h"
 
 #include <algorithm>
-#include <charconv>
 #include <cstring>
 #include <limits>
 #include <string_view>
@@ -86,33 +85,6 @@ std::optional<Header> parse_header(std::span<const std::byte, kBlockSize> block)
   const char* name = reinterpret_cast<const char*>(block.data()) + kName.offset;
   return Header{std::string(name, ::strnlen(name, kName.length)), static_cast<char>(block[kType]),
                 *size};
-}
-
-PaxSize parse_pax_size(std::span<const std::byte> records) {
-  std::string_view rest(reinterpret_cast<const char*>(records.data()), records.size());
-  PaxSize result;
-  while (!rest.empty()) {
-    std::uint64_t length = 0;
-    const auto [end, error] = std::from_chars(rest.data(), rest.data() + rest.size(), length);
-    const auto digits = static_cast<std::size_t>(end - rest.data());
-    // At least the length itself, a space, "=" and the end of the line.
-    if (error != std::errc() || length > rest.size() || length < digits + 3) return result;
-    const std::string_view record = rest.substr(digits, length - digits);
-    const std::size_t equals = record.find('=');
-    if (record.front() != ' ' || record.back() != '\n' || equals == std::string_view::npos) {
-      return result;
-    }
-    if (record.substr(1, equals - 1) == "size") {
-      const std::string_view text = record.substr(equals + 1, record.size() - equals - 2);
-      std::uint64_t size = 0;
-      const auto parsed = std::from_chars(text.data(), text.data() + text.size(), size);
-      if (parsed.ec != std::errc() || parsed.ptr != text.data() + text.size()) return result;
-      result.size = size;
-    }
-    rest.remove_prefix(length);
-  }
-  result.is_sound = true;
-  return result;
 }
 
 }  // namespace varve::tar

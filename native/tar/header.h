@@ -33,11 +33,4 @@ struct Header {
 // field is zero.
 [[nodiscard]] std::optional<std::uint64_t> parse_number(std::span<const std::byte> field) noexcept;
 
-// What the records of a pax header say about the size of the next member.
-struct PaxSize {
-  bool is_sound = false;              // every record is well formed
-  std::optional<std::uint64_t> size;  // of the last record `size`
-};
-[[nodiscard]] PaxSize parse_pax_size(std::span<const std::byte> records);
-
 }  // namespace varve::tar

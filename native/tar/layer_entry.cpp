@@ -1,6 +1,7 @@
 #include "tar/layer_entry.h"
 
 #include <cerrno>
+#include <charconv>
 #include <string>
 #include <utility>
 #include <vector>
@@ -8,6 +9,7 @@
 #include "io/bytes.h"
 #include "io/slice_file.h"
 #include "tar/header.h"
+#include "tar/pax_records.h"
 
 namespace varve::tar {
 
@@ -82,10 +84,17 @@ class HeaderChain {
     check_extension(header);
     std::vector<std::byte> records(header.size);
     read_or_throw(file_, records, offset_);
-    const PaxSize found = parse_pax_size(records);
-    if (!found.is_sound)
+    const auto malformed = [this] {
       refuse(file_, "the pax records at " + std::to_string(offset_) + " are malformed");
-    if (found.size) size = found.size;
+    };
+    const auto parsed = parse_pax_records(records);
+    if (!parsed) malformed();
+    for (const PaxRecord& record : *parsed) {
+      if (record.key != "size") continue;
+      const char* const end = record.value.data() + record.value.size();
+      const auto number = std::from_chars(record.value.data(), end, size.emplace());
+      if (number.ec != std::errc() || number.ptr != end) malformed();
+    }
     skip(header);
   }
 

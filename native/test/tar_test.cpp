@@ -76,16 +76,16 @@ void expect_refused(const std::vector<std::byte>& archive, const std::string& re
 }
 
 TEST(TarTest, RecordedArchivesHoldTheLayerWhereTheyShould) {
-  expect_layer(read_all(fixture("tar/commit-lz4.tar")), 1536, 45720);
-  expect_layer(read_all(fixture("tar/zfile-zstd.tar")), 1536, 29008);
-  expect_layer(read_all(fixture("tar/ustar-lz4.tar")), 512, 45722);
-  expect_layer(read_all(fixture("tar/ustar-raw.tar")), 512, 69632);
+  expect_layer(fixture("tar/commit-lz4.tar"), 1536, 45720);
+  expect_layer(fixture("tar/zfile-zstd.tar"), 1536, 29008);
+  expect_layer(fixture("tar/ustar-lz4.tar"), 512, 45722);
+  expect_layer(fixture("tar/ustar-raw.tar"), 512, 69632);
 }
 
 TEST(TarTest, ALayerPutIntoATarGivesTheRecordedArchive) {
   for (const char* name : {"tar/commit-lz4.tar", "tar/zfile-zstd.tar"}) {
-    const std::vector<std::byte> recorded = read_all(fixture(name));
-    const auto layer = tar::unwrap(io::open_file(fixture(name)));
+    const std::vector<std::byte> recorded = fixture(name);
+    const auto layer = tar::unwrap(io::open_file(fixture_path(name)));
     MemoryFile target;
     tar::LayerWriter writer(target);
     EXPECT_EQ(writer.size(), 0U);

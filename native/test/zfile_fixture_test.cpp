@@ -2,7 +2,6 @@
 #include <gtest/gtest.h>
 
 #include <filesystem>
-#include <fstream>
 #include <nlohmann/json.hpp>
 #include <set>
 
@@ -18,11 +17,6 @@ namespace {
 
 using nlohmann::json;
 
-json read_json(const std::string& name) {
-  std::ifstream file(fixture(name));
-  return json::parse(file);
-}
-
 std::span<const std::byte> range_of(std::span<const std::byte> content, const json& range) {
   return content.subspan(range.at("offset").get<std::size_t>(),
                          range.at("length").get<std::size_t>());
@@ -32,11 +26,11 @@ std::span<const std::byte> range_of(std::span<const std::byte> content, const js
 void expect_layer(const std::string& config, const json& expected) {
   SCOPED_TRACE(config);
   const std::string folder = config.substr(0, config.find('/') + 1);
-  const json lowers = read_json(config).at("lowers");
+  const json lowers = read_json(fixture_path(config)).at("lowers");
   ASSERT_EQ(lowers.size(), 1U);
   const std::string name = lowers.at(0).at("file").get<std::string>();
   Listener listener;
-  std::unique_ptr<const io::File> file = tar::unwrap(io::open_file(fixture(folder + name)));
+  std::unique_ptr<const io::File> file = tar::unwrap(io::open_file(fixture_path(folder + name)));
   if (zfile::is_zfile(*file)) file = std::make_unique<zfile::ZFile>(std::move(file), &listener);
   const std::vector<std::byte> content = flatten_layer(read_all(*file));
   EXPECT_TRUE(listener.damages.empty());
@@ -50,7 +44,7 @@ void expect_layer(const std::string& config, const json& expected) {
 std::vector<std::string> configurations() {
   std::vector<std::string> found = {"zfile-noise-64k/config.v1.json"};
   for (const std::string folder : {"zfile", "tar"}) {
-    for (const auto& entry : std::filesystem::directory_iterator(fixture(folder))) {
+    for (const auto& entry : std::filesystem::directory_iterator(fixture_path(folder))) {
       const std::string name = entry.path().filename().string();
       if (name.ends_with(".config.v1.json")) found.push_back(folder + "/" + name);
     }
@@ -64,17 +58,17 @@ TEST(ZFileFixtureTest, EveryRecordedLayerReadsAsItsDescriptionSays) {
   for (const std::string& config : configs) {
     std::string description = config;
     description.replace(description.find("config.v1.json"), std::string::npos, "expected.json");
-    expect_layer(config, read_json(description));
+    expect_layer(config, read_json(fixture_path(description)));
   }
 }
 
 TEST(ZFileFixtureTest, EveryRecordedPlainFileReadsAsItsDescriptionSays) {
-  const json files = read_json("zfile-plain/expected.json");
+  const json files = read_json(fixture_path("zfile-plain/expected.json"));
   EXPECT_EQ(files.size(), 6U);
   for (const json& described : files) {
     const std::string name = described.at("file").get<std::string>();
     SCOPED_TRACE(name);
-    const zfile::ZFile file(io::open_file(fixture("zfile-plain/" + name)), nullptr);
+    const zfile::ZFile file(io::open_file(fixture_path("zfile-plain/" + name)), nullptr);
     EXPECT_EQ(file.size(), described.at("originalSize").get<std::uint64_t>());
     EXPECT_EQ(file.header().block_size, described.at("blockSize").get<std::uint32_t>());
     EXPECT_EQ(name_of(static_cast<zfile::Algorithm>(file.header().algorithm)),
@@ -121,12 +115,12 @@ std::vector<std::byte> apply(std::vector<std::byte> bytes, const json& recipe) {
 
 TEST(ZFileFixtureTest, DamagedCopiesAreRefusedOrReadTheSame) {
   int tried = 0;
-  for (const json& recipe : read_json("bad/cases.json")) {
+  for (const json& recipe : read_json(fixture_path("bad/cases.json"))) {
     const std::string base = recipe.at("base").get<std::string>();
     const std::string name = recipe.at("name").get<std::string>();
     if (!base.starts_with("zfile/")) continue;
     SCOPED_TRACE(base + ": " + name);
-    const std::vector<std::byte> bytes = read_all(fixture(base));
+    const std::vector<std::byte> bytes = fixture(base);
     const std::vector<std::byte> sound =
         read_all(zfile::ZFile(std::make_unique<MemoryFile>(bytes), nullptr));
     const Outcome outcome = read_damaged(apply(bytes, recipe), sound);

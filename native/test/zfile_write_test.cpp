@@ -99,9 +99,9 @@ TEST(ZFileWriteTest, RecordedFilesWrittenAgainAreTheSameFiles) {
       {"zfile/zstd-64k", {.algorithm = Algorithm::zstd, .block_size = 65536, .threads = 2}},
   };
   for (const auto& one : cases) {
-    const std::vector<std::byte> recorded = read_all(fixture(one.name));
+    const std::vector<std::byte> recorded = fixture(one.name);
     const std::vector<std::byte> content =
-        read_all(zfile::ZFile(io::open_file(fixture(one.name)), nullptr));
+        read_all(zfile::ZFile(io::open_file(fixture_path(one.name)), nullptr));
     EXPECT_TRUE(packed(content, one.options) == recorded) << one.name;
   }
 }

@@ -9,7 +9,7 @@
 #include "tools/device.h"
 #include "tools/failure.h"
 #include "tools/progress.h"
-#include "tools/sha256.h"
+#include "sha256/sha256.h"
 
 namespace varve::tools {
 

@@ -11,10 +11,16 @@
 #include <string>
 
 #include "lsmt/layer_writer.h"
-#include "tools/layer_sink.h"
-#include "tools/output_file.h"
+#include "output/layer_sink.h"
+#include "output/output_file.h"
 
 namespace varve::tools {
+
+using output::Existing;
+using output::LayerFormat;
+using output::LayerSink;
+using output::LayerSummary;
+using output::OutputFile;
 
 using Action = std::function<int()>;
 

@@ -5,6 +5,7 @@
 #include <exception>
 #include <new>
 
+#include "output/output_file.h"
 #include "tools/command_line.h"
 #include "tools/failure.h"
 
@@ -55,7 +56,7 @@ int run(int argument_count, char** arguments) {
 
 int main(int argument_count, char** arguments) {
   try {
-    remove_unpublished_on_signals();
+    varve::output::remove_unpublished_on_signals();
     return run(argument_count, arguments);
   } catch (const Misuse& error) {
     warn(error.what());

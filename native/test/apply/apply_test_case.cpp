@@ -2,13 +2,6 @@
 
 namespace varve::test {
 
-std::vector<std::byte> read_all(const std::string& path) {
-  const auto file = io::open_file(path);
-  std::vector<std::byte> bytes(file->size());
-  EXPECT_EQ(file->read(bytes, 0), 0);
-  return bytes;
-}
-
 void ApplyTestCase::make_disk(std::uint64_t size) const {
   const auto file = io::open_writable_file(image(), false);
   ASSERT_EQ(file->resize(0), 0);

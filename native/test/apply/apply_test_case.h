@@ -7,13 +7,10 @@
 #include "apply/apply.h"
 #include "test/apply/tar_builder.h"
 #include "test/apply/volume_files.h"
-#include "test/sha256.h"
+#include "test/layer_fixtures.h"
 #include "test/temporary_directory.h"
 
 namespace varve::test {
-
-// The whole of a file.
-std::vector<std::byte> read_all(const std::string& path);
 
 class ApplyTestCase : public TemporaryDirectory {
  protected:

@@ -5,7 +5,7 @@
 #include <memory>
 
 #include "test/apply/apply_test_case.h"
-#include "test/lsmt/memory_file.h"
+#include "test/memory_file.h"
 #include "test/lsmt/random.h"
 
 namespace varve::test {

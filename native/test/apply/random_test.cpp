@@ -4,7 +4,7 @@
 #include "lsmt/writable_stack.h"
 #include "test/apply/apply_test_case.h"
 #include "test/apply/tree_model.h"
-#include "test/lsmt/memory_file.h"
+#include "test/memory_file.h"
 #include "test/lsmt/random.h"
 
 namespace varve::test {

@@ -3,7 +3,7 @@
 #include <cstdio>
 #include <span>
 
-#include "test/sha256.h"
+#include "sha256/sha256.h"
 
 namespace varve::test {
 

@@ -18,7 +18,7 @@
 #include <sstream>
 
 #include "syscalls/unique_fd.h"
-#include "test/sha256.h"
+#include "sha256/sha256.h"
 #include "transport/loop_device.h"
 
 extern char** environ;

@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "image/image_config.h"
+#include "test/refusal.h"
 
 namespace varve::test {
 
@@ -15,12 +16,7 @@ using image::ImageConfig;
 ImageConfig parse(const std::string& text) { return image::parse_image_config(text, "config"); }
 
 std::string refusal_of(const std::string& text) {
-  try {
-    parse(text);
-  } catch (const image::ConfigError& error) {
-    return error.what();
-  }
-  return "";
+  return test::refusal_of([&text] { static_cast<void>(parse(text)); });
 }
 
 std::string with_lowers(std::size_t count, const std::string& more = "") {

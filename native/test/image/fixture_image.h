@@ -9,32 +9,13 @@
 
 #include "image/image.h"
 #include "io/file.h"
+#include "test/layer_fixtures.h"
+#include "test/refusal.h"
 #include "test/temporary_directory.h"
 
 namespace varve::test {
 
-using Bytes = std::vector<std::byte>;
-
-std::string fixture_path(const std::string& name);
-nlohmann::json read_json(const std::string& path);
-Bytes read_file(const std::string& path);
 void write_bytes(const std::string& path, std::span<const std::byte> bytes);
-
-// The SHA-256 of a range, read in pieces of 1 MiB; a failed read fails the test.
-std::string sha256_of(const io::File& disk, std::uint64_t offset, std::uint64_t length);
-// Holds a disk against an expected.json: size, ranges, and the whole where the file has its sum.
-void expect_content(const io::File& disk, const nlohmann::json& expected);
-
-// What a refused action says; empty if it is not refused.
-template <class Action>
-std::string refusal_of(const Action& action) {
-  try {
-    action();
-  } catch (const io::FormatError& error) {
-    return error.what();
-  }
-  return "";
-}
 
 class ImageTestCase : public TemporaryDirectory {
  protected:

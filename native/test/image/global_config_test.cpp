@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "image/global_config.h"
+#include "test/refusal.h"
 
 namespace varve::test {
 
@@ -15,12 +16,7 @@ using image::GlobalConfig;
 GlobalConfig parse(const std::string& text) { return image::parse_global_config(text, "global"); }
 
 std::string refusal_of(const std::string& text) {
-  try {
-    parse(text);
-  } catch (const image::ConfigError& error) {
-    return error.what();
-  }
-  return "";
+  return test::refusal_of([&text] { static_cast<void>(parse(text)); });
 }
 
 TEST(GlobalConfig, MayBeEmpty) {

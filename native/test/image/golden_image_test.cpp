@@ -88,7 +88,7 @@ TEST_F(DamagedImage, IsRefusedWhereUpstreamRefusesItAndNeverReadsWrong) {
     const auto base = recipe.at("base").get<std::string>();
     const auto upstream = recipe.at("upstream").get<std::string>();
     SCOPED_TRACE(base + ": " + recipe.at("name").get<std::string>());
-    const Bytes sound = read_file(fixture_path(base));
+    const Bytes sound = read_all(fixture_path(base));
     write_bytes(at("sound"), sound);
     write_bytes(at("layer"), apply(sound, recipe));
     const auto intact = open_text(config_of({"sound"}));

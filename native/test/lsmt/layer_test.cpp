@@ -4,7 +4,7 @@
 
 #include "test/lsmt/layers.h"
 #include "test/lsmt/random.h"
-#include "test/sha256.h"
+#include "sha256/sha256.h"
 
 namespace varve::test {
 
@@ -102,15 +102,15 @@ TEST(Layer, ReadsAnyBytesNotOnlyWholeSectors) {
 }
 
 TEST(GoldenLayer, CommittedReadsAsItShould) {
-  expect_content(*stack_of({fixture("lsmt-raw/layer.lsmt")}), "lsmt-raw/expected.json");
+  expect_content(*stack_of({fixture("lsmt-raw/layer.lsmt")}), read_json(fixture_path("lsmt-raw/expected.json")));
 }
 
 TEST(GoldenLayer, SealedReadsAsItShould) {
-  expect_content(*stack_of({fixture("lsmt-sealed/layer.sealed")}), "lsmt-sealed/expected.json");
+  expect_content(*stack_of({fixture("lsmt-sealed/layer.sealed")}), read_json(fixture_path("lsmt-sealed/expected.json")));
 }
 
 TEST(GoldenLayer, MergedReadsAsItShould) {
-  expect_content(*stack_of({fixture("merged/merged.lsmt")}), "merged/raw.expected.json");
+  expect_content(*stack_of({fixture("merged/merged.lsmt")}), read_json(fixture_path("merged/raw.expected.json")));
 }
 
 TEST(GoldenLayer, KeepsItsUuidParentAndTag) {

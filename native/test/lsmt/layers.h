@@ -9,15 +9,11 @@
 
 #include "lsmt/layer_writer.h"
 #include "lsmt/read_only_stack.h"
-#include "test/lsmt/memory_file.h"
+#include "test/layer_fixtures.h"
+#include "test/memory_file.h"
+#include "test/refusal.h"
 
 namespace varve::test {
-
-using Bytes = std::vector<std::byte>;
-
-// A file below test/fixtures/layers.
-std::string fixture_path(const std::string& name);
-Bytes fixture(const std::string& name);
 
 inline Bytes filled(std::size_t length, unsigned char with) {
   return Bytes(length, static_cast<std::byte>(with));
@@ -37,21 +33,5 @@ inline lsmt::ReadOnlyLayer open_layer(Bytes bytes) {
 
 // A stack of finished layers, lowest first.
 std::unique_ptr<lsmt::ReadOnlyStack> stack_of(const std::vector<Bytes>& layers);
-
-Bytes read_all(const io::File& disk);
-
-// Holds a disk against the sums in an `expected.json`.
-void expect_content(const io::File& disk, const std::string& expected_json);
-
-// The text of what `action` throws.
-template <class Action>
-std::string refusal_of(const Action& action) {
-  try {
-    action();
-  } catch (const io::FormatError& error) {
-    return error.what();
-  }
-  return "";
-}
 
 }  // namespace varve::test

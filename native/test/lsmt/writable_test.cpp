@@ -1,6 +1,7 @@
 // Writable layers, append-only and sparse: the golden ones, and a model of a disk under random
 // operations.
 #include <fstream>
+#include <nlohmann/json.hpp>
 #include <thread>
 
 #include "lsmt/writable_stack.h"
@@ -65,13 +66,13 @@ TEST(GoldenWritable, AppendOnlyReadsAsItShould) {
     const auto stack = on_top(WritableLayer::open(writable_fixture(name + "/data"),
                                                   writable_fixture(name + "/index")),
                               golden_lower());
-    expect_content(*stack, name + "/expected.json");
+    expect_content(*stack, read_json(fixture_path(name + "/expected.json")));
     // The same content as one layer, and as a layer on what was below.
     Bytes merged;
     stack->merge({}, into(merged));
-    expect_content(*stack_of({merged}), name + "/expected.json");
+    expect_content(*stack_of({merged}), read_json(fixture_path(name + "/expected.json")));
     expect_content(*stack_of({fixture("merged/merged.lsmt"), committed(stack->upper())}),
-                   name + "/expected.json");
+                   read_json(fixture_path(name + "/expected.json")));
   }
 }
 
@@ -87,7 +88,7 @@ TEST_F(GoldenSparse, ReadsAsItShouldAndKeepsDoingSoOnceWritten) {
                                       io::open_writable_file(at("index"), false)),
                   golden_lower());
   };
-  expect_content(*open(), "rw-sparse/expected.json");
+  expect_content(*open(), read_json(fixture_path("rw-sparse/expected.json")));
   const Bytes before = read_all(*open());
   {
     // One sector, which must not hide the others of its block.

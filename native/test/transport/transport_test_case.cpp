@@ -23,9 +23,16 @@ namespace fs = std::filesystem;
 
 namespace {
 
-std::string mount_table() {
+// Mounts are those of the whole machine: only this test's, and FUSE's, are of interest.
+std::set<std::string> mounts_of(const std::string& name) {
+  std::set<std::string> found;
   std::ifstream table("/proc/self/mountinfo");
-  return {std::istreambuf_iterator<char>(table), {}};
+  for (std::string line; std::getline(table, line);) {
+    if (line.find(name) != std::string::npos || line.find(" - fuse") != std::string::npos) {
+      found.insert(line);
+    }
+  }
+  return found;
 }
 
 std::size_t descriptor_count() {
@@ -129,7 +136,7 @@ void TransportTestCase::SetUp() {
   if (::unshare(CLONE_NEWNS) == 0) {
     ASSERT_EQ(::mount(nullptr, "/", nullptr, MS_REC | MS_PRIVATE, nullptr), 0);
   }
-  mounts_before_ = mount_table();
+  mounts_before_ = mounts_of(unique_name());
   descriptors_before_ = descriptor_count();
   pool_ = std::make_shared<transport::ServingPool>();
   transport_ = std::make_unique<transport::FuseTransport>(pool_);
@@ -148,7 +155,7 @@ void TransportTestCase::TearDown() {
   pool_.reset();
   EXPECT_EQ(loops_named(unique_name()), std::vector<std::string>());
   EXPECT_EQ(descriptor_count(), descriptors_before_) << "descriptors are left";
-  EXPECT_EQ(mount_table(), mounts_before_) << "mounts are left";
+  EXPECT_EQ(mounts_of(unique_name()), mounts_before_) << "mounts are left";
 }
 
 std::unique_ptr<transport::AttachedDevice> TransportTestCase::attach(

@@ -9,6 +9,7 @@
 #include <memory>
 #include <set>
 #include <span>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -82,7 +83,7 @@ class TransportTestCase : public ::testing::Test {
 
  private:
   std::string folder_;
-  std::string mounts_before_;
+  std::set<std::string> mounts_before_;
   std::size_t descriptors_before_ = 0;
   bool is_set_up_ = false;
 };

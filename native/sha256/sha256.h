@@ -1,4 +1,4 @@
-// SHA-256 of a stream.
+// SHA-256, by OpenSSL.
 #pragma once
 
 #include <cstddef>
@@ -6,7 +6,7 @@
 #include <span>
 #include <string>
 
-namespace varve::tools {
+namespace varve {
 
 class Sha256 {
  public:
@@ -16,7 +16,7 @@ class Sha256 {
   Sha256& operator=(const Sha256&) = delete;
 
   void add(std::span<const std::byte> bytes);
-  // 64 hexadecimal digits; nothing can be added afterwards.
+  // 64 lower-case hexadecimal digits; nothing can be added afterwards.
   [[nodiscard]] std::string digest();
 
  private:
@@ -24,4 +24,7 @@ class Sha256 {
   std::unique_ptr<State> state_;
 };
 
-}  // namespace varve::tools
+// That of some bytes.
+[[nodiscard]] std::string sha256(std::span<const std::byte> bytes);
+
+}  // namespace varve

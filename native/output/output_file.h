@@ -5,23 +5,27 @@
 // removed; only a process that is killed outright leaves its `.varve-layer.*` behind.
 #pragma once
 
+#include <sys/types.h>
+
 #include <cstddef>
 #include <memory>
+#include <optional>
 #include <string>
 
 #include "io/file.h"
 
-namespace varve::tools {
+namespace varve::output {
 
 enum class Existing { kRefuse, kReplace };
 
-// SIGINT, SIGTERM, SIGHUP and SIGPIPE remove what is not published, and then end the process as
-// they would have. Call it before the first OutputFile.
+// From now on SIGINT, SIGTERM, SIGHUP and SIGPIPE remove what is not published, and then end the
+// process as they would have. For programs that write a few files at a time and have no handlers of
+// their own; call it before the first OutputFile.
 void remove_unpublished_on_signals();
 
 class OutputFile {
  public:
-  // Throws Failure, also when there is something at `path` that must not be replaced.
+  // Throws io::FormatError: EEXIST also when there is something at `path` that must not be replaced.
   OutputFile(std::string path, Existing existing);
   ~OutputFile();
   OutputFile(const OutputFile&) = delete;
@@ -33,7 +37,11 @@ class OutputFile {
   // Hands the file over to who closes it before or after publishing.
   [[nodiscard]] std::unique_ptr<io::WritableFile> take_file() noexcept { return std::move(file_); }
 
-  // Makes the content durable and moves the file to its path. Throws Failure.
+  // Permissions whatever the process's umask; throws io::FormatError.
+  void set_mode(mode_t mode);
+  // Throws io::FormatError. publish() does it, too; before it, for work that can still be given up.
+  void make_durable();
+  // Makes the content durable and moves the file to its path. Throws io::FormatError.
   void publish();
   // Takes a published file back, where several belong together and a later one failed.
   void retract() noexcept;
@@ -47,9 +55,9 @@ class OutputFile {
   Existing existing_;
   std::string directory_;
   std::string temporary_path_;
-  std::size_t slot_ = 0;  // among those that signals remove
+  std::optional<std::size_t> slot_;  // among those that signals remove
   bool is_published_ = false;
   std::unique_ptr<io::WritableFile> file_;
 };
 
-}  // namespace varve::tools
+}  // namespace varve::output

@@ -1,17 +1,16 @@
-#include "tools/sha256.h"
+#include "sha256/sha256.h"
 
 #include <openssl/evp.h>
 
 #include <array>
+#include <stdexcept>
 
-#include "tools/failure.h"
-
-namespace varve::tools {
+namespace varve {
 
 namespace {
 
-void check_openssl(int result) {
-  if (result != 1) throw Failure("OpenSSL cannot make a SHA-256");
+void check(bool is_done) {
+  if (!is_done) throw std::runtime_error("OpenSSL cannot make a SHA-256");
 }
 
 }  // namespace
@@ -25,20 +24,20 @@ struct Sha256::State {
 };
 
 Sha256::Sha256() : state_(std::make_unique<State>()) {
-  check_openssl(state_->context != nullptr ? 1 : 0);
-  check_openssl(EVP_DigestInit_ex(state_->context, EVP_sha256(), nullptr));
+  check(state_->context != nullptr);
+  check(EVP_DigestInit_ex(state_->context, EVP_sha256(), nullptr) == 1);
 }
 
 Sha256::~Sha256() = default;
 
 void Sha256::add(std::span<const std::byte> bytes) {
-  check_openssl(EVP_DigestUpdate(state_->context, bytes.data(), bytes.size()));
+  check(EVP_DigestUpdate(state_->context, bytes.data(), bytes.size()) == 1);
 }
 
 std::string Sha256::digest() {
   std::array<unsigned char, EVP_MAX_MD_SIZE> bytes{};
   unsigned length = 0;
-  check_openssl(EVP_DigestFinal_ex(state_->context, bytes.data(), &length));
+  check(EVP_DigestFinal_ex(state_->context, bytes.data(), &length) == 1);
   std::string text;
   for (unsigned at = 0; at < length; ++at) {
     text += "0123456789abcdef"[bytes[at] >> 4];
@@ -47,4 +46,10 @@ std::string Sha256::digest() {
   return text;
 }
 
-}  // namespace varve::tools
+std::string sha256(std::span<const std::byte> bytes) {
+  Sha256 sum;
+  sum.add(bytes);
+  return sum.digest();
+}
+
+}  // namespace varve

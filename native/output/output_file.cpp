@@ -1,4 +1,4 @@
-#include "tools/output_file.h"
+#include "output/output_file.h"
 
 #include <fcntl.h>
 #include <limits.h>
@@ -13,12 +13,16 @@
 #include <cstring>
 #include <utility>
 
+#include "io/bytes.h"
 #include "syscalls/unique_fd.h"
-#include "tools/failure.h"
 
-namespace varve::tools {
+namespace varve::output {
 
 namespace {
+
+[[noreturn]] void fail(int error, const std::string& path, const std::string& what) {
+  throw io::FormatError(error, path + ": " + what + ": " + io::error_text(error));
+}
 
 // What a signal's handler may look at: paths in memory that never moves.
 struct Unpublished {
@@ -27,6 +31,8 @@ struct Unpublished {
 };
 constexpr std::size_t kSlots = 4;
 std::array<Unpublished, kSlots> unpublished;
+
+bool are_signals_watched = false;
 
 constexpr int kSignals[] = {SIGINT, SIGTERM, SIGHUP, SIGPIPE};
 
@@ -38,7 +44,8 @@ void on_signal(int number) {
   ::raise(number);
 }
 
-std::size_t remember(const std::string& path) {
+std::optional<std::size_t> remember(const std::string& path) {
+  if (!are_signals_watched) return std::nullopt;
   for (std::size_t slot = 0; slot < kSlots; ++slot) {
     Unpublished& one = unpublished[slot];
     if (one.is_used.load(std::memory_order_relaxed)) continue;
@@ -46,7 +53,7 @@ std::size_t remember(const std::string& path) {
     one.is_used.store(true, std::memory_order_release);
     return slot;
   }
-  throw Failure("too many files are written at once");
+  throw io::FormatError(EMFILE, path + ": too many files are written at once");
 }
 
 std::string directory_of(const std::string& path) {
@@ -58,6 +65,7 @@ std::string directory_of(const std::string& path) {
 }  // namespace
 
 void remove_unpublished_on_signals() {
+  are_signals_watched = true;
   struct sigaction action = {};
   action.sa_handler = on_signal;
   action.sa_flags = static_cast<int>(SA_RESETHAND);
@@ -74,21 +82,23 @@ OutputFile::OutputFile(std::string path, Existing existing)
 void OutputFile::refuse_existing() const {
   struct stat status = {};
   if (::lstat(path_.c_str(), &status) != 0) {
-    if (errno != ENOENT) fail(path_, "cannot be written", errno);
+    if (errno != ENOENT) fail(errno, path_, "cannot be written");
     return;
   }
   if (existing_ == Existing::kRefuse) {
-    throw Failure(path_ + ": exists already and is left as it is; give another name, or remove it");
+    throw io::FormatError(
+        EEXIST, path_ + ": exists already and is left as it is; give another name, or remove it");
   }
   if (!S_ISREG(status.st_mode)) {
-    throw Failure(path_ + ": is not a regular file and is not replaced; give another name");
+    throw io::FormatError(
+        EEXIST, path_ + ": is not a regular file and is not replaced; give another name");
   }
 }
 
 void OutputFile::make_file() {
   constexpr unsigned kNamesMax = 1000;
   const std::string stem = directory_ + "/.varve-layer." + std::to_string(::getpid()) + ".";
-  if (stem.size() + 8 > PATH_MAX) fail(path_, "cannot be written", ENAMETOOLONG);
+  if (stem.size() + 8 > PATH_MAX) fail(ENAMETOOLONG, path_, "cannot be written");
   for (unsigned number = 0; number < kNamesMax; ++number) {
     temporary_path_ = stem + std::to_string(number);
     slot_ = remember(temporary_path_);
@@ -100,13 +110,15 @@ void OutputFile::make_file() {
     }
     const int error = errno;
     forget();
-    if (error != EEXIST) fail(path_, "no file can be made beside it", error);
+    if (error != EEXIST) fail(error, path_, "no file can be made beside it");
   }
-  throw Failure(path_ + ": files are left beside it that begin with .varve-layer; remove them");
+  throw io::FormatError(
+      EEXIST, path_ + ": files are left beside it that begin with .varve-layer; remove them");
 }
 
 void OutputFile::forget() noexcept {
-  unpublished[slot_].is_used.store(false, std::memory_order_release);
+  if (slot_) unpublished[*slot_].is_used.store(false, std::memory_order_release);
+  slot_.reset();
 }
 
 OutputFile::~OutputFile() {
@@ -115,19 +127,28 @@ OutputFile::~OutputFile() {
   forget();
 }
 
+void OutputFile::set_mode(mode_t mode) {
+  if (::chmod(temporary_path_.c_str(), mode) != 0) fail(errno, path_, "no mode can be set");
+}
+
+void OutputFile::make_durable() {
+  if (!file_) return;
+  if (const int error = file_->sync(); error != 0) fail(-error, path_, "cannot be made durable");
+}
+
 void OutputFile::publish() {
-  if (file_) check(file_->sync(), path_, "cannot be made durable");
+  make_durable();
   const unsigned flags = existing_ == Existing::kRefuse ? unsigned{RENAME_NOREPLACE} : 0U;
   if (::renameat2(AT_FDCWD, temporary_path_.c_str(), AT_FDCWD, path_.c_str(), flags) != 0) {
     const int error = errno;
-    fail(path_, "the complete file cannot be moved there", error,
-         error == EEXIST ? "somebody else made it meanwhile; give another name" : "");
+    if (error != EEXIST) fail(error, path_, "the complete file cannot be moved there");
+    throw io::FormatError(EEXIST, path_ + ": somebody else made it meanwhile; give another name");
   }
   is_published_ = true;
   forget();
   const UniqueFd directory(::open(directory_.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
   if (!directory || ::fsync(directory.get()) != 0) {
-    fail(directory_, "the name of the new file cannot be made durable", errno);
+    fail(errno, directory_, "the name of the new file cannot be made durable");
   }
 }
 
@@ -135,4 +156,4 @@ void OutputFile::retract() noexcept {
   if (is_published_) ::unlink(path_.c_str());
 }
 
-}  // namespace varve::tools
+}  // namespace varve::output

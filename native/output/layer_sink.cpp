@@ -1,8 +1,8 @@
-#include "tools/layer_sink.h"
+#include "output/layer_sink.h"
 
-#include "tools/failure.h"
+#include "io/bytes.h"
 
-namespace varve::tools {
+namespace varve::output {
 
 LayerSink::LayerSink(OutputFile& output, const LayerFormat& format)
     : output_(output), target_(&output.file()) {
@@ -19,13 +19,14 @@ int LayerSink::append(std::span<const std::byte> bytes) {
 LayerSummary LayerSink::finish() {
   LayerSummary summary;
   summary.content_size = position_;
-  if (compressor_) {
-    const int error = compressor_->finish(summary.compression.emplace());
-    check(error, output_.path(), "cannot be written");
-  }
-  if (archive_) check(archive_->finish(), output_.path(), "cannot be written");
+  const auto check = [this](int error) {
+    if (error == 0) return;
+    throw io::FormatError(-error, output_.path() + ": cannot be written: " + io::error_text(-error));
+  };
+  if (compressor_) check(compressor_->finish(summary.compression.emplace()));
+  if (archive_) check(archive_->finish());
   summary.file_size = output_.file().size();
   return summary;
 }
 
-}  // namespace varve::tools
+}  // namespace varve::output

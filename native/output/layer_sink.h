@@ -9,10 +9,10 @@
 #include <span>
 
 #include "tar/layer_writer.h"
-#include "tools/output_file.h"
+#include "output/output_file.h"
 #include "zfile/writer.h"
 
-namespace varve::tools {
+namespace varve::output {
 
 struct LayerFormat {
   std::optional<zfile::WriteOptions> compression;
@@ -27,13 +27,13 @@ struct LayerSummary {
 
 class LayerSink {
  public:
-  // Throws io::FormatError or Failure. `output` has to outlive this.
+  // Throws io::FormatError. `output` has to outlive this.
   LayerSink(OutputFile& output, const LayerFormat& format);
 
   // 0 or a negative errno, as lsmt::Output has it.
   [[nodiscard]] int append(std::span<const std::byte> bytes);
 
-  // Completes the file; publishing it is left to the caller. Throws Failure.
+  // Completes the file; publishing it is left to the caller. Throws io::FormatError.
   LayerSummary finish();
 
  private:
@@ -44,4 +44,4 @@ class LayerSink {
   std::uint64_t position_ = 0;
 };
 
-}  // namespace varve::tools
+}  // namespace varve::output

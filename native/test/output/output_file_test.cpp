@@ -1,5 +1,5 @@
 // Files that appear when they are complete, and leave nothing otherwise.
-#include "tools/output_file.h"
+#include "output/output_file.h"
 
 #include <sys/stat.h>
 #include <sys/wait.h>
@@ -10,12 +10,11 @@
 #include <fstream>
 
 #include "test/temporary_directory.h"
-#include "tools/failure.h"
 
 namespace varve::test {
 
-using tools::Existing;
-using tools::OutputFile;
+using output::Existing;
+using output::OutputFile;
 
 class OutputFileTest : public TemporaryDirectory {
  protected:
@@ -58,7 +57,7 @@ TEST_F(OutputFileTest, LeavesNothingWhenItIsGivenUp) {
 
 TEST_F(OutputFileTest, LeavesWhatIsThereUnlessToldToReplaceIt) {
   write_file("layer", "old");
-  EXPECT_THROW(OutputFile(at("layer"), Existing::kRefuse), tools::Failure);
+  EXPECT_THROW(OutputFile(at("layer"), Existing::kRefuse), io::FormatError);
   {
     OutputFile given_up(at("layer"), Existing::kReplace);
     put(given_up, "part");
@@ -74,16 +73,16 @@ TEST_F(OutputFileTest, LeavesWhatIsThereUnlessToldToReplaceIt) {
 TEST_F(OutputFileTest, LeavesWhatSomebodyElseMadeMeanwhile) {
   OutputFile output(at("layer"), Existing::kRefuse);
   write_file("layer", "theirs");
-  EXPECT_THROW(output.publish(), tools::Failure);
+  EXPECT_THROW(output.publish(), io::FormatError);
   EXPECT_EQ(content_of("layer"), "theirs");
 }
 
 TEST_F(OutputFileTest, ReplacesNothingButFiles) {
   make_directory("folder");
   ASSERT_EQ(::mkfifo(at("pipe").c_str(), 0600), 0);
-  EXPECT_THROW(OutputFile(at("folder"), Existing::kReplace), tools::Failure);
-  EXPECT_THROW(OutputFile(at("pipe"), Existing::kReplace), tools::Failure);
-  EXPECT_THROW(OutputFile(at("nowhere/layer"), Existing::kRefuse), tools::Failure);
+  EXPECT_THROW(OutputFile(at("folder"), Existing::kReplace), io::FormatError);
+  EXPECT_THROW(OutputFile(at("pipe"), Existing::kReplace), io::FormatError);
+  EXPECT_THROW(OutputFile(at("nowhere/layer"), Existing::kRefuse), io::FormatError);
   EXPECT_EQ(entries(), 2U);
 }
 
@@ -92,7 +91,7 @@ TEST_F(OutputFileTest, LeavesNothingWhenASignalEndsTheProcess) {
     const pid_t child = ::fork();
     ASSERT_GE(child, 0);
     if (child == 0) {
-      tools::remove_unpublished_on_signals();
+      output::remove_unpublished_on_signals();
       OutputFile one(at("one"), Existing::kRefuse);
       OutputFile other(at("other"), Existing::kRefuse);
       ::raise(number);
