@@ -266,7 +266,7 @@ test('a writable device is written, resized, committed and sealed', { skip }, as
     { code: 'already-exists' },
   );
   assert.deepEqual(
-    readdirSync(directory).filter((name) => name.includes('partial')),
+    readdirSync(directory).filter((name) => name.startsWith('.varve-layer')),
     [],
   );
 

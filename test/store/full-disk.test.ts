@@ -78,6 +78,16 @@ async function appendUntilFailure(store: EventStore, numbers: EventNumbers): Pro
   assert.fail('the disk never got full');
 }
 
+/** A log that holds one event, closed, its reserve whole. */
+async function closedWithReserve(root: string): Promise<EventNumbers> {
+  const { opened, spaceGuard } = await open(root);
+  const numbers = new EventNumbers();
+  await opened.store.append(numbers.batch(['node']));
+  await spaceGuard.refresh();
+  await opened.store.close();
+  return numbers;
+}
+
 const sizeOf = (path: string): number => statSync(path, { throwIfNoEntry: false })?.size ?? 0;
 
 test('a full disk loses nothing acknowledged, and restarts work from the reserve', async () => {
@@ -153,11 +163,7 @@ test('what is written until the reserve is used up is there when there is room a
 
 test('the reserve outlasts somebody who takes all that is lent', async () => {
   await onSmallDisk(async (root, filler) => {
-    const first = await open(root);
-    const numbers = new EventNumbers();
-    await first.opened.store.append(numbers.batch(['node']));
-    await first.spaceGuard.refresh();
-    await first.opened.store.close();
+    const numbers = await closedWithReserve(root);
     for (let start = 0; start < 10; start += 1) {
       fill(filler);
       const { store } = (await open(root)).opened;
@@ -171,11 +177,7 @@ test('the reserve outlasts somebody who takes all that is lent', async () => {
 
 test('starts beside somebody who goes on writing never use the reserve up', async () => {
   await onSmallDisk(async (root, filler) => {
-    const first = await open(root);
-    const numbers = new EventNumbers();
-    await first.opened.store.append(numbers.batch(['node']));
-    await first.spaceGuard.refresh();
-    await first.opened.store.close();
+    await closedWithReserve(root);
     const reserve = join(root, 'reserve');
     truncateSync(reserve, reserveSizeBytes / 4);
     const writer = setInterval(() => fill(filler), 20);

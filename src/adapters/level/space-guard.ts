@@ -96,8 +96,9 @@ export class ReserveFile implements SpaceGuard {
    * Synchronous, because after a failed append nothing else happens before the process ends.
    */
   lend(neededBytes: number): boolean {
-    this.#lentCount += 1;
-    return this.#lendBytes(Math.ceil(neededBytes / this.pieceBytes) * this.pieceBytes);
+    const isLent = this.#lendBytes(Math.ceil(neededBytes / this.pieceBytes) * this.pieceBytes);
+    if (isLent) this.#lentCount += 1;
+    return isLent;
   }
 
   #lendBytes(lentBytes: number): boolean {
