@@ -19,6 +19,15 @@ export function nearestName(name: string, candidates: Iterable<string>): string 
   return best;
 }
 
+/**
+ * The key of a snapshot that `name` stands for in its user's mind: the newest (last) that ends in
+ * it behind what containerd puts before ("default/7/"), else the nearest.
+ */
+export function nearestKey(name: string, keys: readonly string[]): string | undefined {
+  const suffixed = name === '' ? undefined : keys.findLast((key) => key.endsWith(`/${name}`));
+  return suffixed ?? nearestName(name, keys);
+}
+
 /** How many characters must be put in, taken out, replaced, or swapped with their neighbour. */
 export function editDistance(left: string, right: string): number {
   let beforePrevious: number[] = [];

@@ -262,6 +262,9 @@ test('config dump tells every value and where it came from', async () => {
 test('an unknown key ends with 4 and names the nearest', async () => {
   await refused(4, /"default\/3\/bax"; did you mean "default\/3\/box"\?/, 'show', 'default/3/bax');
   await refused(4, /did you mean "default\/4\/gone"/, 'why', 'default/4/gonn');
+  // As a user of containerd knows them.
+  await refused(4, /"box"; did you mean "default\/3\/box"\?/, 'show', 'box');
+  await refused(4, /"gone"; did you mean "default\/4\/gone"\?/, 'why', 'gone');
 });
 
 test('a position beyond the history ends with 5', async () => {

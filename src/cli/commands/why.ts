@@ -1,5 +1,5 @@
 // varve why KEY: the history of a snapshot in sentences.
-import { nearestName } from '../../config/nearest.ts';
+import { nearestKey } from '../../config/nearest.ts';
 import { neverSeenText, NameSearch } from '../../history/names.ts';
 import { whyDocument } from '../../history/why.ts';
 import type { WhyDocument } from '../../history/why.ts';
@@ -42,7 +42,7 @@ async function whyInFile(file: string, key: string): Promise<WhyDocument> {
       search.streams.map((stream) => streams.get(stream) ?? []),
     );
   }
-  const nearest = nearestName(key, search.namesSeen);
+  const nearest = nearestKey(key, search.namesSeen);
   const said = { firstSeq: header.firstSeq, nearest, lister: `varve replay --file ${file}` };
   throw new CliFailure(exitCodes.notFound, `${file}: ${neverSeenText(key, said)}`);
 }

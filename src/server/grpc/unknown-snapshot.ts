@@ -1,6 +1,6 @@
 // What Snapshot and Why answer when nothing bears, or ever bore, the key: the nearest key, and
 // where to look.
-import { nearestName } from '../../config/nearest.ts';
+import { nearestKey } from '../../config/nearest.ts';
 import { neverSeenText } from '../../history/names.ts';
 import { rejected, type Result } from '../../machines/kernel/rejection.ts';
 
@@ -8,7 +8,7 @@ const keyLengthMax = 200;
 
 /** The refusal for `key`; `names` are those that there are. */
 export function nothingBears(key: string, names: readonly string[]): Result<never> {
-  const nearest = nearestName(key, names);
+  const nearest = nearestKey(key, names);
   const shown = JSON.stringify(key.slice(0, keyLengthMax));
   const next =
     nearest === undefined
@@ -26,6 +26,6 @@ export function nothingEverBore(
   names: readonly string[],
   firstSeq: number,
 ): Result<never> {
-  const said = { firstSeq, nearest: nearestName(key, names), lister: 'varve ls --all' };
+  const said = { firstSeq, nearest: nearestKey(key, names), lister: 'varve ls --all' };
   return rejected('not_found', neverSeenText(key, said));
 }
