@@ -83,6 +83,11 @@ class DiskFile final : public WritableFile {
     return 0;
   }
 
+  void begin_sync(const ByteRange& range) noexcept override {
+    static_cast<void>(::sync_file_range(fd_.get(), static_cast<off_t>(range.offset),
+                                        static_cast<off_t>(range.length), SYNC_FILE_RANGE_WRITE));
+  }
+
   [[nodiscard]] int sync() override {
     while (::fdatasync(fd_.get()) != 0) {
       if (errno != EINTR) return -errno;

@@ -82,6 +82,9 @@ class WritableFile : public File {
   [[nodiscard]] virtual int write(std::span<const std::byte> source, std::uint64_t offset) = 0;
   // Cuts the file, or makes it longer by a hole.
   [[nodiscard]] virtual int resize(std::uint64_t size) = 0;
+  // Has the disk begin with what was written, so that sync() has less to wait for. Promises
+  // nothing.
+  virtual void begin_sync(const ByteRange& /*range*/) noexcept {}
   // Makes everything written durable (fdatasync).
   [[nodiscard]] virtual int sync() = 0;
   // Gives the blocks of a range back; it reads as zeros from then on.

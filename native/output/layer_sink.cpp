@@ -4,6 +4,13 @@
 
 namespace varve::output {
 
+namespace {
+
+// So much that the disk gets long writes.
+constexpr std::uint64_t kSyncBytes = 16 << 20;
+
+}  // namespace
+
 LayerSink::LayerSink(OutputFile& output, const LayerFormat& format)
     : output_(output), target_(&output.file()) {
   if (format.is_tar_wrapped) target_ = &archive_.emplace(*target_);
@@ -13,7 +20,17 @@ LayerSink::LayerSink(OutputFile& output, const LayerFormat& format)
 int LayerSink::append(std::span<const std::byte> bytes) {
   const std::uint64_t position = position_;
   position_ += bytes.size();
-  return compressor_ ? compressor_->append(bytes) : target_->write(bytes, position);
+  const int error =
+      compressor_ ? compressor_->append(bytes) : target_->write(bytes, position);
+  begin_sync();
+  return error;
+}
+
+void LayerSink::begin_sync() noexcept {
+  const std::uint64_t length = output_.file().size() - synced_;
+  if (length < kSyncBytes) return;
+  output_.file().begin_sync({synced_, length});
+  synced_ += length;
 }
 
 LayerSummary LayerSink::finish() {

@@ -37,11 +37,14 @@ class LayerSink {
   LayerSummary finish();
 
  private:
+  void begin_sync() noexcept;
+
   OutputFile& output_;
   std::optional<tar::LayerWriter> archive_;
   io::WritableFile* target_;
   std::optional<zfile::Writer> compressor_;
   std::uint64_t position_ = 0;
+  std::uint64_t synced_ = 0;  // of the file, what the disk was told to begin with
 };
 
 }  // namespace varve::output
