@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import type { Contestants } from './contestants.ts';
 import { makeDisk, type Disk } from './disk.ts';
 import { load, type LoadResult } from './load.ts';
-import { median, print, ratioOf, table } from './report.ts';
+import { median, print, ratioOf, table } from '../report.ts';
 import { withServer, type Contestant, type RunningServer } from './servers.ts';
 
 export interface Bench {

@@ -1,7 +1,7 @@
 // The load program: the same client for every contestant. It prints one JSON object.
 import { execFile } from 'node:child_process';
 import { promisify } from 'node:util';
-import { ending } from './ending.ts';
+import { ending } from '../ending.ts';
 import type { RunningServer } from './servers.ts';
 
 const run = promisify(execFile);

@@ -1,4 +1,5 @@
-// varve-zfile-bench FOLDER FILE...: how quick ZFiles are beside the bare codecs on the same blocks.
+// varve-bench-codecs FOLDER FILE...: how quick ZFiles are beside the bare codecs on the same
+// blocks, and the checksums, as tables in Markdown.
 //
 // The FILEs one after the other, up to 64 MiB, are the content; the ZFiles lie in FOLDER. Reads are
 // of 1 MiB, in order, from the page cache. What is compared takes turns, so that a busy machine is
@@ -76,7 +77,7 @@ std::vector<std::byte> content_of(int count, char** paths) {
 }
 
 // Where the ZFile that is measured lies; deleted as soon as it is open.
-std::string path_in(const std::string& folder) { return folder + "/varve-zfile-bench"; }
+std::string path_in(const std::string& folder) { return folder + "/varve-bench-codecs"; }
 
 std::unique_ptr<io::WritableFile> temporary(const std::string& folder) {
   const std::string path = path_in(folder);
@@ -136,13 +137,12 @@ void measure_reading(const std::string& folder, const io::File& content,
   };
   const std::vector<double> speeds = race(CLOCK_THREAD_CPUTIME_ID, file.size(),
                                           {bare, [&] { read(file); }, [&] { read(mapped); }});
-  std::printf(
-      "read  %-4s %5zu %-4s  stored %4.1f %%  bare %5.0f MB/s  copied %5.0f (%.3f)  "
-      "mapped %5.0f (%.3f)\n",
-      name_of(options.algorithm), block_size, options.has_sums ? "sums" : "none",
-      100.0 * static_cast<double>(summary.file_size) / static_cast<double>(file.size()),
-      speeds[0] / 1e6, speeds[1] / 1e6, speeds[1] / speeds[0], speeds[2] / 1e6,
-      speeds[2] / speeds[0]);
+  std::printf("| %s, %zu KiB, %s | %.0f %% | %.0f MB/s | %.0f MB/s (%.2f×) | %.0f MB/s (%.2f×) |\n",
+              name_of(options.algorithm), block_size >> 10,
+              options.has_sums ? "checksums" : "no checksums",
+              100.0 * static_cast<double>(summary.file_size) / static_cast<double>(file.size()),
+              speeds[0] / 1e6, speeds[1] / 1e6, speeds[1] / speeds[0], speeds[2] / 1e6,
+              speeds[2] / speeds[0]);
 }
 
 void measure_writing(const std::string& folder, const io::File& content,
@@ -166,14 +166,16 @@ void measure_writing(const std::string& folder, const io::File& content,
       race(CLOCK_MONOTONIC, bytes.size(), {bare, [&] { write(1); }, [&] { write(2); }});
   const std::vector<double> work =
       race(CLOCK_PROCESS_CPUTIME_ID, bytes.size(), {bare, [&] { write(2); }});
-  std::printf(
-      "write %-4s %5u sums  one compressor %5.0f MB/s  1 thread %5.0f  2 threads %5.0f  "
-      "(%.2f of 2 compressors by the clock, %.2f by processor time)\n",
-      name_of(options.algorithm), options.block_size, speeds[0] / 1e6, speeds[1] / 1e6,
-      speeds[2] / 1e6, speeds[2] / speeds[0] / 2, work[1] / work[0]);
+  std::printf("| %s, %u KiB | %.0f MB/s | %.0f MB/s | %.0f MB/s (%.2f×) | %.2f× |\n",
+              name_of(options.algorithm), options.block_size >> 10, speeds[0] / 1e6,
+              speeds[1] / 1e6, speeds[2] / 1e6, speeds[2] / speeds[0] / 2, work[1] / work[0]);
 }
 
 void measure_sums(const std::vector<std::byte>& bytes) {
+  std::printf("\n| CRC-32C of |");
+  constexpr std::array kWays = {crc32c::Way::table, crc32c::Way::sse42, crc32c::Way::avx512};
+  for (const auto way : kWays) std::printf(" %s |", name_of(way));
+  std::printf("\n|---|--:|--:|--:|\n");
   for (const std::size_t length : {512U, 2048U, 65536U}) {
     std::uint32_t sum = 0;
     const auto by = [&](crc32c::Way way) {
@@ -183,14 +185,16 @@ void measure_sums(const std::vector<std::byte>& bytes) {
         }
       };
     };
-    std::printf("sums  %5zu bytes", length);
-    for (const auto way : {crc32c::Way::table, crc32c::Way::sse42, crc32c::Way::avx512}) {
-      if (!crc32c::is_supported(way)) continue;
-      const double speed = race(CLOCK_THREAD_CPUTIME_ID, kContentMax, {by(way)})[0];
-      std::printf("  %s %.1f GB/s", name_of(way), speed / 1e9);
+    std::printf("| %zu bytes |", length);
+    for (const auto way : kWays) {
+      if (crc32c::is_supported(way)) {
+        const double speed = race(CLOCK_THREAD_CPUTIME_ID, kContentMax, {by(way)})[0];
+        std::printf(" %.1f GB/s |", speed / 1e9);
+      } else {
+        std::printf(" |");
+      }
     }
-    std::printf("\n");
-    if (sum == 1) std::printf(" ");
+    std::printf(sum == 1 ? " \n" : "\n");
   }
 }
 
@@ -198,7 +202,7 @@ void measure_sums(const std::vector<std::byte>& bytes) {
 
 int main(int argc, char** argv) {
   if (argc < 3) {
-    std::fprintf(stderr, "usage: varve-zfile-bench FOLDER FILE...\n");
+    std::fprintf(stderr, "usage: varve-bench-codecs FOLDER FILE...\n");
     return 2;
   }
   try {
@@ -206,6 +210,8 @@ int main(int argc, char** argv) {
     const std::vector<std::byte> bytes = content_of(argc - 2, argv + 2);
     const auto content = temporary(folder);
     check(content->write(bytes, 0), "writing the content");
+    std::printf("| reading | stored | bare codec | by pread | from the mapped file |\n");
+    std::printf("|---|--:|--:|--:|--:|\n");
     for (const zfile::Algorithm algorithm : {zfile::Algorithm::lz4, zfile::Algorithm::zstd}) {
       for (const std::uint32_t block_size : {4096U, 65536U}) {
         for (const bool has_sums : {false, true}) {
@@ -214,6 +220,8 @@ int main(int argc, char** argv) {
         }
       }
     }
+    std::printf("\n| writing | one compressor | 1 thread | 2 threads (of two compressors) | ");
+    std::printf("the same by processor time |\n|---|--:|--:|--:|--:|\n");
     for (const zfile::Algorithm algorithm : {zfile::Algorithm::lz4, zfile::Algorithm::zstd}) {
       for (const std::uint32_t block_size : {4096U, 65536U}) {
         measure_writing(folder, *content, bytes,
