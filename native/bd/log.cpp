@@ -1,13 +1,17 @@
 #include "bd/log.h"
 
 #include <spdlog/async.h>
+#include <spdlog/sinks/basic_file_sink.h>
+#include <spdlog/sinks/rotating_file_sink.h>
 #include <spdlog/sinks/stdout_sinks.h>
 
+#include <algorithm>
 #include <array>
 #include <chrono>
 #include <cstdio>
 #include <ctime>
 #include <exception>
+#include <stdexcept>
 
 namespace varve::bd {
 
@@ -20,6 +24,25 @@ constexpr std::array<const char*, 6> kLevelNames = {"trace", "debug", "info",
 
 const char* name_of(LogLevel level) noexcept {
   return kLevelNames[static_cast<std::size_t>(level)];
+}
+
+// More of them spdlog would not rename one by one.
+constexpr int kRotatedFilesMax = 1000;
+
+spdlog::sink_ptr sink_of(const std::optional<image::LogConfig>& file) {
+  if (!file || file->path.empty()) return std::make_shared<spdlog::sinks::stderr_sink_mt>();
+  try {
+    // Without a size it grows for ever.
+    if (file->size_max_mb == 0) {
+      return std::make_shared<spdlog::sinks::basic_file_sink_mt>(file->path);
+    }
+    const auto count =
+        static_cast<std::size_t>(std::clamp(file->rotated_files, 0, kRotatedFilesMax));
+    return std::make_shared<spdlog::sinks::rotating_file_sink_mt>(
+        file->path, std::size_t{file->size_max_mb} << 20, count);
+  } catch (const spdlog::spdlog_ex& error) {
+    throw std::runtime_error("the log cannot be written to " + file->path + ": " + error.what());
+  }
 }
 
 }  // namespace
@@ -48,11 +71,10 @@ std::string utc_now() {
 // The writing thread and the logger that it writes for.
 class Log::Lines {
  public:
-  Lines()
+  explicit Lines(const std::optional<image::LogConfig>& file)
       : thread_(std::make_shared<spdlog::details::thread_pool>(kLinesWaitingMax, 1)),
         logger_(std::make_shared<spdlog::async_logger>(
-            "varve-bd", std::make_shared<spdlog::sinks::stderr_sink_mt>(), thread_,
-            spdlog::async_overflow_policy::overrun_oldest)) {
+            "varve-bd", sink_of(file), thread_, spdlog::async_overflow_policy::overrun_oldest)) {
     logger_->set_pattern("%v");
     logger_->set_level(spdlog::level::trace);
     logger_->flush_on(spdlog::level::trace);
@@ -67,7 +89,8 @@ class Log::Lines {
   std::shared_ptr<spdlog::async_logger> logger_;
 };
 
-Log::Log(LogLevel level) : level_(level), lines_(std::make_unique<Lines>()) {}
+Log::Log(LogLevel level, const std::optional<image::LogConfig>& file)
+    : level_(level), lines_(std::make_unique<Lines>(file)) {}
 Log::~Log() = default;
 
 void Log::write(LogLevel level, std::string_view message, const Json& fields) noexcept {

@@ -1,6 +1,6 @@
-// The log: lines of JSON on standard error, with the field names of varve serve's: level, time, the
-// fields of the line, msg. A reader that is slow or gone never holds a device up: lines wait in a
-// bounded queue, and the oldest give way.
+// The log: lines of JSON on standard error or in a file, with the field names of varve serve's:
+// level, time, the fields of the line, msg. A reader or a disk that is slow or gone never holds a
+// device up: lines wait in a bounded queue, and the oldest give way.
 #pragma once
 
 #include <memory>
@@ -9,6 +9,7 @@
 #include <string_view>
 
 #include "bd/json.h"
+#include "image/global_config.h"
 
 namespace varve::bd {
 
@@ -20,7 +21,9 @@ std::optional<LogLevel> parse_log_level(std::string_view text) noexcept;
 // Safe from several threads.
 class Log {
  public:
-  explicit Log(LogLevel level);
+  // Into `file`, which is rotated as it says; without one to standard error. Throws
+  // std::runtime_error for a file that cannot be written.
+  explicit Log(LogLevel level, const std::optional<image::LogConfig>& file = std::nullopt);
   // Writes what still waits.
   ~Log();
   Log(const Log&) = delete;

@@ -139,7 +139,7 @@ int run(const Options& options) {
   asio::io_context context(1);
   auto acceptor = listen_at(context, options.socket);
 
-  Log log(level_of(options, config));
+  Log log(level_of(options, config), config.log);
   for (const image::Note& note : config.notes) {
     log.warn(note.text, {{"config", options.config}, {"key", note.key}});
   }
