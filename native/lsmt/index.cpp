@@ -1,6 +1,5 @@
 #include "lsmt/index.h"
 
-#include <cstdlib>
 #include <limits>
 #include <new>
 #include <type_traits>
@@ -9,13 +8,9 @@ namespace varve::lsmt {
 
 namespace {
 
-constexpr std::size_t kNodeBytes = 64;
-
 constexpr std::size_t divide_up(std::size_t value, std::size_t by) { return (value + by - 1) / by; }
 
 }  // namespace
-
-void Index::Release::operator()(void* memory) const noexcept { std::free(memory); }
 
 Index::Index(MappingArray mappings, const LookupSet& set) : mappings_(std::move(mappings)) {
   mappings_.pad();
@@ -33,40 +28,42 @@ Index::Index(MappingArray mappings, const LookupSet& set) : mappings_(std::move(
 
 template <class Key>
 void Index::grow_tree(unsigned keys) {
-  const std::size_t blocks = divide_up(mappings_.size(), MappingArray::kBlock);
+  // The last one is behind all mappings.
+  const std::size_t places = mappings_.size() + 1;
   const std::size_t fan_out = keys + 1;
   std::size_t leaves = 1;
-  for (; leaves < blocks; leaves *= fan_out) ++depth_;
+  for (; leaves < places; leaves *= fan_out) ++depth_;
   if (depth_ > kDepthMax) throw std::bad_alloc();
   if (depth_ == 0) return;
 
   std::size_t nodes_above = 0;
   for (std::size_t width = 1; width < leaves / fan_out; width *= fan_out) nodes_above += width;
-  const std::size_t nodes = nodes_above + divide_up(blocks, fan_out);
-  nodes_.reset(std::aligned_alloc(kNodeBytes, nodes * kNodeBytes));
-  if (!nodes_) throw std::bad_alloc();
-  auto* key = static_cast<Key*>(nodes_.get());
+  const std::size_t nodes = nodes_above + divide_up(places, fan_out);
+  nodes_.reset(allocate_lines(nodes * kCacheLine));
+  auto* level = static_cast<Key*>(nodes_.get());
 
-  // `below`: how many blocks lie below each child of the level at hand.
+  // `below`: how many places lie below each child of the level at hand. Nodes that no place lies
+  // below are never looked at.
   std::size_t width = 1;
   for (std::size_t below = leaves / fan_out; below > 0; below /= fan_out, width *= fan_out) {
-    const bool is_last = below == 1;
-    const std::size_t count = is_last ? divide_up(blocks, fan_out) : width;
+    const std::size_t count = divide_up(places, below * fan_out);
+    Key* key = level;
     for (std::size_t node = 0; node < count; ++node) {
       for (std::size_t child = 1; child <= keys; ++child) {
-        const std::size_t block = (node * fan_out + child) * below;
-        if (block >= blocks) {
+        const std::size_t place = (node * fan_out + child) * below;
+        if (place >= places) {
           *key++ = std::numeric_limits<Key>::max();
           continue;
         }
-        const std::uint64_t first = mappings_[block * MappingArray::kBlock].first();
+        const std::uint64_t last = mappings_[place - 1].end() - 1;
         if constexpr (std::is_same_v<Key, std::int32_t>) {
-          *key++ = static_cast<Key>(static_cast<std::uint32_t>(first) ^ 0x80000000U);
+          *key++ = static_cast<Key>(static_cast<std::uint32_t>(last) ^ 0x80000000U);
         } else {
-          *key++ = static_cast<Key>(first);
+          *key++ = static_cast<Key>(last);
         }
       }
     }
+    level += width * keys;
   }
 }
 

@@ -34,10 +34,6 @@ class Index {
   void find_all(std::span<const SectorRange> ranges, std::span<Found> found) const noexcept;
 
  private:
-  struct Release {
-    void operator()(void* memory) const noexcept;
-  };
-
   // Where a range ends that is cut to what can be mapped.
   [[nodiscard]] static std::uint64_t end_of(SectorRange range) noexcept {
     if (range.first >= kSectorMax) return range.first;
@@ -47,7 +43,7 @@ class Index {
   void grow_tree(unsigned keys);
 
   MappingArray mappings_;
-  std::unique_ptr<void, Release> nodes_;
+  std::unique_ptr<void, ReleaseLines> nodes_;
   unsigned depth_ = 0;
   IndexView view_;
   FindFunctions functions_;

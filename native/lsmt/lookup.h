@@ -1,9 +1,11 @@
 // Lookup: which mappings overlap a range of sectors, cut to it.
 //
-// Above the sorted mappings lies a tree without pointers. A node is one line of the cache and holds
-// the first sectors of its children from the second on, so one comparison of the whole line says
-// where to go; the children of node n are n*(keys+1)+1 and on. Its leaves are blocks of eight
-// mappings. First sectors below 2^32 are kept in 32 bits (16 keys a node), others in 64 (8 keys).
+// Above the sorted mappings lies a tree without pointers, whose leaves are the mappings and the place
+// behind the last one. A node is one line of the cache and holds, for its children from the second
+// on, the last sector that is mapped before the child; so one comparison of the whole line says where
+// to go, and what the tree ends at is the first mapping that does not end before the range. The
+// children of node n are n*(keys+1)+1 and on. Where all sectors are below 2^32 keys have 32 bits (16
+// in a node), else 64 (8 in a node).
 // The whole lookup is one function for each set of instructions, without branches that depend on
 // what is found; a batch goes down the tree together, so that its memory accesses overlap.
 //
@@ -23,7 +25,7 @@ namespace varve::lsmt {
 
 // What a lookup sees of an index.
 struct IndexView {
-  const Mapping* mappings = nullptr;  // whole blocks, the last one followed by a block of padding
+  const Mapping* mappings = nullptr;  // with padding behind the last one
   const void* nodes = nullptr;
   std::uint64_t end = 0;  // the first sector behind the last mapping
 };
@@ -51,7 +53,7 @@ struct FindFunctions {
 inline constexpr unsigned kNarrowKeys = 16;
 inline constexpr unsigned kWideKeys = 8;
 // Enough for 2^28 mappings with either width.
-inline constexpr unsigned kDepthMax = 8;
+inline constexpr unsigned kDepthMax = 9;
 
 // The lookups for one set of instructions, by the width of keys and the depth of the tree.
 struct LookupSet {

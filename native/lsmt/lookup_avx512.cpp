@@ -1,4 +1,4 @@
-// Lookups with AVX-512 (F, VL): a node is one comparison, a block of mappings two.
+// Lookups with AVX-512 (F, VL): a node is one comparison.
 #include <immintrin.h>
 
 #include "lsmt/lookup_kernel.h"
@@ -11,44 +11,30 @@ namespace {
 struct Avx512 {
   struct Narrow {
     using Key = std::int32_t;
+    using Probe = __m512i;
     static constexpr unsigned kKeys = kNarrowKeys;
-    static __m512i probe(Word sector) { return _mm512_set1_epi32(narrow_key(sector)); }
-    static std::size_t count(const Key* node, __m512i probe) {
-      const __mmask16 mask = _mm512_cmple_epi32_mask(_mm512_load_si512(node), probe);
+    static Probe probe(Key key) { return _mm512_set1_epi32(key); }
+    static std::size_t count(const Key* node, Probe probe) {
+      const __mmask16 mask = _mm512_cmpgt_epi32_mask(probe, _mm512_load_si512(node));
       return bits_in(mask);
     }
   };
 
   struct Wide {
     using Key = std::int64_t;
+    using Probe = __m512i;
     static constexpr unsigned kKeys = kWideKeys;
-    static __m512i probe(Word sector) { return _mm512_set1_epi64(static_cast<Key>(sector)); }
-    static std::size_t count(const Key* node, __m512i probe) {
-      const __mmask8 mask = _mm512_cmple_epi64_mask(_mm512_load_si512(node), probe);
+    static Probe probe(Key key) { return _mm512_set1_epi64(key); }
+    static std::size_t count(const Key* node, Probe probe) {
+      const __mmask8 mask = _mm512_cmpgt_epi64_mask(probe, _mm512_load_si512(node));
       return bits_in(mask);
     }
   };
 
-  // Every second word says where a mapping lies.
-  static std::size_t ended_in_block(const Word* block, Word sector) {
-    constexpr __mmask8 kPlaces = 0x55;
-    const __m512i limit = _mm512_set1_epi64(static_cast<std::int64_t>(sector));
-    const unsigned low =
-        _mm512_mask_cmple_epu64_mask(kPlaces, ends(_mm512_load_si512(block)), limit);
-    const unsigned high =
-        _mm512_mask_cmple_epu64_mask(kPlaces, ends(_mm512_load_si512(block + 8)), limit);
-    return bits_in(low | high << 1);
-  }
-
-  static __m512i ends(__m512i mappings) {
-    const __m512i sectors = _mm512_set1_epi64(static_cast<std::int64_t>(kSectorMax));
-    return _mm512_add_epi64(_mm512_and_si512(mappings, sectors), _mm512_srli_epi64(mappings, 50));
-  }
-
   static std::size_t put_two(const Word* mapping, Word first, Word end, Word* found) {
-    return put_two_mappings(
-        mapping, first, end, found, [](__m256i a, __m256i b) { return _mm256_max_epu64(a, b); },
-        [](__m256i a, __m256i b) { return _mm256_min_epu64(a, b); });
+    return put_two_mappings(mapping, first, end, found, [](__m256i words) {
+      return _mm256_max_epi64(words, _mm256_setzero_si256());
+    });
   }
 };
 

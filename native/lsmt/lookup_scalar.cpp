@@ -5,21 +5,22 @@
 namespace varve::lsmt {
 namespace {
 
-// How many of the sorted keys are not above the probe; `kKeys` is a power of two.
+// How many of the sorted keys are below the probe; `kKeys` is a power of two.
 template <unsigned kKeys, class Key>
 inline std::size_t count_sorted(const Key* keys, Key probe) {
   std::size_t count = 0;
   for (unsigned half = kKeys / 2; half > 0; half /= 2) {
-    count += keys[count + half - 1] <= probe ? half : 0;
+    count += keys[count + half - 1] < probe ? half : 0;
   }
-  return count + static_cast<std::size_t>(keys[count] <= probe);
+  return count + static_cast<std::size_t>(keys[count] < probe);
 }
 
 struct Scalar {
   struct Narrow {
     using Key = std::int32_t;
+    using Probe = Key;
     static constexpr unsigned kKeys = kNarrowKeys;
-    static Key probe(Word sector) { return narrow_key(sector); }
+    static Probe probe(Key key) { return key; }
     static std::size_t count(const Key* node, Key probe) {
       return count_sorted<kKeys>(node, probe);
     }
@@ -27,20 +28,13 @@ struct Scalar {
 
   struct Wide {
     using Key = std::int64_t;
+    using Probe = Key;
     static constexpr unsigned kKeys = kWideKeys;
-    static Key probe(Word sector) { return static_cast<Key>(sector); }
+    static Probe probe(Key key) { return key; }
     static std::size_t count(const Key* node, Key probe) {
       return count_sorted<kKeys>(node, probe);
     }
   };
-
-  static std::size_t ended_in_block(const Word* block, Word sector) {
-    std::size_t count = 0;
-    for (std::size_t half = 4; half > 0; half /= 2) {
-      count += end_of(block + (count + half - 1) * kWordsInMapping) <= sector ? half : 0;
-    }
-    return count + static_cast<std::size_t>(end_of(block + count * kWordsInMapping) <= sector);
-  }
 
   static std::size_t put_two(const Word* mapping, Word first, Word end, Word* found) {
     put(mapping, first, end, found);

@@ -1,19 +1,20 @@
 // The memory of an index: mappings side by side, so that a file's entries are read straight into it,
-// and behind them padding, so that a lookup may look at whole blocks without asking where they end.
+// and behind them padding, so that a lookup need not ask where they end.
 #pragma once
 
 #include <cstddef>
 #include <memory>
 #include <span>
 
+#include "lsmt/large_memory.h"
 #include "lsmt/mapping.h"
 
 namespace varve::lsmt {
 
 class MappingArray {
  public:
-  // Lookups take this many mappings at once: two lines of the processor's cache.
-  static constexpr std::size_t kBlock = 8;
+  // A lookup looks at three mappings at once, which may begin behind the last one.
+  static constexpr std::size_t kPadding = 3;
 
   MappingArray() : MappingArray(0) {}
   // Empty, with room for `capacity`; throws std::bad_alloc.
@@ -39,11 +40,7 @@ class MappingArray {
   void pad() noexcept;
 
  private:
-  struct Release {
-    void operator()(Mapping* memory) const noexcept;
-  };
-
-  std::unique_ptr<Mapping[], Release> memory_;
+  std::unique_ptr<Mapping[], ReleaseLines> memory_;
   std::size_t size_ = 0;
 };
 

@@ -167,18 +167,30 @@ TEST_P(IndexTest, FindsNothingInAnEmptyIndexAndBehindTheLastMapping) {
   const Index empty(MappingArray(), *GetParam());
   empty.find({0, 1000}, found);
   EXPECT_EQ(found.count, 0U);
-  for (const std::uint64_t count : {1U, 7U, 8U, 9U, 136U, 137U, 2312U, 2313U}) {
-    MappingArray mappings(count);
-    for (std::uint64_t at = 0; at < count; ++at) mappings.push_back(Mapping::data({at, 1}, 8));
-    const Index index(std::move(mappings), *GetParam());
-    for (const std::uint64_t first :
-         {count, std::uint64_t{0xfffffffe}, std::uint64_t{0xffffffff}, std::uint64_t{1} << 32,
-          kSectorMax - 1, kSectorMax, kSectorMax + 5}) {
-      index.find({first, 1}, found);
-      EXPECT_EQ(found.count, 0U) << count << " mappings, sector " << first;
+  // Around what a tree of one to four levels holds, with keys of 32 bits and with those of 64.
+  for (const std::uint64_t offset : {std::uint64_t{0}, std::uint64_t{1} << 40}) {
+    for (const std::uint64_t count : {1U, 7U, 8U, 9U, 15U, 16U, 17U, 80U, 81U, 288U, 289U, 728U, 729U,
+                                      4912U, 4913U}) {
+      MappingArray mappings(count);
+      for (std::uint64_t at = 0; at < count; ++at) {
+        mappings.push_back(Mapping::data({offset + at, 1}, 8));
+      }
+      const Index index(std::move(mappings), *GetParam());
+      index.find({offset + count - 1, 2}, found);
+      EXPECT_EQ(found.count, 1U) << count << " mappings";
+      for (const std::uint64_t first :
+           {offset + count, offset + 0xfffffffe, offset + 0xffffffff,
+            offset + (std::uint64_t{1} << 32), kSectorMax - 1, kSectorMax, kSectorMax + 5}) {
+        index.find({first, 1}, found);
+        EXPECT_EQ(found.count, 0U) << count << " mappings, sector " << first;
+      }
+      const std::vector<SectorRange> behind(kBatchSize, {offset + count, 8});
+      std::vector<Found> together(kBatchSize);
+      index.find_all(behind, together);
+      for (const Found& one : together) EXPECT_EQ(one.count, 0U) << count << " mappings";
+      index.find({0, ~std::uint64_t{0}}, found);
+      EXPECT_EQ(found.count, std::min<std::size_t>(count, kFoundMax));
     }
-    index.find({0, ~std::uint64_t{0}}, found);
-    EXPECT_EQ(found.count, std::min<std::size_t>(count, kFoundMax));
   }
 }
 
