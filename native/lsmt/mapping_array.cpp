@@ -1,7 +1,9 @@
 #include "lsmt/mapping_array.h"
 
+#include <algorithm>
 #include <limits>
 #include <new>
+#include <utility>
 
 namespace varve::lsmt {
 
@@ -11,6 +13,12 @@ MappingArray::MappingArray(std::size_t capacity) {
   }
   memory_.reset(static_cast<Mapping*>(allocate_lines((capacity + kPadding) * sizeof(Mapping))));
   pad();
+}
+
+void MappingArray::grow(std::size_t capacity) {
+  MappingArray larger(capacity);
+  std::copy(begin(), end(), larger.fill(size_).begin());
+  *this = std::move(larger);
 }
 
 void MappingArray::pad() noexcept {

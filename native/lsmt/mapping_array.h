@@ -35,6 +35,8 @@ class MappingArray {
     size_ = count;
     return {memory_.get(), count};
   }
+  // Makes room for `capacity`, which is not less than there was.
+  void grow(std::size_t capacity);
   void shrink(std::size_t size) noexcept { size_ = size; }
   // Writes the padding behind the last mapping. Call it when the content is complete.
   void pad() noexcept;

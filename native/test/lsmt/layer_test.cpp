@@ -1,5 +1,7 @@
 // Finished layers: the golden ones, layers written here byte for byte, damaged ones.
+#include <algorithm>
 #include <cstring>
+#include <fstream>
 #include <nlohmann/json.hpp>
 
 #include "test/lsmt/layers.h"
@@ -281,6 +283,94 @@ TEST(Layer, ThatBecameShorterGivesAnInputErrorForWhatIsGone) {
   file->limit = 4096;
   EXPECT_EQ(stack.read(block, 0), -EIO);
   EXPECT_EQ(stack.read(block, 1 << 20), 0);
+}
+
+// A layer whose index repeats what it was given, for as long as it says: a compressed file can do
+// that in little room.
+class EndlessIndex final : public io::File {
+ public:
+  EndlessIndex(std::vector<Mapping> entries, std::uint64_t count) : entries_(std::move(entries)) {
+    Header header;
+    header.is_header = true;
+    header.is_data = true;
+    header.virtual_size = std::uint64_t{1} << 40;
+    begin_ = header.encode();
+    header.is_header = false;
+    header.is_sealed = true;
+    header.index_offset = kHeaderBytes;
+    header.index_count = count;
+    end_ = header.encode();
+    size_ = 2 * kHeaderBytes + count * sizeof(Mapping);
+  }
+
+  [[nodiscard]] std::uint64_t size() const noexcept override { return size_; }
+  [[nodiscard]] int read(std::span<std::byte> destination,
+                         std::uint64_t offset) const noexcept override {
+    if (offset == 0 || offset == size_ - kHeaderBytes) {
+      std::ranges::copy(offset == 0 ? begin_ : end_, destination.begin());
+      return 0;
+    }
+    read_ += destination.size();
+    for (std::size_t at = 0; at < destination.size(); at += sizeof(Mapping)) {
+      const std::size_t number = (offset - kHeaderBytes + at) / sizeof(Mapping);
+      std::memcpy(&destination[at], &entries_[number % entries_.size()], sizeof(Mapping));
+    }
+    return 0;
+  }
+  [[nodiscard]] const std::string& name() const noexcept override { return name_; }
+  [[nodiscard]] std::uint64_t bytes_read() const noexcept { return read_; }
+
+ private:
+  std::vector<Mapping> entries_;
+  HeaderBlock begin_;
+  HeaderBlock end_;
+  std::uint64_t size_ = 0;
+  mutable std::uint64_t read_ = 0;
+  std::string name_ = "endless";
+};
+
+TEST(Layer, WhoseIndexIsHugeIsReadNoFurtherThanItHolds) {
+  const auto file = std::make_shared<EndlessIndex>(
+      std::vector<Mapping>{Mapping::zeros({0, 8}, 8), Mapping::zeros({8, 8}, 8)}, 16'000'000);
+  EXPECT_EQ(refusal_of([&] { static_cast<void>(open_read_only_layer(file)); }),
+            "endless: index entry 2 overlaps the one before or is out of order: sector 0");
+  EXPECT_LE(file->bytes_read(), std::uint64_t{2} << 20);
+}
+
+// Of the process, in bytes: the most since `forget_peak`.
+std::uint64_t peak_memory() {
+  std::ifstream status("/proc/self/status");
+  for (std::string line; std::getline(status, line);) {
+    if (line.starts_with("VmHWM:")) return std::stoull(line.substr(6)) * 1024;
+  }
+  return 0;
+}
+
+void forget_peak() { std::ofstream("/proc/self/clear_refs") << 5; }
+
+TEST(Layer, WhoseIndexMapsNothingTakesNoMemoryForIt) {
+  constexpr std::uint64_t kCount = 8'000'000;
+  for (const Mapping& nothing : {Mapping(), Mapping::zeros({0, 0}, 0)}) {
+    const auto file = std::make_shared<EndlessIndex>(std::vector<Mapping>{nothing}, kCount);
+    forget_peak();
+    const std::uint64_t before = peak_memory();
+    EXPECT_TRUE(open_read_only_layer(file).mappings.empty());
+    EXPECT_EQ(file->bytes_read(), kCount * sizeof(Mapping));
+    EXPECT_LE(peak_memory() - before, kCount * sizeof(Mapping) / 4);
+  }
+}
+
+TEST(Layer, OfMoreMappingsThanAreReadAtOnceHasEachOfThem) {
+  constexpr std::uint64_t kCount = 1'200'000;
+  std::vector<Mapping> entries;
+  for (std::uint64_t at = 0; at < kCount; ++at) {
+    entries.push_back(Mapping::zeros({at * 7, at % 7}, 8));  // each seventh maps nothing
+  }
+  const ReadOnlyLayer layer =
+      open_read_only_layer(std::make_shared<EndlessIndex>(entries, entries.size()));
+  std::erase_if(entries, [](const Mapping& entry) { return entry.count() == 0; });
+  ASSERT_EQ(layer.mappings.size(), entries.size());
+  EXPECT_TRUE(std::ranges::equal(layer.mappings, entries));
 }
 
 TEST(Layer, IsNotWrittenWhenReadersWouldRefuseIt) {
