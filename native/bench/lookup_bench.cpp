@@ -8,6 +8,9 @@
 // Two kinds of content: what a file system makes (runs of 4 KiB blocks with holes, reads of one
 // block, so a lookup meets one mapping at most), and ragged (runs of 1 to 31 sectors, reads of 8
 // from anywhere, so most meet two).
+//
+// With --json, a list of objects instead of the text: one for each content, number of mappings and
+// candidate, then one for each opening.
 #include <time.h>
 
 #include <algorithm>
@@ -16,6 +19,7 @@
 #include <cstdlib>
 #include <functional>
 #include <memory>
+#include <nlohmann/json.hpp>
 #include <random>
 #include <string>
 #include <vector>
@@ -97,7 +101,15 @@ struct Candidate {
   double best_seconds = 1e9;
 };
 
-void measure(const Content& content, std::size_t count) {
+using Json = nlohmann::ordered_json;
+
+// Prints as it goes, or gathers for the end.
+struct Report {
+  bool is_json = false;
+  Json list = Json::array();
+};
+
+void measure(const Content& content, std::size_t count, Report& report) {
   std::mt19937_64 random(count);
   const MappingArray mappings = mappings_of(content, count, random);
   const std::uint64_t sectors = mappings[count - 1].end();
@@ -154,11 +166,20 @@ void measure(const Content& content, std::size_t count) {
       candidate.best_seconds = std::min(candidate.best_seconds, cpu_seconds() - begin);
     }
   }
-  std::printf("%s, %zu mappings\n", content.name, count);
+  if (!report.is_json) std::printf("%s, %zu mappings\n", content.name, count);
   for (const Candidate& candidate : candidates) {
-    std::printf("  %-28s %7.1f M/s  %5.2f x\n", candidate.name.c_str(),
-                static_cast<double>(turns * ranges.size()) / candidate.best_seconds * 1e-6,
-                candidates[0].best_seconds / candidate.best_seconds);
+    const double million_a_second =
+        static_cast<double>(turns * ranges.size()) / candidate.best_seconds * 1e-6;
+    const double ratio = candidates[0].best_seconds / candidate.best_seconds;
+    if (report.is_json) {
+      report.list.push_back({{"content", content.name},
+                             {"mappings", count},
+                             {"candidate", candidate.name},
+                             {"millionLookupsPerSecond", million_a_second},
+                             {"ratioToPlain", ratio}});
+    } else {
+      std::printf("  %-28s %7.1f M/s  %5.2f x\n", candidate.name.c_str(), million_a_second, ratio);
+    }
   }
 }
 
@@ -203,7 +224,7 @@ class LayerInMemory final : public io::File {
   std::string name_ = "layer";
 };
 
-void measure_opening(std::size_t layers, std::size_t mappings_each) {
+void measure_opening(std::size_t layers, std::size_t mappings_each, Report& report) {
   std::mt19937_64 random(1);
   std::vector<std::shared_ptr<LayerInMemory>> files;
   for (std::size_t layer = 0; layer < layers; ++layer) {
@@ -221,6 +242,13 @@ void measure_opening(std::size_t layers, std::size_t mappings_each) {
     if (round == 0) first = took;
     best = std::min(best, took);
   }
+  if (report.is_json) {
+    report.list.push_back({{"layers", layers},
+                           {"mappingsEach", mappings_each},
+                           {"bestOpeningMs", best},
+                           {"firstOpeningMs", first}});
+    return;
+  }
   std::printf("opening %zu layer(s) of %zu mappings: %.1f ms, the first time %.1f ms\n", layers,
               mappings_each, best, first);
 }
@@ -228,19 +256,26 @@ void measure_opening(std::size_t layers, std::size_t mappings_each) {
 }  // namespace
 }  // namespace varve::lsmt
 
-// The largest number of mappings to measure may be given.
+// [--json] [LARGEST]: the largest number of mappings to measure.
 int main(int count_of_arguments, char** arguments) {
   using namespace varve::lsmt;
-  const std::size_t largest = count_of_arguments > 1
-                                  ? std::strtoull(arguments[1], nullptr, 10)
-                                  : 1'000'000;
-  for (const Content& content : kContents) {
-    for (const std::size_t count : {1'000U, 10'000U, 100'000U, 1'000'000U}) {
-      if (count <= largest) measure(content, count);
+  Report report;
+  std::size_t largest = 1'000'000;
+  for (const std::string argument : std::vector(arguments + 1, arguments + count_of_arguments)) {
+    if (argument == "--json") {
+      report.is_json = true;
+    } else {
+      largest = std::strtoull(argument.c_str(), nullptr, 10);
     }
   }
-  measure_opening(1, 1'000'000);
-  measure_opening(10, 100'000);
-  measure_opening(50, 20'000);
+  for (const Content& content : kContents) {
+    for (const std::size_t count : {1'000U, 10'000U, 100'000U, 1'000'000U}) {
+      if (count <= largest) measure(content, count, report);
+    }
+  }
+  measure_opening(1, 1'000'000, report);
+  measure_opening(10, 100'000, report);
+  measure_opening(50, 20'000, report);
+  if (report.is_json) std::printf("%s\n", report.list.dump(2).c_str());
   return 0;
 }
