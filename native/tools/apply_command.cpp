@@ -1,4 +1,6 @@
 // varve-layer apply: the tar of an OCI layer onto the ext4 in the writable layer of an image.
+#include <chrono>
+
 #include <nlohmann/json.hpp>
 
 #include "apply/apply.h"
@@ -23,6 +25,20 @@ struct Options {
   bool is_json = false;
 };
 
+using Clock = std::chrono::steady_clock;
+
+// The two parts of the work: one goes as fast as the machine, the other as its disk.
+struct Outcome {
+  apply::ApplyResult result;
+  Clock::time_point begin = Clock::now();
+  Clock::time_point applied;
+  Clock::time_point durable;
+};
+
+double seconds_between(Clock::time_point from, Clock::time_point until) {
+  return std::chrono::duration<double>(until - from).count();
+}
+
 // Throws what `apply` throws, with what has become of the target.
 apply::ApplyResult apply_to(const Options& options, apply::BlockStore& store) {
   apply::ApplyOptions how;
@@ -40,16 +56,19 @@ apply::ApplyResult apply_to(const Options& options, apply::BlockStore& store) {
   }
 }
 
-apply::ApplyResult apply_to_file(const Options& options) {
+Outcome apply_to_file(const Options& options) {
   std::unique_ptr<io::WritableFile> file = open_existing(options.target, Access::kWrite);
   io::WritableFile& target = *file;
   apply::FileStore store(std::move(file));
-  apply::ApplyResult result = apply_to(options, store);
+  Outcome outcome;
+  outcome.result = apply_to(options, store);
+  outcome.applied = Clock::now();
   check(target.sync(), options.target, "cannot be made durable");
-  return result;
+  outcome.durable = Clock::now();
+  return outcome;
 }
 
-apply::ApplyResult apply_to_image(const Options& options) {
+Outcome apply_to_image(const Options& options) {
   DamagePrinter damage;
   image::OpenOptions how;
   how.folder = folder_of(options.target);
@@ -61,14 +80,17 @@ apply::ApplyResult apply_to_image(const Options& options) {
                   "under \"upper\"");
   }
   apply::StackStore store(*image->writable());
-  apply::ApplyResult result = apply_to(options, store);
+  Outcome outcome;
+  outcome.result = apply_to(options, store);
+  outcome.applied = Clock::now();
   check(image->flush(), options.target, "the writable layer cannot be made durable");
-  return result;
+  outcome.durable = Clock::now();
+  return outcome;
 }
 
 int apply(const Options& options) {
-  const apply::ApplyResult result =
-      options.is_raw ? apply_to_file(options) : apply_to_image(options);
+  const Outcome outcome = options.is_raw ? apply_to_file(options) : apply_to_image(options);
+  const apply::ApplyResult& result = outcome.result;
   for (const std::string& sentence : result.left_out) warn(sentence);
   if (result.left_out_count > result.left_out.size()) {
     warn(count_text(result.left_out_count - result.left_out.size(), "more attribute") +
@@ -78,7 +100,11 @@ int apply(const Options& options) {
     nlohmann::ordered_json json = {{"path", options.target},
                                    {"entries", result.entries},
                                    {"tarBytes", result.tar_bytes},
-                                   {"attributesLeftOut", result.left_out_count}};
+                                   {"attributesLeftOut", result.left_out_count},
+                                   {"seconds",
+                                    {{"apply", seconds_between(outcome.begin, outcome.applied)},
+                                     {"durable",
+                                      seconds_between(outcome.applied, outcome.durable)}}}};
     if (!result.sha256.empty()) json["sha256"] = result.sha256;
     print(json.dump(2, ' ', false, nlohmann::json::error_handler_t::replace) + "\n");
     return kDone;
