@@ -48,19 +48,19 @@ std::shared_ptr<Device> Device::open(const OpenRequest& request, const Surroundi
   try {
     const auto configuration = around.images.load(request.config);
     result_file = configuration->result_file();
-    std::unique_ptr<Image> image = configuration->open(*parts.reports);
+    std::unique_ptr<Image> image = configuration->open(*parts.reports, request.is_read_only);
     if (const std::uint64_t dropped = image->dropped_entries(); dropped > 0) {
       around.log.warn(
           "writes that nobody had flushed were lost, as by a loss of power",
           {{"device", parts.name}, {"config", request.config}, {"droppedEntries", dropped}});
     }
-    const bool is_read_only = request.is_read_only || !image->is_writable();
-    device.reset(new Device(parts, is_read_only));
+    device.reset(new Device(parts, !image->is_writable(), configuration->has_writable_layer()));
     device->content_ =
         std::make_shared<MeteredDevice>(std::move(image), parts.metrics, parts.reports);
     if (!cancellation.is_cancelled()) {
       device->attached_ = around.transport.attach(
-          device->content_, {.name = kernel_name(parts.name), .is_read_only = is_read_only});
+          device->content_,
+          {.name = kernel_name(parts.name), .is_read_only = device->is_read_only_});
     }
   } catch (const io::FormatError& error) {
     refuse("open-failed", error.what());
@@ -143,11 +143,10 @@ void Device::resize(std::uint64_t size_bytes) {
 }
 
 void Device::check_writable(const char* work) const {
-  if (content_->image().is_writable() && !is_read_only_) return;
+  if (!is_read_only_) return;
   throw DeviceError("not-writable", "device " + parts_.name + " cannot be " + work + ": " +
-                                        (is_read_only_ && content_->image().is_writable()
-                                             ? "it was opened read-only"
-                                             : "its image has no writable layer"));
+                                        (has_writable_layer_ ? "it was opened read-only"
+                                                             : "its image has no writable layer"));
 }
 
 void Device::check_unused(const char* work) const {

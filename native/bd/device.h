@@ -77,14 +77,17 @@ class Device {
   void resize(std::uint64_t size_bytes);
 
  private:
-  Device(DeviceParts parts, bool is_read_only)
-      : parts_(std::move(parts)), is_read_only_(is_read_only) {}
+  Device(DeviceParts parts, bool is_read_only, bool has_writable_layer)
+      : parts_(std::move(parts)),
+        is_read_only_(is_read_only),
+        has_writable_layer_(has_writable_layer) {}
 
   void check_writable(const char* work) const;
   void check_unused(const char* work) const;
 
   DeviceParts parts_;
   bool is_read_only_;
+  bool has_writable_layer_;  // which a device that was opened read-only may have as well
   std::shared_ptr<MeteredDevice> content_;
   std::unique_ptr<transport::AttachedDevice> attached_;
 };

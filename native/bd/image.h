@@ -37,8 +37,12 @@ class ImageConfiguration {
   virtual ~ImageConfiguration() = default;
   // Where success or failure is written for overlaybd's clients; empty: nowhere.
   [[nodiscard]] virtual const std::string& result_file() const noexcept = 0;
-  // Told of damage: `listener`, which outlives the image. Throws io::FormatError.
-  [[nodiscard]] virtual std::unique_ptr<Image> open(io::DamageListener& listener) const = 0;
+  // Whether it names a writable layer.
+  [[nodiscard]] virtual bool has_writable_layer() const noexcept = 0;
+  // Told of damage: `listener`, which outlives the image. A read-only image writes to no file and is
+  // not writable. Throws io::FormatError.
+  [[nodiscard]] virtual std::unique_ptr<Image> open(io::DamageListener& listener,
+                                                    bool is_read_only) const = 0;
 };
 
 class ImageSource {

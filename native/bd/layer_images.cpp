@@ -20,7 +20,7 @@ class LayerImage final : public Image {
     return image_->layers().size();
   }
   [[nodiscard]] std::uint64_t dropped_entries() const noexcept override {
-    return is_writable() ? upper().dropped_entries() : 0;
+    return image_->writable() != nullptr ? upper().dropped_entries() : 0;
   }
 
   void commit(const lsmt::LayerOptions& options, const lsmt::Output& output) override {
@@ -66,10 +66,16 @@ class LayerConfiguration final : public ImageConfiguration {
     return config_.result_file;
   }
 
-  [[nodiscard]] std::unique_ptr<Image> open(io::DamageListener& listener) const override {
+  [[nodiscard]] bool has_writable_layer() const noexcept override {
+    return config_.upper.has_value();
+  }
+
+  [[nodiscard]] std::unique_ptr<Image> open(io::DamageListener& listener,
+                                            bool is_read_only) const override {
     image::OpenOptions options;
     options.folder = folder_;
     options.damage_listener = &listener;
+    options.is_read_only = is_read_only;
     // Writes that nobody had flushed may be gone after a loss of power, as on any disk.
     options.lost_data = lsmt::LostData::kDrop;
     return std::make_unique<LayerImage>(image::Image::open(config_, options));

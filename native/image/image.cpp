@@ -74,13 +74,13 @@ OpenedLower open_lower(std::size_t number, const ImageConfig& config,
   }
 }
 
-UniqueFd lock_file(const std::string& path) {
+UniqueFd lock_file(const std::string& path, bool is_read_only) {
   UniqueFd file(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY));
   if (!file) {
     const int error = errno;
     refuse(error, path + ": " + io::error_text(error));
   }
-  if (::flock(file.get(), LOCK_EX | LOCK_NB) == 0) return file;
+  if (::flock(file.get(), (is_read_only ? LOCK_SH : LOCK_EX) | LOCK_NB) == 0) return file;
   const int error = errno;
   refuse(error == EWOULDBLOCK ? EBUSY : error,
          path + ": " + (error == EWOULDBLOCK ? "is in use as the upper layer of another device"
@@ -145,10 +145,10 @@ void Image::open_upper(const ImageConfig& config, const OpenOptions& options) {
   const std::string data = resolve_path(config.upper->data, options.folder);
   const std::string index = resolve_path(config.upper->index, options.folder);
   try {
-    upper_lock_ = lock_file(data);
+    upper_lock_ = lock_file(data, options.is_read_only);
     std::unique_ptr<lsmt::WritableLayer> upper = lsmt::WritableLayer::open(
-        io::open_existing_writable_file(data), io::open_existing_writable_file(index),
-        options.lost_data);
+        io::open_existing_writable_file(data, !options.is_read_only),
+        io::open_existing_writable_file(index, !options.is_read_only), options.lost_data);
     ImageLayer& layer = layers_.emplace_back();
     layer.file.name = data;
     layer.file.file_bytes = upper->data().size();

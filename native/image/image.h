@@ -1,8 +1,8 @@
 // An image: the stack of layers that a configuration names, as the content of a block device.
 //
 // Read-only without an upper layer, else writable. Reads and writes are safe from several threads.
-// The files of an upper layer are locked while an image has them open, so that no second process
-// writes to them; the lock ends with the image or the process.
+// The files of an upper layer are locked while an image has them open, so that no second one writes
+// to them or reads what changes under it; the lock ends with the image or the process.
 #pragma once
 
 #include <cstdint>
@@ -29,7 +29,9 @@ struct OpenOptions {
   bool maps_files = true;                         // see UnwrapOptions
   unsigned threads_max = 16;                      // that open layers at once
   lsmt::LostData lost_data = lsmt::LostData::kRefuse;
-  bool is_read_only = false;  // the upper layer shows, but nothing can be written
+  // The upper layer shows, but nothing is written: its files are opened for reading alone, and any
+  // number of read-only images share them.
+  bool is_read_only = false;
 };
 
 // One layer of an open image, for inspection.

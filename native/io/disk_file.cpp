@@ -232,8 +232,9 @@ std::unique_ptr<WritableFile> open_writable_file(const std::string& path, bool m
   return open_disk_file(path, O_RDWR | O_CREAT | (must_be_new ? O_EXCL : 0));
 }
 
-std::unique_ptr<WritableFile> open_existing_writable_file(const std::string& path) {
-  return open_disk_file(path, O_RDWR);
+std::unique_ptr<WritableFile> open_existing_writable_file(const std::string& path,
+                                                          bool may_write) {
+  return open_disk_file(path, may_write ? O_RDWR : O_RDONLY);
 }
 
 }  // namespace varve::io

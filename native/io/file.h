@@ -100,8 +100,10 @@ std::unique_ptr<File> open_file(const std::string& path);
 
 // Opens or makes a file on disk for writing; throws FormatError.
 std::unique_ptr<WritableFile> open_writable_file(const std::string& path, bool must_be_new);
-// The same for one that must be there.
-std::unique_ptr<WritableFile> open_existing_writable_file(const std::string& path);
+// The same for one that must be there. Without `may_write` it is opened for reading alone, and
+// whatever would change it fails.
+std::unique_ptr<WritableFile> open_existing_writable_file(const std::string& path,
+                                                          bool may_write = true);
 
 // A file on disk that was opened elsewhere, whose descriptor is taken over even on failure. What may
 // be done with it is what it was opened for. Throws FormatError.

@@ -61,10 +61,12 @@ class MemoryConfiguration final : public bd::ImageConfiguration {
   [[nodiscard]] const std::string& result_file() const noexcept override {
     return images_.result_file;
   }
-  [[nodiscard]] std::unique_ptr<bd::Image> open(io::DamageListener&) const override {
+  [[nodiscard]] bool has_writable_layer() const noexcept override { return has("writable"); }
+  [[nodiscard]] std::unique_ptr<bd::Image> open(io::DamageListener&,
+                                                bool is_read_only) const override {
     if (has("slow")) images_.opens.pass();
     if (has("absent")) throw io::FormatError(ENOENT, path_ + ": its layer is not there");
-    return std::make_unique<MemoryImage>(has("writable"));
+    return std::make_unique<MemoryImage>(has_writable_layer() && !is_read_only);
   }
 
  private:

@@ -302,6 +302,20 @@ TEST_F(ImageOpenTest, AnUpperLayerIsOneDevicesAlone) {
   EXPECT_TRUE(open_text(config)->is_writable());
 }
 
+TEST_F(ImageOpenTest, ReadOnlyImagesShareAnUpperLayerAndLeaveItAlone) {
+  create_upper(kDisk, false);
+  const std::string config = "{" + upper_json() + "}";
+  image::OpenOptions options;
+  options.is_read_only = true;
+  const auto first = open_text(config, options);
+  const auto second = open_text(config, options);
+  EXPECT_EQ(refusal_of([&] { open_text(config); }),
+            "config: upper: " + at("data") + ": is in use as the upper layer of another device");
+  // Not only because the image refuses: the files are open for reading alone.
+  EXPECT_LT(first->writable()->upper().write(Bytes(512), 0), 0);
+  EXPECT_LT(first->writable()->upper().resize(kDisk * 2), 0);
+}
+
 TEST_F(ImageOpenTest, AnUpperLayersKindIsFoundOut) {
   for (const bool is_sparse : {false, true}) {
     create_upper(kDisk, is_sparse);
