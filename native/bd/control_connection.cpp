@@ -11,11 +11,15 @@
 namespace varve::bd {
 
 ControlConnection::ControlConnection(Socket socket, Service& service, Ended ended)
-    : socket_(std::move(socket)), service_(service), ended_(std::move(ended)) {}
+    : socket_(std::move(socket)),
+      service_(service),
+      ended_(std::move(ended)),
+      linger_timer_(socket_.get_executor()) {}
 
 void ControlConnection::close() {
   std::error_code ignored;
   socket_.close(ignored);
+  linger_timer_.cancel();
   is_listening_ = false;
   has_input_ended_ = true;
   unwritten_.clear();
@@ -25,6 +29,7 @@ void ControlConnection::close() {
 
 void ControlConnection::refuse(const std::string& code, const std::string& message) {
   has_input_ended_ = true;
+  is_refused_ = true;
   is_listening_ = false;
   events_.clear();
   send(std::nullopt, error_reply(code, message));
@@ -157,7 +162,39 @@ void ControlConnection::write() {
 }
 
 void ControlConnection::end_if_done() {
-  if (has_input_ended_ && under_way_ == 0 && !is_writing_ && unwritten_.empty()) close();
+  if (!has_input_ended_ || under_way_ > 0 || is_writing_ || !unwritten_.empty()) return;
+  if (is_refused_) {
+    linger();
+  } else {
+    close();
+  }
+}
+
+// Whoever still sends when the connection is closed gets EPIPE, and may never read why. So for a
+// while what is sent is dropped, until the client has seen the end and closed.
+void ControlConnection::linger() {
+  if (!socket_.is_open()) return;
+  std::error_code ignored;
+  socket_.shutdown(Socket::shutdown_send, ignored);
+  linger_timer_.expires_after(kRefusedPatience);
+  linger_timer_.async_wait([self = shared_from_this()](const std::error_code& error) {
+    if (!error) self->close();
+  });
+  received_.resize(kLineBytesMax);
+  drop_input();
+}
+
+void ControlConnection::drop_input() {
+  socket_.async_read_some(
+      asio::buffer(received_),
+      [self = shared_from_this()](const std::error_code& error, std::size_t bytes) {
+        self->dropped_bytes_ += bytes;
+        if (error || self->dropped_bytes_ > kRefusedBytesMax) {
+          self->close();
+        } else {
+          self->drop_input();
+        }
+      });
 }
 
 }  // namespace varve::bd

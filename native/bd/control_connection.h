@@ -6,6 +6,7 @@
 #pragma once
 
 #include <asio/local/stream_protocol.hpp>
+#include <asio/steady_timer.hpp>
 #include <deque>
 #include <functional>
 #include <memory>
@@ -25,7 +26,7 @@ class ControlConnection : public std::enable_shared_from_this<ControlConnection>
   ControlConnection(Socket socket, Service& service, Ended ended);
 
   void begin() { read(); }
-  // For clients that find no place: says so and closes.
+  // For clients that find no place: says so and closes, once the client has had the time to read it.
   void refuse(const std::string& code, const std::string& message);
   // An event, if this client listens. The line is shared by all who do.
   void publish(const std::shared_ptr<const std::string>& line);
@@ -42,6 +43,8 @@ class ControlConnection : public std::enable_shared_from_this<ControlConnection>
   void write();
   std::shared_ptr<const std::string> next_line();
   void end_if_done();
+  void linger();
+  void drop_input();
 
   Socket socket_;
   Service& service_;
@@ -51,11 +54,14 @@ class ControlConnection : public std::enable_shared_from_this<ControlConnection>
   bool has_input_ended_ = false;
   bool is_writing_ = false;
   bool is_listening_ = false;
+  bool is_refused_ = false;
   std::size_t under_way_ = 0;
   std::deque<std::shared_ptr<const std::string>> unwritten_;
   std::size_t unwritten_bytes_ = 0;
   std::deque<std::shared_ptr<const std::string>> events_;
   std::uint64_t missed_events_ = 0;
+  asio::steady_timer linger_timer_;
+  std::size_t dropped_bytes_ = 0;
 };
 
 }  // namespace varve::bd

@@ -12,6 +12,9 @@ inline constexpr std::size_t kPathBytesMax = 4095;
 inline constexpr std::size_t kDeviceNameBytesMax = 128;
 
 inline constexpr std::size_t kConnectionsMax = 64;
+// A client that is refused may go on sending for so long and so much, so that it gets to read why.
+inline constexpr std::chrono::milliseconds kRefusedPatience{1'000};
+inline constexpr std::size_t kRefusedBytesMax = std::size_t{16} << 20;
 // Each request that works on a device has a thread of its own while it runs.
 inline constexpr std::size_t kRequestsMax = 256;
 inline constexpr std::size_t kRequestsPerConnectionMax = 128;
