@@ -1,7 +1,10 @@
 #include "bd/device.h"
 
+#include <unistd.h>
+
 #include <cerrno>
 #include <cstring>
+#include <future>
 #include <optional>
 #include <utility>
 
@@ -89,17 +92,29 @@ Device::Closed Device::close(transport::CloseMode mode, std::chrono::millisecond
   return closed;
 }
 
-Device::Closed Device::abandon(std::chrono::milliseconds patience) {
+Device::Closed Device::abandon(std::chrono::milliseconds sync_patience,
+                               std::chrono::milliseconds patience) {
   Closed closed;
-  if (!is_read_only_) closed.flush_error = content_->flush();
-  transport::CloseResult result = attached_->close(transport::CloseMode::kDetach, patience);
+  std::future<int> syncing;
+  bool is_synced = true;
+  if (!is_read_only_) {
+    syncing = std::async(std::launch::async, [this] { return attached_->sync(); });
+    is_synced = syncing.wait_for(sync_patience) == std::future_status::ready;
+  }
+  // What takes too long to be written has the device open, too, so nobody else is waited for.
+  transport::CloseResult result;
+  if (is_synced) result = attached_->close(transport::CloseMode::kDetach, patience);
   if (!result.is_gone) {
-    const std::vector<transport::DeviceUser> users = result.users;
+    const std::vector<transport::DeviceUser> users = is_synced ? result.users : attached_->users();
     result = attached_->close(transport::CloseMode::kAbort, std::chrono::milliseconds(100));
     if (result.users.empty()) result.users = users;
   }
+  if (syncing.valid()) closed.flush_error = syncing.get();
   closed.is_gone = result.is_gone;
   closed.users = std::move(result.users);
+  std::erase_if(closed.users, [](const transport::DeviceUser& user) {
+    return user.kind == transport::DeviceUser::Kind::kDescriptor && user.process == ::getpid();
+  });
   // Users that let go meanwhile had something written as well.
   if (!is_read_only_ && closed.flush_error == 0) closed.flush_error = content_->flush();
   return closed;
@@ -108,6 +123,7 @@ Device::Closed Device::abandon(std::chrono::milliseconds patience) {
 CommitSummary Device::commit(const CommitRequest& request, Cancellation& cancellation) {
   check_writable("committed");
   check_unused("commit");
+  sync("commit");
   try {
     const ClosedGate gate(content_->gate());
     return commit_to_file(content_->image(), request, cancellation);
@@ -125,13 +141,17 @@ CommitSummary Device::commit(const CommitRequest& request, Cancellation& cancell
 void Device::seal() {
   check_writable("sealed");
   check_unused("seal");
+  sync("seal");
   const ClosedGate gate(content_->gate());
   if (const int error = content_->image().seal(); error != 0) fail(parts_.name, "seal", -error);
 }
 
 void Device::resize(std::uint64_t size_bytes) {
   check_writable("resized");
-  if (size_bytes < size()) check_unused("shrink");
+  if (size_bytes < size()) {
+    check_unused("shrink");
+    sync("shrink");
+  }
   {
     const ClosedGate gate(content_->gate());
     const int error = content_->image().resize(size_bytes);
@@ -147,6 +167,14 @@ void Device::check_writable(const char* work) const {
   throw DeviceError("not-writable", "device " + parts_.name + " cannot be " + work + ": " +
                                         (has_writable_layer_ ? "it was opened read-only"
                                                              : "its image has no writable layer"));
+}
+
+// The kernel keeps what was written without a flush for as long as anybody has the device open,
+// which its transport has.
+void Device::sync(const char* work) {
+  if (const int error = attached_->sync(); error != 0) {
+    fail(parts_.name, std::string(work) + ": what was written to it before cannot be flushed", -error);
+  }
 }
 
 void Device::check_unused(const char* work) const {

@@ -67,9 +67,9 @@ class Device {
   };
   // Throws DeviceError: in-use. May be called again for one that is not gone.
   Closed close(transport::CloseMode mode, std::chrono::milliseconds patience);
-  // For the end of the daemon: makes durable what was written, waits a while for users to let go,
-  // and ends it in any case.
-  Closed abandon(std::chrono::milliseconds patience);
+  // For the end of the daemon: makes durable what was written, as far as that is done in time, waits
+  // a while for users to let go, and ends it in any case.
+  Closed abandon(std::chrono::milliseconds sync_patience, std::chrono::milliseconds patience);
 
   // These throw DeviceError. Whoever has the device open is in the way of all but a larger size.
   CommitSummary commit(const CommitRequest& request, Cancellation& cancellation);
@@ -84,6 +84,7 @@ class Device {
 
   void check_writable(const char* work) const;
   void check_unused(const char* work) const;
+  void sync(const char* work);
 
   DeviceParts parts_;
   bool is_read_only_;

@@ -42,8 +42,10 @@ inline constexpr std::chrono::milliseconds kCloseGrace{30'000};
 // How often a device that was let go of is looked at until it is gone.
 inline constexpr std::chrono::milliseconds kLingerInterval{500};
 
-// The end of the daemon: for what is running, for devices that are in use, and for everything.
+// The end of the daemon: for what is running, for what the kernel has yet to write to devices, for
+// devices that are in use, and for everything.
 inline constexpr std::chrono::milliseconds kStopPatience{1'500};
+inline constexpr std::chrono::milliseconds kStopSyncPatience{1'000};
 inline constexpr std::chrono::milliseconds kStopDetachPatience{1'000};
 inline constexpr std::chrono::milliseconds kStopDeadline{4'500};
 // For what is left then: files that are closed, lines of the log.

@@ -3,6 +3,7 @@
 #include <unistd.h>
 
 #include <asio/post.hpp>
+#include <asio/use_future.hpp>
 #include <system_error>
 #include <utility>
 
@@ -20,7 +21,7 @@ struct Service::Entry {
   const char* state = "opening";
   // The job that works on it, or null.
   std::shared_ptr<Job> job;
-  std::shared_ptr<Device> device;  // null while it is opened
+  std::shared_ptr<Device> device;  // null while it is opened, and when it is gone
 };
 
 struct Service::Job {
@@ -210,13 +211,15 @@ void Service::opened(const EntryPointer& entry, Job& job) {
 void Service::run(const CloseRequest& request, Reply reply) {
   const EntryPointer entry = find_idle(request.device);
   const auto job = std::make_shared<Job>(context_, "close", std::move(reply));
-  const auto device = entry->device;
-  start_job(entry, job, [this, job, device, request]() -> std::function<void()> {
+  auto device = entry->device;
+  start_job(entry, job, [this, job, device, request]() mutable -> std::function<void()> {
     const Device::Closed closed = device->close(request.mode, request.patience);
-    return [this, job, closed] {
+    const std::string path = device->path();
+    if (closed.is_gone) release(job, std::move(device));
+    return [this, job, closed, path] {
       const EntryPointer of = job->entry;
       if (closed.is_gone) {
-        Json fields = {{"path", of->device->path()}};
+        Json fields = {{"path", path}};
         if (closed.flush_error != 0) fields["flushError"] = error_name(-closed.flush_error);
         tell("closed", of, fields);
         forget(of);
@@ -372,6 +375,17 @@ void Service::run(const EventsRequest&, const Reply& reply) const {
   reply(error_reply("failed", "events belong to a connection"));
 }
 
+// By the thread of the job, because closing files can block; and before the job ends, so that the
+// layers of a device that is told to be gone can be opened again.
+void Service::release(const std::shared_ptr<Job>& job, std::shared_ptr<Device> device) {
+  const auto take_out = [job] {
+    job->entry->state = "closing";
+    job->entry->device = nullptr;
+  };
+  asio::post(context_, asio::use_future(take_out)).get();
+  device = nullptr;
+}
+
 // The end of a device closes files, which can block.
 void Service::forget(const EntryPointer& entry) {
   devices_.erase(entry->parts.name);
@@ -440,13 +454,15 @@ void Service::close_all() {
   for (const auto& [name, entry] : devices) {
     if (entry->job != nullptr || entry->device == nullptr) continue;
     const auto job = std::make_shared<Job>(context_, "close", nullptr);
-    const auto device = entry->device;
+    auto device = entry->device;
     try {
-      start_job(entry, job, [this, job, device]() -> std::function<void()> {
-        const Device::Closed closed = device->abandon(kStopDetachPatience);
-        return [this, job, closed] {
+      start_job(entry, job, [this, job, device]() mutable -> std::function<void()> {
+        const Device::Closed closed = device->abandon(kStopSyncPatience, kStopDetachPatience);
+        const std::string path = device->path();
+        if (closed.is_gone) release(job, std::move(device));
+        return [this, job, closed, path] {
           const EntryPointer of = job->entry;
-          Json fields = {{"path", of->device->path()}};
+          Json fields = {{"path", path}};
           if (!closed.is_gone) {
             fields["users"] = users_document(closed.users);
             around_.log.error("the daemon ends while the device is in use: its users get errors",

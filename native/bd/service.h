@@ -69,6 +69,7 @@ class Service {
   [[nodiscard]] EntryPointer find_writable(const std::string& name) const;
   std::string unused_name();
   void opened(const EntryPointer& entry, Job& job);
+  void release(const std::shared_ptr<Job>& job, std::shared_ptr<Device> device);
   void forget(const EntryPointer& entry);
   void watch_lingering();
   void check_stop();

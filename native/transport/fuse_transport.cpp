@@ -87,6 +87,12 @@ class FuseDevice : public AttachedDevice {
     return loop_->update_size();
   }
 
+  int sync() override {
+    // Opened anew: closing need not wait for this, and one that was detached can still be in use.
+    const UniqueFd loop = open_loop_on(path_, fuse_device_);
+    return loop ? sync_block_device(loop.get()) : 0;
+  }
+
   CloseResult close(CloseMode mode, std::chrono::milliseconds patience) override {
     const std::lock_guard lock(mutex_);
     CloseResult result;

@@ -1,6 +1,7 @@
 #include "transport/loop_device.h"
 
 #include <fcntl.h>
+#include <linux/fs.h>
 #include <linux/loop.h>
 #include <sys/ioctl.h>
 #include <sys/stat.h>
@@ -97,12 +98,21 @@ void LoopDevice::detach() noexcept {
   loop_.reset();
 }
 
-bool is_loop_on(const std::string& path, dev_t file_system) noexcept {
-  const UniqueFd loop(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK));
-  if (!loop) return false;
+int sync_block_device(int device) noexcept {
+  // fsync alone leaves out what a file system has not yet brought to the device; BLKFLSBUF tells of
+  // no error.
+  if (::ioctl(device, BLKFLSBUF, 0) != 0) return -errno;
+  return ::fsync(device) == 0 ? 0 : -errno;
+}
+
+UniqueFd open_loop_on(const std::string& path, dev_t file_system) noexcept {
+  UniqueFd loop(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK));
   loop_info64 info = {};
-  if (::ioctl(loop.get(), LOOP_GET_STATUS64, &info) != 0) return false;
-  return info.lo_device == file_system;
+  if (loop && (::ioctl(loop.get(), LOOP_GET_STATUS64, &info) != 0 ||
+               info.lo_device != file_system)) {
+    loop.reset();
+  }
+  return loop;
 }
 
 }  // namespace varve::transport

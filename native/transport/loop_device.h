@@ -40,7 +40,14 @@ class LoopDevice {
   bool has_direct_io_ = false;
 };
 
-// Whether the loop device of that path exists and has a file of that file system behind it.
-bool is_loop_on(const std::string& path, dev_t file_system) noexcept;
+// Writes out what the kernel holds of a block device, and of a file system that is mounted from it
+// in any mount namespace. 0 or a negative errno.
+int sync_block_device(int device) noexcept;
+
+// Opens the loop device of that path if it exists and has a file of that file system behind it.
+UniqueFd open_loop_on(const std::string& path, dev_t file_system) noexcept;
+inline bool is_loop_on(const std::string& path, dev_t file_system) noexcept {
+  return static_cast<bool>(open_loop_on(path, file_system));
+}
 
 }  // namespace varve::transport

@@ -58,6 +58,10 @@ class AttachedDevice {
   [[nodiscard]] virtual std::vector<DeviceUser> users() const = 0;
   // Tells the kernel that the content's size has changed. 0 or a negative errno.
   [[nodiscard]] virtual int resized() = 0;
+  // Writes to the content what the kernel still holds of the device and of a file system on it, and
+  // flushes. Takes as long as that takes; an aborting close, from another thread, ends it. 0 or a
+  // negative errno.
+  [[nodiscard]] virtual int sync() = 0;
   // Waits at most `patience` for the device to be gone. May be called again after a refusal, and to
   // wait on.
   virtual CloseResult close(CloseMode mode, std::chrono::milliseconds patience) = 0;

@@ -99,6 +99,7 @@ class MemoryAttached final : public transport::AttachedDevice {
     return {{transport::DeviceUser::Kind::kDescriptor, 12, "process 12 (cat) has it open"}};
   }
   [[nodiscard]] int resized() override { return 0; }
+  [[nodiscard]] int sync() override { return content_->flush(); }
   transport::CloseResult close(transport::CloseMode mode, std::chrono::milliseconds) override {
     transport::CloseResult result;
     result.users = users();
