@@ -1,179 +1,48 @@
 // The daemon varve-bd as it is used: real layers and devices, by its socket and by `varve bd`.
 import assert from 'node:assert/strict';
-import { spawn, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
 import {
-  accessSync,
   chmodSync,
   closeSync,
   constants,
-  copyFileSync,
   existsSync,
+  fsyncSync,
   lstatSync,
   openSync,
   readFileSync,
   readSync,
   readdirSync,
+  readlinkSync,
   writeFileSync,
   writeSync,
-  fsyncSync,
 } from 'node:fs';
 import { connect, type Socket } from 'node:net';
 import { dirname, join } from 'node:path';
-import { createInterface } from 'node:readline';
-import { fileURLToPath } from 'node:url';
 import { test, type TestContext } from 'node:test';
 
-import {
-  BlockDaemonClient,
-  type BlockDaemonEvent,
-} from '../../src/adapters/block-daemon/client.ts';
-import type {
-  BlockDevice,
-  DeviceStats,
-  DeviceUser,
-} from '../../src/cli/block-devices/documents.ts';
-import { findNativeFile } from '../../src/adapters/native/location.ts';
+import type { BlockDaemonEvent } from '../../src/adapters/block-daemon/client.ts';
+import type { DeviceStats, DeviceUser } from '../../src/cli/block-devices/documents.ts';
 import { startVarve, varve } from '../cli/varve.ts';
+import {
+  client,
+  close,
+  createUpper,
+  expectedSum,
+  fixtures,
+  list,
+  loopsOf,
+  open,
+  readOnlyConfig,
+  readRange,
+  skip,
+  start,
+  sumOf,
+  writableConfig,
+  type Opened,
+} from './block-daemon.ts';
 import { frozenFileSystem } from './frozen-file-system.ts';
-import { isRoot, isRunning, runProgram, scratchDirectory, until } from './scratch.ts';
-
-const fixtures = fileURLToPath(new URL('../fixtures/layers/', import.meta.url));
-
-/** Why devices cannot be attached here; undefined if they can. */
-function obstacle(): string | undefined {
-  if (!isRoot) return 'needs root';
-  for (const path of ['/dev/fuse', '/dev/loop-control']) {
-    try {
-      accessSync(path, constants.R_OK | constants.W_OK);
-    } catch {
-      return `needs ${path}`;
-    }
-  }
-  return undefined;
-}
-const skip = obstacle() ?? false;
-
-type Line = Readonly<Record<string, unknown>>;
-
-class Daemon {
-  readonly socket: string;
-  readonly lines: Line[] = [];
-  readonly child: ChildProcess;
-
-  constructor(child: ChildProcess, socket: string) {
-    this.child = child;
-    this.socket = socket;
-  }
-
-  get pid(): number {
-    return this.child.pid ?? 0;
-  }
-
-  said(message: RegExp): readonly Line[] {
-    return this.lines.filter(({ msg }) => message.test(String(msg)));
-  }
-
-  /** Sends a signal and answers how it ended. */
-  async end(signal: NodeJS.Signals): Promise<number | NodeJS.Signals | null> {
-    const { child } = this;
-    if (child.exitCode === null && child.signalCode === null) {
-      const exited = once(child, 'exit');
-      child.kill(signal);
-      await exited;
-    }
-    return child.exitCode ?? child.signalCode;
-  }
-}
-
-/** Starts a daemon that ends with the test; resolves once it serves, or tells what it said. */
-async function start(
-  t: TestContext,
-  socket: string,
-  flags: readonly string[] = [],
-): Promise<Daemon> {
-  const program = findNativeFile('varve-bd');
-  const child = spawn(program, ['--socket', socket, ...flags], {
-    stdio: ['ignore', 'ignore', 'pipe'],
-  });
-  const daemon = new Daemon(child, socket);
-  t.after(() => daemon.end('SIGKILL'));
-  const said: string[] = [];
-  await new Promise<void>((resolve, reject) => {
-    child.once('error', reject);
-    child.once('exit', () => reject(new Error(`the daemon ended: ${said.join('\n')}`)));
-    createInterface(child.stderr).on('line', (line) => {
-      said.push(line);
-      if (line.startsWith('{')) daemon.lines.push(JSON.parse(line) as Line);
-      if (line.includes('"msg":"serving"')) resolve();
-    });
-  });
-  return daemon;
-}
-
-async function client(t: TestContext, daemon: Daemon): Promise<BlockDaemonClient> {
-  const connection = await BlockDaemonClient.connect(daemon.socket);
-  t.after(() => connection.close());
-  return connection;
-}
-
-interface Opened {
-  readonly device: string;
-  readonly path: string;
-  readonly sizeBytes: number;
-  readonly readOnly: boolean;
-}
-
-const open = (bd: BlockDaemonClient, config: string, device: string): Promise<Opened> =>
-  bd.request<Opened>('open', { config, device });
-const close = (bd: BlockDaemonClient, device: string, mode?: string) =>
-  bd.request<{ gone: boolean; users: DeviceUser[] }>('close', { device, mode });
-const list = async (bd: BlockDaemonClient): Promise<readonly BlockDevice[]> =>
-  (await bd.request<{ devices: BlockDevice[] }>('list')).devices;
-
-/** A configuration of the three golden layers, 20 MiB. */
-function readOnlyConfig(directory: string, name = 'ro', more: object = {}): string {
-  const path = join(directory, `${name}.json`);
-  const lowers = ['layer0.lz4', 'layer1.lsmt', 'layer2.zstd.tar'].map((file) => ({
-    file: `${fixtures}stack3/${file}`,
-  }));
-  writeFileSync(path, JSON.stringify({ lowers, ...more }));
-  return path;
-}
-
-/** The same with a copy of a writable layer on top. */
-function writableConfig(directory: string, name = 'rw', more: object = {}): string {
-  const upper = { data: join(directory, `${name}.data`), index: join(directory, `${name}.index`) };
-  copyFileSync(`${fixtures}rw-append/data`, upper.data);
-  copyFileSync(`${fixtures}rw-append/index`, upper.index);
-  for (const path of Object.values(upper)) chmodSync(path, 0o600);
-  return readOnlyConfig(directory, name, { upper, ...more });
-}
-
-const expectedSum = (folder: string): string =>
-  (JSON.parse(readFileSync(`${fixtures}${folder}/expected.json`, 'utf8')) as { sha256: string })
-    .sha256;
-const sumOf = (path: string): string => runProgram('sha256sum', [path]).split(' ')[0] ?? '';
-
-/** The loop devices that a daemon of this name has attached. */
-const loopsOf = (device: string): readonly string[] =>
-  readdirSync('/sys/block')
-    .filter((name) => name.startsWith('loop'))
-    .filter((name) => backingFile(name).includes(`varve-bd ${device}`));
-
-function backingFile(name: string): string {
-  try {
-    return runProgram('losetup', [
-      '--list',
-      '--noheadings',
-      '--output',
-      'BACK-FILE',
-      `/dev/${name}`,
-    ]);
-  } catch {
-    return '';
-  }
-}
+import { writeConfig } from './layer-tool.ts';
+import { isRunning, runProgram, scratchDirectory, until } from './scratch.ts';
 
 test('a device is opened, read, listed, counted and closed', { skip }, async (t) => {
   const directory = scratchDirectory(t);
@@ -279,6 +148,78 @@ test('a writable device is written, resized, committed and sealed', { skip }, as
   document.lowers.push({ file: join(directory, 'rw.data') });
   writeFileSync(sealed, JSON.stringify(document));
   assert.equal(sumOf((await open(bd, sealed, 'sealed')).path), sum);
+});
+
+test('what nobody flushed is in a commit, and in a sealed layer', { skip }, async (t) => {
+  const directory = scratchDirectory(t);
+  const daemon = await start(t, join(directory, 'run/bd.sock'));
+  const bd = await client(t, daemon);
+  const write = (path: string, text: string): void => {
+    const file = openSync(path, 'r+');
+    writeSync(file, Buffer.alloc(1 << 20, text), 0, 1 << 20, 1 << 20);
+    closeSync(file);
+  };
+  const upper = createUpper(directory, 'rw', 'append-only', '4M');
+  const layer = join(directory, 'layer');
+  const { path } = await open(bd, writeConfig(join(directory, 'rw.json'), { upper }), 'rw');
+  write(path, 'committed');
+  await bd.request('commit', { device: 'rw', output: layer });
+  write(path, 'sealed');
+  await bd.request('seal', { device: 'rw' });
+  await close(bd, 'rw');
+  for (const [file, text] of [
+    [layer, 'committed'],
+    [upper.data, 'sealed'],
+  ] as const) {
+    const config = writeConfig(join(directory, `${text}.json`), { lowers: [{ file }] });
+    const found = readRange((await open(bd, config, text)).path, 1 << 20, 1 << 20);
+    assert.ok(found.equals(Buffer.alloc(1 << 20, text)), text);
+  }
+});
+
+test('a device that is closed can be opened again at once', { skip }, async (t) => {
+  const directory = scratchDirectory(t);
+  const daemon = await start(t, join(directory, 'run/bd.sock'));
+  const bd = await client(t, daemon);
+  const config = writableConfig(directory);
+  for (let turn = 0; turn < 30; turn += 1) {
+    await open(bd, config, 'again');
+    assert.equal((await close(bd, 'again')).gone, true);
+  }
+});
+
+/** Where a link leads; empty where it is gone. */
+function readLinkOrNone(path: string): string {
+  try {
+    return readlinkSync(path);
+  } catch {
+    return '';
+  }
+}
+
+test('read-only devices share a writable layer, and leave it alone', { skip }, async (t) => {
+  const directory = scratchDirectory(t);
+  const daemon = await start(t, join(directory, 'run/bd.sock'));
+  const bd = await client(t, daemon);
+  const config = writableConfig(directory);
+  for (const device of ['first', 'second']) {
+    const opened = await bd.request<Opened>('open', { config, device, readOnly: true });
+    assert.equal(opened.readOnly, true);
+    assert.equal(sumOf(opened.path), expectedSum('rw-append'));
+  }
+  for (const name of readdirSync(`/proc/${daemon.pid}/fdinfo`)) {
+    const file = readLinkOrNone(`/proc/${daemon.pid}/fd/${name}`);
+    if (!/rw\.(data|index)$/.test(file)) continue;
+    const flags = /^flags:\s+(\d+)$/m.exec(
+      readFileSync(`/proc/${daemon.pid}/fdinfo/${name}`, 'utf8'),
+    );
+    assert.equal(parseInt(flags?.[1] ?? '', 8) & 3, constants.O_RDONLY, file);
+  }
+  await assert.rejects(open(bd, config, 'third'), { code: 'open-failed' });
+  await assert.rejects(bd.request('seal', { device: 'first' }), {
+    code: 'not-writable',
+    message: /it was opened read-only/,
+  });
 });
 
 test('a hundred devices are attached at once', { skip }, async (t) => {
@@ -418,8 +359,14 @@ test('hostile lines are refused by name, and harm nobody', { skip }, async (t) =
       [null, 'bad-json'],
     ],
   );
-  const [long] = await raw(t, daemon.socket, Buffer.alloc(70_000, 'x'));
-  assert.match(long ?? '', /"line-too-long"/);
+  // More than the socket's buffers hold: it is told though the daemon reads no more lines.
+  for (const size of [65_537, 70_000, 8 << 20]) {
+    const [long] = await raw(t, daemon.socket, Buffer.alloc(size, 'x'));
+    assert.match(long ?? '', /"line-too-long"/, `${size} bytes`);
+    await assert.rejects((await client(t, daemon)).request('open', { config: 'x'.repeat(size) }), {
+      code: 'line-too-long',
+    });
+  }
   assert.deepEqual(await raw(t, daemon.socket, '{"version":1,"id":1'), [], 'half a line');
   const sockets = Array.from({ length: 64 }, () => connect(daemon.socket));
   t.after(() => sockets.forEach((socket) => socket.destroy()));

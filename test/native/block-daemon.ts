@@ -1,0 +1,204 @@
+// What tests of varve-bd share: the daemon as a process, its client, images of golden layers, and
+// the devices that the kernel has.
+import { spawn, spawnSync, type ChildProcess } from 'node:child_process';
+import { once } from 'node:events';
+import {
+  accessSync,
+  chmodSync,
+  closeSync,
+  constants,
+  copyFileSync,
+  openSync,
+  readFileSync,
+  readSync,
+  readdirSync,
+  writeFileSync,
+} from 'node:fs';
+import { join } from 'node:path';
+import { createInterface } from 'node:readline';
+import { fileURLToPath } from 'node:url';
+import type { TestContext } from 'node:test';
+
+import { BlockDaemonClient } from '../../src/adapters/block-daemon/client.ts';
+import { findNativeFile } from '../../src/adapters/native/location.ts';
+import type { BlockDevice, DeviceUser } from '../../src/cli/block-devices/documents.ts';
+import { tool } from './layer-tool.ts';
+import { isRoot, runProgram } from './scratch.ts';
+
+export const fixtures = fileURLToPath(new URL('../fixtures/layers/', import.meta.url));
+
+/** Why devices cannot be attached here; undefined if they can. */
+function obstacle(): string | undefined {
+  if (!isRoot) return 'needs root';
+  for (const path of ['/dev/fuse', '/dev/loop-control']) {
+    try {
+      accessSync(path, constants.R_OK | constants.W_OK);
+    } catch {
+      return `needs ${path}`;
+    }
+  }
+  return undefined;
+}
+export const skip = obstacle() ?? false;
+
+export type Line = Readonly<Record<string, unknown>>;
+
+export class Daemon {
+  readonly socket: string;
+  readonly lines: Line[] = [];
+  readonly child: ChildProcess;
+
+  constructor(child: ChildProcess, socket: string) {
+    this.child = child;
+    this.socket = socket;
+  }
+
+  get pid(): number {
+    return this.child.pid ?? 0;
+  }
+
+  said(message: RegExp): readonly Line[] {
+    return this.lines.filter(({ msg }) => message.test(String(msg)));
+  }
+
+  /** Sends a signal and answers how it ended. */
+  async end(signal: NodeJS.Signals): Promise<number | NodeJS.Signals | null> {
+    const { child } = this;
+    if (child.exitCode === null && child.signalCode === null) {
+      const exited = once(child, 'exit');
+      child.kill(signal);
+      await exited;
+    }
+    return child.exitCode ?? child.signalCode;
+  }
+}
+
+/** Starts a daemon that ends with the test; resolves once it serves, or tells what it said. */
+export async function start(
+  t: TestContext,
+  socket: string,
+  flags: readonly string[] = [],
+): Promise<Daemon> {
+  const program = findNativeFile('varve-bd');
+  const child = spawn(program, ['--socket', socket, ...flags], {
+    stdio: ['ignore', 'ignore', 'pipe'],
+  });
+  const daemon = new Daemon(child, socket);
+  t.after(() => daemon.end('SIGKILL'));
+  const said: string[] = [];
+  await new Promise<void>((resolve, reject) => {
+    child.once('error', reject);
+    child.once('exit', () => reject(new Error(`the daemon ended: ${said.join('\n')}`)));
+    createInterface(child.stderr).on('line', (line) => {
+      said.push(line);
+      if (line.startsWith('{')) daemon.lines.push(JSON.parse(line) as Line);
+      if (line.includes('"msg":"serving"')) resolve();
+    });
+  });
+  return daemon;
+}
+
+export async function client(t: TestContext, daemon: Daemon): Promise<BlockDaemonClient> {
+  const connection = await BlockDaemonClient.connect(daemon.socket);
+  t.after(() => connection.close());
+  return connection;
+}
+
+export interface Opened {
+  readonly device: string;
+  readonly path: string;
+  readonly sizeBytes: number;
+  readonly readOnly: boolean;
+}
+
+export const open = (bd: BlockDaemonClient, config: string, device: string): Promise<Opened> =>
+  bd.request<Opened>('open', { config, device });
+export const close = (bd: BlockDaemonClient, device: string, mode?: string) =>
+  bd.request<{ gone: boolean; users: DeviceUser[] }>('close', { device, mode });
+export const list = async (bd: BlockDaemonClient): Promise<readonly BlockDevice[]> =>
+  (await bd.request<{ devices: BlockDevice[] }>('list')).devices;
+
+/** A configuration of the three golden layers, 20 MiB. */
+export function readOnlyConfig(directory: string, name = 'ro', more: object = {}): string {
+  const path = join(directory, `${name}.json`);
+  const lowers = ['layer0.lz4', 'layer1.lsmt', 'layer2.zstd.tar'].map((file) => ({
+    file: `${fixtures}stack3/${file}`,
+  }));
+  writeFileSync(path, JSON.stringify({ lowers, ...more }));
+  return path;
+}
+
+/** The same with a copy of a writable layer on top. */
+export function writableConfig(directory: string, name = 'rw', more: object = {}): string {
+  const upper = { data: join(directory, `${name}.data`), index: join(directory, `${name}.index`) };
+  copyFileSync(`${fixtures}rw-append/data`, upper.data);
+  copyFileSync(`${fixtures}rw-append/index`, upper.index);
+  for (const path of Object.values(upper)) chmodSync(path, 0o600);
+  return readOnlyConfig(directory, name, { upper, ...more });
+}
+
+export const expectedSum = (folder: string): string =>
+  (JSON.parse(readFileSync(`${fixtures}${folder}/expected.json`, 'utf8')) as { sha256: string })
+    .sha256;
+export const sumOf = (path: string): string => runProgram('sha256sum', [path]).split(' ')[0] ?? '';
+
+/** The loop devices that a daemon of this name has attached. */
+export const loopsOf = (device: string): readonly string[] =>
+  readdirSync('/sys/block')
+    .filter((name) => name.startsWith('loop'))
+    .filter((name) => backingFile(name).includes(`varve-bd ${device}`));
+
+function backingFile(name: string): string {
+  try {
+    return runProgram('losetup', [
+      '--list',
+      '--noheadings',
+      '--output',
+      'BACK-FILE',
+      `/dev/${name}`,
+    ]);
+  } catch {
+    return '';
+  }
+}
+
+export interface Upper {
+  readonly data: string;
+  readonly index: string;
+}
+export type UpperKind = 'append-only' | 'sparse';
+export const upperKinds: readonly UpperKind[] = ['append-only', 'sparse'];
+
+/** Makes an empty writable layer; its size as varve-layer takes it, with a unit. */
+export function createUpper(directory: string, name: string, kind: UpperKind, size: string): Upper {
+  const upper = { data: join(directory, `${name}.data`), index: join(directory, `${name}.index`) };
+  tool('create', ...(kind === 'sparse' ? ['--sparse'] : []), upper.data, upper.index, size);
+  return upper;
+}
+
+/** What the tests give to varve-bd's commit. */
+export const commitFormats = [
+  { name: 'raw', algorithm: 'none', tar: false },
+  { name: 'lz4', algorithm: 'lz4', tar: false },
+  { name: 'zstd in a tar archive', algorithm: 'zstd', tar: true },
+] as const;
+
+/** Whether a program that not every machine has is there. */
+export const hasProgram = (name: string): boolean =>
+  spawnSync('sh', ['-c', 'command -v "$1"', 'sh', name]).status === 0;
+
+/** Reads a range of a device or file. */
+export function readRange(path: string, offset: number, lengthBytes: number): Buffer {
+  const bytes = Buffer.alloc(lengthBytes);
+  const file = openSync(path, 'r');
+  try {
+    for (let done = 0; done < lengthBytes;) {
+      const count = readSync(file, bytes, done, lengthBytes - done, offset + done);
+      if (count === 0) throw new Error(`${path} ends before ${offset + lengthBytes}`);
+      done += count;
+    }
+  } finally {
+    closeSync(file);
+  }
+  return bytes;
+}
