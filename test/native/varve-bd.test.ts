@@ -367,6 +367,18 @@ test('hostile lines are refused by name, and harm nobody', { skip }, async (t) =
       code: 'line-too-long',
     });
   }
+  // Whoever goes on sending has the time to read why; a broken pipe would say nothing.
+  const talkative = connect({ path: daemon.socket, allowHalfOpen: true });
+  t.after(() => talkative.destroy());
+  talkative.write(Buffer.alloc(70_000, 'x'));
+  const [why] = (await once(talkative, 'data')) as [Buffer];
+  assert.match(why.toString(), /"line-too-long"/);
+  await new Promise<void>((resolve, reject) => {
+    talkative.once('error', reject);
+    talkative.write('more', (error) => (error ? reject(error) : resolve()));
+  });
+  talkative.end();
+  await once(talkative, 'close');
   assert.deepEqual(await raw(t, daemon.socket, '{"version":1,"id":1'), [], 'half a line');
   const sockets = Array.from({ length: 64 }, () => connect(daemon.socket));
   t.after(() => sockets.forEach((socket) => socket.destroy()));
