@@ -4,7 +4,8 @@
 // in one run: the same client, kind of socket and kind of disk, the contestants in turn. Every run
 // of cycles ends with Cleanup inside the measured time, so that work put off is paid for.
 //
-// Block layers (codecs, stacks, commits, devices): each beside the least that it can cost.
+// Block layers (lookups, codecs, stacks, commits, apply, devices): each beside the least that it
+// can cost.
 //
 //   run.ts [--rounds N] [--seconds T] [--warm-up T] [--only PART,...] [--out FILE]
 import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';

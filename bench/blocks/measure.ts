@@ -2,13 +2,15 @@
 import { cp, mkdir, mkdtemp, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { print } from '../report.ts';
+import { measureApply } from './apply.ts';
 import { measureCommits } from './commits.ts';
 import { measureDevices, measureMemory } from './devices.ts';
+import { measureLookups } from './lookups.ts';
 import { buildPrograms, output } from './programs.ts';
 import { measureReadPath } from './reads.ts';
 import { layerCounts, makeContent, makeStacks } from './sample.ts';
 
-export const blockParts = ['codecs', 'stacks', 'commits', 'devices'] as const;
+export const blockParts = ['lookups', 'codecs', 'stacks', 'commits', 'apply', 'devices'] as const;
 
 /** `scratch` is a directory on a disk; another one is made in memory. */
 export async function measureBlocks(
@@ -26,6 +28,7 @@ export async function measureBlocks(
   },
 ): Promise<void> {
   const programs = await buildPrograms(checkout);
+  if (parts.has('lookups')) await measureLookups(programs);
   const content = join(scratch, 'content');
   await makeContent(content);
   if (parts.has('codecs')) {
@@ -53,6 +56,7 @@ export async function measureBlocks(
     const layer = join(single, 'raw', '0');
     await measureCommits(programs, { folder: scratch, content, layer, rounds });
   }
+  if (parts.has('apply')) await measureApply(programs, { scratch, rounds });
   if (!parts.has('devices')) return;
   const settings = { rounds, seconds };
   await measureDevices(programs, { folder: single, content, where: 'on the disk', ...settings });

@@ -2,28 +2,13 @@
 // extracts it with tar into an ext4 of its own, in turns. A copy of the tar by dd is what the page
 // cache takes. Wall clock ends when everything is with the kernel; making it durable depends on the
 // disk alone and is given beside it.
-//
-//   apply.ts [--json] [--rounds N] [--tool FILE]
 import { spawn } from 'node:child_process';
-import { mkdir, mkdtemp, rm, statfs, writeFile } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
-import { dirname, join } from 'node:path';
-import { fileURLToPath } from 'node:url';
-import { parseArgs } from 'node:util';
-import { makeDisk } from './disk.ts';
+import { mkdir, rm, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { median, print, ratioOf, table } from '../report.ts';
+import { makeDisk } from '../snapshots/disk.ts';
 import { writeLayerTar, type LayerTar } from './layer-tar.ts';
-import { median, print, ratioOf, table } from './report.ts';
-
-const checkout = dirname(dirname(fileURLToPath(import.meta.url)));
-const temporaryFileSystem = 0x01021994;
-
-const { values: options } = parseArgs({
-  options: {
-    json: { type: 'boolean', default: false },
-    rounds: { type: 'string', default: '5' },
-    tool: { type: 'string', default: join(checkout, 'build', 'native', 'varve-layer') },
-  },
-});
+import type { Programs } from './programs.ts';
 
 interface Run {
   readonly wallSeconds: number;
@@ -60,6 +45,8 @@ interface Contestant {
 }
 
 interface Place {
+  /** varve-layer. */
+  readonly tool: string;
   readonly scratch: string;
   /** Where tar extracts. */
   readonly mounted: string;
@@ -68,7 +55,7 @@ interface Place {
 
 /** Into a new writable layer. */
 function applied(
-  { scratch, tar }: Place,
+  { tool, scratch, tar }: Place,
   name: string,
   createOptions: readonly string[],
 ): Contestant {
@@ -79,9 +66,9 @@ function applied(
       await mkdir(folder);
       const [data, index] = [join(folder, 'data'), join(folder, 'index')];
       const config = join(folder, 'config.v1.json');
-      await timed(options.tool, ['create', ...createOptions, data, index, '8G']);
+      await timed(tool, ['create', ...createOptions, data, index, '8G']);
       await writeFile(config, JSON.stringify({ lowers: [], upper: { data, index } }));
-      const run = await timed(options.tool, ['apply', '--mkfs', '--json', tar, config]);
+      const run = await timed(tool, ['apply', '--mkfs', '--json', tar, config]);
       const { seconds } = JSON.parse(run.output) as { seconds: { durable: number } };
       await rm(folder, { recursive: true });
       const wallSeconds = run.wallSeconds - seconds.durable;
@@ -126,7 +113,7 @@ interface Figures {
 
 async function measure(
   contestants: readonly Contestant[],
-  megabytes: number,
+  { megabytes, rounds }: { megabytes: number; rounds: number },
 ): Promise<Map<string, Figures>> {
   const figures = new Map(
     contestants.map(({ name }): [string, Figures] => [
@@ -135,7 +122,7 @@ async function measure(
     ]),
   );
   // The first round does not count: it brings the tar into the page cache.
-  for (let round = 0; round <= Number(options.rounds); round++) {
+  for (let round = 0; round <= rounds; round++) {
     for (const { name, run } of contestants) {
       const { wallSeconds, processorSeconds, durableSeconds } = await run();
       if (round === 0) continue;
@@ -148,62 +135,41 @@ async function measure(
 }
 
 function report(figures: ReadonlyMap<string, Figures>, { bytes, entries }: LayerTar): void {
-  const rows = [...figures].map(([name, { wall, processor, durable }]) => ({
-    name,
-    megabytesPerSecond: median(wall),
-    megabytesPerProcessorSecond: median(processor),
-    megabytesPerSecondUntilDurable: median(durable),
-    entriesPerSecond: (median(wall) / (bytes / 1e6)) * entries,
-  }));
-  if (options.json) {
-    console.log(JSON.stringify({ tarBytes: bytes, entries, contestants: rows }, null, 2));
-    return;
-  }
   const theirs = figures.get('tar into a mounted ext4')?.wall ?? [];
   print(`### A tar of ${bytes / 2 ** 20} MiB with ${entries} entries becomes a file system`);
   print();
   table(
     ['', 'MB/s', 'entries/s', 'MB per s of processor time', 'MB/s until durable', 'beside tar'],
-    rows.map((row) => [
-      row.name,
-      row.megabytesPerSecond.toFixed(0),
-      row.entriesPerSecond.toFixed(0),
-      row.megabytesPerProcessorSecond.toFixed(0),
-      row.megabytesPerSecondUntilDurable.toFixed(0),
-      ratioOf(figures.get(row.name)?.wall ?? [], theirs),
+    [...figures].map(([name, { wall, processor, durable }]) => [
+      name,
+      median(wall).toFixed(0),
+      ((median(wall) / (bytes / 1e6)) * entries).toFixed(0),
+      median(processor).toFixed(0),
+      median(durable).toFixed(0),
+      ratioOf(wall, theirs),
     ]),
   );
 }
 
-async function main(): Promise<void> {
-  const scratch = await mkdtemp(join(tmpdir(), 'varve-bench-apply-'));
+/** `scratch` is a directory on a disk. */
+export async function measureApply(
+  programs: Programs,
+  { scratch, rounds }: { scratch: string; rounds: number },
+): Promise<void> {
+  const tar = join(scratch, 'layer.tar');
+  const made = writeLayerTar(tar);
+  const disk = await makeDisk(join(scratch, 'mounted'));
   try {
-    if ((await statfs(scratch)).type === temporaryFileSystem) {
-      throw new Error(`${scratch} is in memory; TMPDIR has to name a directory on a disk`);
-    }
-    const tar = join(scratch, 'layer.tar');
-    const made = writeLayerTar(tar);
-    const disk = await makeDisk(join(scratch, 'mounted'));
-    try {
-      const place = { scratch, mounted: disk.path, tar };
-      const contestants = [
-        applied(place, 'apply, append-only layer', []),
-        applied(place, 'apply, sparse layer', ['--sparse']),
-        extracted(place),
-        copied(place),
-      ];
-      report(await measure(contestants, made.bytes / 1e6), made);
-    } finally {
-      await disk.remove();
-    }
+    const place = { tool: programs.layer, scratch, mounted: disk.path, tar };
+    const contestants = [
+      applied(place, 'apply, append-only layer', []),
+      applied(place, 'apply, sparse layer', ['--sparse']),
+      extracted(place),
+      copied(place),
+    ];
+    report(await measure(contestants, { megabytes: made.bytes / 1e6, rounds }), made);
   } finally {
-    await rm(scratch, { recursive: true, force: true });
+    await disk.remove();
+    await rm(tar);
   }
-}
-
-try {
-  await main();
-} catch (error) {
-  process.exitCode = 1;
-  console.error(`bench: ${(error as Error).message}`);
 }
