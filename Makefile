@@ -28,7 +28,7 @@ test-long: build ## Run every test in its long form
 fuzz: debian ## Fuzz the readers of layers for SECONDS each (60), or TARGETS of them; needs clang
 	@scripts/fuzz.sh $(or $(SECONDS),60) $(TARGETS)
 
-bench: build ## Measure against containerd's overlayfs snapshotter and print a table
+bench: build ## Measure against containerd's overlayfs snapshotter, and block layers; print tables
 	@$(NODE) bench/run.ts
 
 lint: npm proto ## Check types, rules, layout and formatting

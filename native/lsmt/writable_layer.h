@@ -75,8 +75,9 @@ class WritableLayer {
   // A new size, kept in the files. What a smaller disk cuts off reads as zeros if it grows again.
   [[nodiscard]] int resize(std::uint64_t virtual_size);
 
-  // Writes what the layer holds as a finished layer; fields that `options` leaves empty are this
-  // layer's own. Nothing may be written to it meanwhile.
+  // Writes what the layer holds as a finished layer. Without a size or a parent in `options` it has
+  // this layer's; without a uuid or a user tag it has none, as upstream's commits. Nothing may be
+  // written to it meanwhile.
   void commit(LayerOptions options, const Output& output) const;
   // Makes the data file a finished layer. Nothing can be written afterwards.
   [[nodiscard]] int seal();
