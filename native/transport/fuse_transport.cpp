@@ -2,10 +2,14 @@
 
 #include <sys/stat.h>
 
+#include <algorithm>
+#include <atomic>
 #include <cerrno>
+#include <chrono>
 #include <cstring>
 #include <mutex>
 #include <optional>
+#include <thread>
 #include <utility>
 
 #include "transport/fuse_connection.h"
@@ -17,6 +21,9 @@ namespace varve::transport {
 namespace {
 
 constexpr std::uint64_t kSectorBytes = 512;
+// How often users are looked for before they count.
+constexpr int kLooks = 6;
+constexpr std::chrono::milliseconds kLookPause{20};
 
 [[noreturn]] void fail(const std::string& step, int error) {
   throw TransportError(error, step + ": " + std::strerror(error));
@@ -68,9 +75,7 @@ class FuseDevice : public AttachedDevice {
 
   [[nodiscard]] std::vector<DeviceUser> users() const override {
     const std::lock_guard lock(mutex_);
-    if (loop_) return users_now();
-    // The number may belong to another device by now.
-    return is_loop_on(path_, fuse_device_) ? users_now() : std::vector<DeviceUser>();
+    return loop_ || has_loop() ? lasting_users() : std::vector<DeviceUser>();
   }
 
   [[nodiscard]] int resized() override {
@@ -89,7 +94,7 @@ class FuseDevice : public AttachedDevice {
 
   int sync() override {
     // Opened anew: closing need not wait for this, and one that was detached can still be in use.
-    const UniqueFd loop = open_loop_on(path_, fuse_device_);
+    const UniqueFd loop = has_loop() ? open_loop_on(path_, fuse_device_) : UniqueFd();
     return loop ? sync_block_device(loop.get()) : 0;
   }
 
@@ -97,7 +102,7 @@ class FuseDevice : public AttachedDevice {
     const std::lock_guard lock(mutex_);
     CloseResult result;
     if (mode == CloseMode::kIfUnused && loop_) {
-      result.users = users_now();
+      result.users = lasting_users();
       if (!result.users.empty()) {
         result.error = -EBUSY;
         return result;
@@ -107,9 +112,9 @@ class FuseDevice : public AttachedDevice {
     if (mode == CloseMode::kAbort) abort();
     // An aborted connection ends at once, but the loop device stays until its users let go of it.
     const bool has_ended = end_->wait(patience);
-    const bool has_loop = is_loop_on(path_, fuse_device_);
-    result.is_gone = has_ended && !has_loop;
-    if (has_loop) result.users = find_device_users(loop_device_);
+    const bool is_still_there = has_loop();
+    result.is_gone = has_ended && !is_still_there;
+    if (is_still_there) result.users = find_device_users(loop_device_);
     return result;
   }
 
@@ -121,13 +126,33 @@ class FuseDevice : public AttachedDevice {
   }
 
   void abort() noexcept {
+    if (has_ended()) return;
+    is_aborted_ = true;
     static_cast<void>(abort_fuse_connection(fuse_device_));
     // Without fusectl the end of the only descriptor does the same.
     pool_->remove(id_);
   }
 
-  [[nodiscard]] std::vector<DeviceUser> users_now() const {
-    return find_device_users(loop_device_, {.number = loop_ ? loop_->descriptor() : -1});
+  [[nodiscard]] bool has_ended() const { return end_->wait(std::chrono::milliseconds(0)); }
+
+  // Once the connection has ended by itself, the loop device is gone, and the numbers of both may be
+  // another device's by now.
+  [[nodiscard]] bool has_loop() const {
+    return (is_aborted_ || !has_ended()) && is_loop_on(path_, fuse_device_);
+  }
+
+  // Whoever only looks at a device is gone in a moment: udev, or who seeks a free one.
+  [[nodiscard]] std::vector<DeviceUser> lasting_users() const {
+    std::vector<DeviceUser> users;
+    for (int look = 0; look < kLooks; ++look) {
+      if (look > 0) std::this_thread::sleep_for(kLookPause);
+      users = find_device_users(loop_device_, {.number = loop_ ? loop_->descriptor() : -1});
+      const bool may_pass = std::any_of(users.begin(), users.end(), [](const DeviceUser& user) {
+        return user.kind == DeviceUser::Kind::kDescriptor;
+      });
+      if (!may_pass) break;
+    }
+    return users;
   }
 
   std::shared_ptr<ServingPool> pool_;
@@ -139,6 +164,7 @@ class FuseDevice : public AttachedDevice {
   dev_t loop_device_ = 0;
   std::string path_;
   bool has_direct_io_ = false;
+  std::atomic<bool> is_aborted_ = false;
 
   mutable std::mutex mutex_;  // for what follows
   std::optional<FuseMount> mount_;

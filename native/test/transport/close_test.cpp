@@ -7,6 +7,7 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <future>
 #include <thread>
 
 #include "test/transport/transport_test_case.h"
@@ -105,6 +106,35 @@ TEST_F(CloseTest, ADeviceInUseIsKeptAndItsUserNamed) {
   }
   other.end();
   EXPECT_TRUE(device->close(CloseMode::kIfUnused, 10s).is_gone);
+}
+
+TEST_F(CloseTest, WhoeverOnlyLooksAtADeviceIsNoUser) {
+  const auto device = attach(std::make_shared<MemoryDevice>(kMebibyte));
+  std::promise<void> is_open;
+  std::thread looker([&] {
+    const UniqueFd fd = open_device(*device, O_RDONLY);
+    is_open.set_value();
+    std::this_thread::sleep_for(5ms);
+  });
+  is_open.get_future().wait();
+  const CloseResult result = device->close(CloseMode::kIfUnused, 10s);
+  looker.join();
+  EXPECT_EQ(result.error, 0);
+  EXPECT_TRUE(result.is_gone);
+}
+
+TEST_F(CloseTest, ADeviceThatIsGoneDoesNothingToOneThatTookItsNumbers) {
+  // The kernel gives the numbers that became free to the next ones.
+  const auto gone = attach(std::make_shared<MemoryDevice>(kMebibyte));
+  const std::string path = gone->path();
+  ASSERT_TRUE(gone->close(CloseMode::kDetach, 10s).is_gone);
+  const auto next = attach(std::make_shared<MemoryDevice>(kMebibyte));
+  const UniqueFd fd = open_device(*next, O_RDONLY | O_DIRECT);
+  if (next->path() != path) GTEST_SKIP() << "somebody else has the number";
+  EXPECT_TRUE(gone->users().empty());
+  EXPECT_TRUE(gone->close(CloseMode::kAbort, 10s).is_gone);
+  const AlignedBytes bytes(kBlock);
+  EXPECT_EQ(read_device(fd.get(), bytes.span(), 0), 0);
 }
 
 TEST_F(CloseTest, ADetachedDeviceServesItsUsersAndGoesWithTheLast) {
