@@ -152,9 +152,8 @@ function nativeSuite({ checkout, isLong }: SuiteOptions): Suite {
     prepare(['scripts/build-native.sh', ...argv, 'all']);
   // The programs around what ctest covers, too: they read lines and options, hold descriptors,
   // handle signals.
-  const programs = ['helper-pool', 'varve-layer*', ...(isLong ? ['varve-bd*'] : [])];
   const programTests = (folder: string): Step => {
-    const step = nodeTests(`native/{${programs.join(',')}}.test.ts`, 1);
+    const step = nodeTests('native/{helper-pool,varve-layer*}.test.ts', 1);
     return {
       ...step,
       name: `${step.name} ${folder}`,
