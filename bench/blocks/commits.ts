@@ -4,7 +4,7 @@ import { rm } from 'node:fs/promises';
 import { availableParallelism } from 'node:os';
 import { join } from 'node:path';
 import { median, print, table } from '../report.ts';
-import { json, output, secondsOf, type Programs } from './programs.ts';
+import { json, secondsOf, type Programs } from './programs.ts';
 import { contentBytes } from './sample.ts';
 
 interface Alone {
@@ -61,7 +61,6 @@ export async function measureCommits(
       ]);
     }
   }
-  await output('sync', []);
   print('### Compressing and committing');
   print();
   print(

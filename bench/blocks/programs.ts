@@ -25,11 +25,11 @@ export interface Programs {
 
 export async function buildPrograms(checkout: string): Promise<Programs> {
   const bench = (name: string): string => `varve-bench-${name}`;
-  const helpers = ['lookup', 'codecs', 'stack', 'pieces', 'compressor'].map(bench);
+  const yardsticks = ['lookup', 'codecs', 'stack', 'pieces', 'compressor'].map(bench);
   await run(join(checkout, 'scripts', 'build-native.sh'), [
     'varve-layer',
     'varve-bd',
-    ...helpers,
+    ...yardsticks,
   ]).catch((error: unknown) => {
     const { stdout = '', message } = error as { stdout?: string; message: string };
     throw new Error(`the native programs cannot be built: ${stdout.trim() || message}`);

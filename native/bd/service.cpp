@@ -237,8 +237,8 @@ void Service::run(const CloseRequest& request, Reply reply) {
         return;
       }
       job->answer(ok_reply({{"device", of->parts.name},
-                      {"gone", closed.is_gone},
-                      {"users", users_document(closed.users)}}));
+                            {"gone", closed.is_gone},
+                            {"users", users_document(closed.users)}}));
     };
   });
   await(job, request.patience + kCloseGrace);

@@ -5,7 +5,6 @@
 // of 1 MiB, in order, from the page cache. What is compared takes turns, so that a busy machine is
 // busy for all; each figure is the median of the turns. Reading is by this thread's processor time,
 // writing by the clock and by the processor time of all threads.
-#include <time.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -21,6 +20,7 @@
 #include "crc32c/crc32c.h"
 #include "io/file.h"
 #include "io/mapped_file.h"
+#include "tools/clock.h"
 #include "zfile/codec.h"
 #include "zfile/reader.h"
 #include "zfile/writer.h"
@@ -28,16 +28,11 @@
 namespace {
 
 using namespace varve;
+using tools::seconds_of;
 
 constexpr std::size_t kContentMax = 64 << 20;
 constexpr std::size_t kRequest = 1 << 20;
 constexpr int kTurns = 9;
-
-double now(clockid_t clock) {
-  struct timespec time = {};
-  ::clock_gettime(clock, &time);
-  return static_cast<double>(time.tv_sec) + static_cast<double>(time.tv_nsec) * 1e-9;
-}
 
 void check(int error, const char* what) {
   if (error == 0) return;
@@ -51,9 +46,9 @@ std::vector<double> race(clockid_t clock, std::size_t bytes,
   std::vector<std::vector<double>> speeds(competitors.size());
   for (int turn = -1; turn < kTurns; ++turn) {
     for (std::size_t one = 0; one < competitors.size(); ++one) {
-      const double start = now(clock);
+      const double start = seconds_of(clock);
       competitors[one]();
-      const double taken = now(clock) - start;
+      const double taken = seconds_of(clock) - start;
       if (turn >= 0) speeds[one].push_back(static_cast<double>(bytes) / taken);
     }
   }

@@ -1,7 +1,5 @@
 // varve-bench-compressor ALGORITHM BLOCK FILE: how long one compressor that keeps its context takes
 // for the content of a file in memory, in blocks of so many bytes, as JSON. Nothing is written.
-#include <time.h>
-
 #include <algorithm>
 #include <cstdio>
 #include <cstdlib>
@@ -12,19 +10,11 @@
 #include <vector>
 
 #include "io/file.h"
+#include "tools/clock.h"
 #include "zfile/codec.h"
 
-namespace {
-
 using namespace varve;
-
-double now(clockid_t clock) {
-  struct timespec time = {};
-  ::clock_gettime(clock, &time);
-  return static_cast<double>(time.tv_sec) + static_cast<double>(time.tv_nsec) * 1e-9;
-}
-
-}  // namespace
+using tools::seconds_of;
 
 int main(int argc, char** argv) {
   if (argc != 4) {
@@ -41,14 +31,14 @@ int main(int argc, char** argv) {
     if (file->read(content, 0) != 0) throw std::runtime_error(file->name() + " cannot be read");
     std::vector<std::byte> stored(block_size + zfile::kExpansionMax);
     zfile::Compressor compressor(algorithm);
-    const double cpu = now(CLOCK_THREAD_CPUTIME_ID);
-    const double wall = now(CLOCK_MONOTONIC);
+    const double cpu = seconds_of(CLOCK_THREAD_CPUTIME_ID);
+    const double wall = seconds_of(CLOCK_MONOTONIC);
     for (std::size_t begin = 0; begin < content.size(); begin += block_size) {
       const std::size_t length = std::min(block_size, content.size() - begin);
       static_cast<void>(compressor.compress(std::span(content).subspan(begin, length), stored));
     }
     std::printf("{\"bytes\": %zu, \"cpuSeconds\": %.6f, \"wallSeconds\": %.6f}\n", content.size(),
-                now(CLOCK_THREAD_CPUTIME_ID) - cpu, now(CLOCK_MONOTONIC) - wall);
+                seconds_of(CLOCK_THREAD_CPUTIME_ID) - cpu, seconds_of(CLOCK_MONOTONIC) - wall);
     return 0;
   } catch (const std::exception& error) {
     std::fprintf(stderr, "varve-bench-compressor: %s\n", error.what());

@@ -11,8 +11,6 @@
 //
 // With --json, a list of objects instead of the text: one for each content, number of mappings and
 // candidate, then one for each opening.
-#include <time.h>
-
 #include <algorithm>
 #include <cstdint>
 #include <cstdio>
@@ -28,6 +26,7 @@
 #include "lsmt/header.h"
 #include "lsmt/read_only_layer.h"
 #include "lsmt/read_only_stack.h"
+#include "tools/clock.h"
 
 namespace varve::lsmt {
 namespace {
@@ -35,18 +34,6 @@ namespace {
 // In each round; as many different ones as there are mappings, and at least kDistinct.
 constexpr std::size_t kLookups = 1 << 20;
 constexpr std::size_t kDistinct = 1 << 16;
-
-double cpu_seconds() {
-  timespec now{};
-  ::clock_gettime(CLOCK_THREAD_CPUTIME_ID, &now);
-  return static_cast<double>(now.tv_sec) + static_cast<double>(now.tv_nsec) * 1e-9;
-}
-
-double wall_milliseconds() {
-  timespec now{};
-  ::clock_gettime(CLOCK_MONOTONIC, &now);
-  return static_cast<double>(now.tv_sec) * 1e3 + static_cast<double>(now.tv_nsec) * 1e-6;
-}
 
 struct Content {
   const char* name;
@@ -161,9 +148,10 @@ void measure(const Content& content, std::size_t count, Report& report) {
   volatile std::uint64_t keep = 0;
   for (unsigned round = 0; round < 9; ++round) {
     for (Candidate& candidate : candidates) {
-      const double begin = cpu_seconds();
+      const double begin = tools::seconds_of(CLOCK_THREAD_CPUTIME_ID);
       for (std::size_t turn = 0; turn < turns; ++turn) keep = keep + candidate.run();
-      candidate.best_seconds = std::min(candidate.best_seconds, cpu_seconds() - begin);
+      candidate.best_seconds = std::min(candidate.best_seconds,
+                                        tools::seconds_of(CLOCK_THREAD_CPUTIME_ID) - begin);
     }
   }
   if (!report.is_json) std::printf("%s, %zu mappings\n", content.name, count);
@@ -234,11 +222,11 @@ void measure_opening(std::size_t layers, std::size_t mappings_each, Report& repo
   double best = 1e9;
   double first = 0;
   for (unsigned round = 0; round < 7; ++round) {
-    const double begin = wall_milliseconds();
+    const double begin = tools::seconds_of(CLOCK_MONOTONIC) * 1e3;
     std::vector<ReadOnlyLayer> opened;
     for (const auto& file : files) opened.push_back(open_read_only_layer(file));
     const ReadOnlyStack stack(std::move(opened), "stack");
-    const double took = wall_milliseconds() - begin;
+    const double took = tools::seconds_of(CLOCK_MONOTONIC) * 1e3 - begin;
     if (round == 0) first = took;
     best = std::min(best, took);
   }

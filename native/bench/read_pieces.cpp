@@ -5,7 +5,6 @@
 //
 // RANGES holds lines "offset length", as varve-layer bench takes them.
 #include <fcntl.h>
-#include <time.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -22,12 +21,14 @@
 #include "image/image.h"
 #include "image/image_config.h"
 #include "lsmt/read_only_stack.h"
+#include "tools/clock.h"
 #include "zfile/codec.h"
 #include "zfile/reader.h"
 
 namespace {
 
 using namespace varve;
+using tools::seconds_of;
 
 // Fits into the second-level cache, with what is decoded from it.
 constexpr std::uint64_t kStoredMax = 128 << 10;
@@ -197,12 +198,6 @@ class Reader {
   std::vector<std::byte> content_;
   zfile::Decompressor decompressor_;
 };
-
-double seconds_of(clockid_t clock) {
-  struct timespec time = {};
-  ::clock_gettime(clock, &time);
-  return static_cast<double>(time.tv_sec) + static_cast<double>(time.tv_nsec) * 1e-9;
-}
 
 std::string folder_of(const std::string& path) {
   const std::size_t slash = path.rfind('/');

@@ -1,6 +1,5 @@
 // varve-layer apply: the tar of an OCI layer onto the ext4 in the writable layer of an image.
 #include <chrono>
-
 #include <nlohmann/json.hpp>
 
 #include "apply/apply.h"

@@ -1,6 +1,4 @@
 // varve-layer bench: how quickly a stack answers, by a list of reads.
-#include <time.h>
-
 #include <algorithm>
 #include <cerrno>
 #include <nlohmann/json.hpp>
@@ -9,6 +7,7 @@
 
 #include "io/bytes.h"
 #include "tools/amounts.h"
+#include "tools/clock.h"
 #include "tools/command_line.h"
 #include "tools/device.h"
 #include "tools/failure.h"
@@ -25,12 +24,6 @@ struct Options {
   unsigned threads = 1;
   bool is_json = false;
 };
-
-double seconds_of(clockid_t clock) {
-  struct timespec time = {};
-  ::clock_gettime(clock, &time);
-  return static_cast<double>(time.tv_sec) + static_cast<double>(time.tv_nsec) * 1e-9;
-}
 
 std::vector<io::ByteRange> load_ranges(const std::string& path, std::uint64_t size) {
   const std::unique_ptr<io::File> file = open_existing(path, Access::kRead);
