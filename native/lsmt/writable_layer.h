@@ -8,7 +8,8 @@
 //
 // Invariants: an entry is written after its data and before the write is answered, so what was
 // answered survives the death of this process; flush makes data durable before entries, so what was
-// flushed survives the loss of power. Positions are tracked here, never taken from a file's end: a
+// flushed survives the loss of power. Of writes that nobody flushed, the kernel may write the entry
+// back before the data: LostData is for these. Positions are tracked here, never taken from a file's end: a
 // torn append is written over by the next one. Safe from several threads; writes to the same
 // sectors at the same time end in one order or the other.
 #pragma once

@@ -30,7 +30,6 @@ const io::File& WritableStack::file_of(unsigned layer) const {
   return layer == kUpper ? upper_->data() : *lower_->layers()[layer].file;
 }
 
-// Stops when `found` is full; the caller goes on behind its last mapping.
 void WritableStack::find(SectorRange range, Found& found) const {
   Found above;
   upper_->find(range, above);

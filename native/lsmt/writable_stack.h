@@ -22,6 +22,10 @@ class WritableStack final : public io::File {
                          std::uint64_t offset) const noexcept override;
   [[nodiscard]] const std::string& name() const noexcept override { return name_; }
 
+  // The first mappings of all layers that overlap `range`, cut to it. If `found` is full, there may
+  // be more behind its last one.
+  void find(SectorRange range, Found& found) const;
+
   // Writing, discarding, flushing, resizing and finishing are the upper layer's.
   [[nodiscard]] WritableLayer& upper() const noexcept { return *upper_; }
   [[nodiscard]] const ReadOnlyStack* lower() const noexcept { return lower_.get(); }
@@ -30,7 +34,6 @@ class WritableStack final : public io::File {
   void merge(LayerOptions options, const Output& output) const;
 
  private:
-  void find(SectorRange range, Found& found) const;
   [[nodiscard]] const io::File& file_of(unsigned layer) const;
 
   std::unique_ptr<WritableLayer> upper_;

@@ -1,7 +1,9 @@
 // varve-layer bench: how quickly a stack answers, by a list of reads.
 #include <algorithm>
+#include <array>
 #include <cerrno>
 #include <nlohmann/json.hpp>
+#include <optional>
 #include <thread>
 #include <vector>
 
@@ -21,6 +23,7 @@ struct Options {
   std::string path;
   std::string ranges;
   bool is_index = false;
+  bool is_batch = false;
   unsigned threads = 1;
   bool is_json = false;
 };
@@ -75,22 +78,50 @@ lsmt::SectorRange sectors_of(const io::ByteRange& range) {
   return {first, (range.offset + range.length - 1) / lsmt::kSectorSize + 1 - first};
 }
 
+// What of a range is left behind the mappings that were found; nothing if they are all.
+std::optional<lsmt::SectorRange> rest_of(lsmt::SectorRange range, const lsmt::Found& found) {
+  if (found.count < lsmt::kFoundMax) return std::nullopt;
+  const std::uint64_t next = found.mappings[found.count - 1].end();
+  if (next >= range.end()) return std::nullopt;
+  return lsmt::SectorRange{next, range.end() - next};
+}
+
 // All that overlaps a range is found, sixteen mappings at a time, as a read does it.
-void look_up_share(const lsmt::Index& index, std::span<const io::ByteRange> ranges, Share& share) {
+std::uint64_t look_up(const Device& device, std::optional<lsmt::SectorRange> range) {
+  lsmt::Found found;
+  std::uint64_t mappings = 0;
+  while (range) {
+    device.find(*range, found);
+    mappings += found.count;
+    range = rest_of(*range, found);
+  }
+  return mappings;
+}
+
+std::uint64_t look_up_at_once(const Device& device, std::span<const lsmt::SectorRange> ranges) {
+  std::array<lsmt::Found, lsmt::kBatchSize> found;
+  std::uint64_t mappings = 0;
+  while (!ranges.empty()) {
+    const std::size_t count = std::min(found.size(), ranges.size());
+    device.content().lower->find_all(ranges.first(count), std::span(found).first(count));
+    for (std::size_t at = 0; at < count; ++at) {
+      mappings += found[at].count + look_up(device, rest_of(ranges[at], found[at]));
+    }
+    ranges = ranges.subspan(count);
+  }
+  return mappings;
+}
+
+void look_up_share(const Device& device, std::span<const io::ByteRange> ranges, bool is_batch,
+                   Share& share) {
   std::vector<lsmt::SectorRange> sectors;
   sectors.reserve(ranges.size());
   for (const io::ByteRange& range : ranges) sectors.push_back(sectors_of(range));
-  lsmt::Found found;
   const double begin = seconds_of(CLOCK_THREAD_CPUTIME_ID);
-  for (lsmt::SectorRange range : sectors) {
-    for (;;) {
-      index.find(range, found);
-      share.mappings += found.count;
-      if (found.count < lsmt::kFoundMax) break;
-      const std::uint64_t next = found.mappings[found.count - 1].end();
-      if (next >= range.end()) break;
-      range = {next, range.end() - next};
-    }
+  if (is_batch) {
+    share.mappings = look_up_at_once(device, sectors);
+  } else {
+    for (const lsmt::SectorRange& range : sectors) share.mappings += look_up(device, range);
   }
   share.cpu_seconds = seconds_of(CLOCK_THREAD_CPUTIME_ID) - begin;
   for (const io::ByteRange& range : ranges) share.bytes += range.length;
@@ -169,13 +200,12 @@ int bench(const Options& options) {
   const Content& content = device.content();
   Result result;
   if (options.is_index) {
-    if (content.upper != nullptr || content.lower == nullptr) {
-      throw Failure(options.path +
-                    ": --index measures the index of finished layers, and this "
-                    "image has a writable one; leave it out of the configuration");
+    if (options.is_batch && content.upper != nullptr) {
+      throw Failure(options.path + ": --batch looks ranges up in finished layers, and this image " +
+                    "has a writable one; leave it out of the configuration, or --batch away");
     }
     result = run_threads(ranges, options.threads, [&](auto part, Share& share) {
-      look_up_share(*content.lower, part, share);
+      look_up_share(device, part, options.is_batch, share);
     });
   } else {
     const std::uint64_t longest =
@@ -207,7 +237,10 @@ void add_bench(CLI::App& app, Action& action) {
   command->add_option("CONFIG", options->path, "Configuration of an image, or one layer")
       ->required();
   command->add_option("--ranges", options->ranges, "What to read")->type_name("FILE")->required();
-  command->add_flag("--index", options->is_index, "Only look the ranges up, without reading them");
+  CLI::Option* index = command->add_flag("--index", options->is_index,
+                                         "Only look the ranges up, without reading them");
+  command->add_flag("--batch", options->is_batch, "Look sixteen ranges of FILE up at once")
+      ->needs(index);
   command->add_option("--threads", options->threads, "Threads that read at once")
       ->type_name("N")
       ->capture_default_str()

@@ -61,6 +61,14 @@ void Device::take(const lsmt::ReadOnlyStack* lower, const lsmt::WritableStack* w
   }
 }
 
+void Device::find(lsmt::SectorRange range, lsmt::Found& found) const {
+  if (writable_ != nullptr) {
+    writable_->find(range, found);
+  } else {
+    lower_->index().find(range, found);
+  }
+}
+
 void Device::merge(const lsmt::LayerOptions& options, const lsmt::Output& output) const {
   if (writable_ != nullptr) {
     writable_->merge(options, output);

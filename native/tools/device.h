@@ -20,6 +20,9 @@ class Device {
 
   [[nodiscard]] std::uint64_t size() const noexcept { return content_.disk->size(); }
   [[nodiscard]] const Content& content() const noexcept { return content_; }
+  // The first mappings of all layers that overlap `range`, cut to it. If `found` is full, there may
+  // be more behind its last one.
+  void find(lsmt::SectorRange range, lsmt::Found& found) const;
   // All layers as one. Nothing may be written meanwhile.
   void merge(const lsmt::LayerOptions& options, const lsmt::Output& output) const;
   // How many bytes of data that copies.

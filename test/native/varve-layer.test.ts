@@ -421,6 +421,7 @@ test('bench counts reads and lookups, by one thread and by several', (t) => {
   for (const [option, what] of [
     [[], 'reads'],
     [['--index'], 'lookups'],
+    [['--index', '--batch'], 'lookups'],
   ] as const) {
     for (const threads of ['1', '2']) {
       const options = ['--ranges', ranges, '--threads', threads, ...option];
@@ -436,12 +437,35 @@ test('bench counts reads and lookups, by one thread and by several', (t) => {
     tool('bench', config, '--ranges', ranges),
     /1000 reads, .*\nCPU time .*\nwall clock/,
   );
+  // As many mappings are met one by one as at once, also where more are met than one lookup finds.
+  writeFileSync(ranges, `${lines.slice(0, 37).join('\n')}\n0 16777216\n`);
+  const met = (...options: string[]): unknown =>
+    (toolJson('bench', config, '--ranges', ranges, '--index', ...options) as { mappings: number })
+      .mappings;
+  assert.equal(met('--batch'), met());
+  assert.ok(Number(met()) > 16);
+  assert.equal(runTool(['bench', config, '--ranges', ranges, '--batch']).status, 2);
   writeFileSync(ranges, '0 512\n20971520 512\n');
   const refused = runTool(['bench', config, '--ranges', ranges]);
   assert.equal(refused.status, 1);
   assert.match(refused.stderr, /20971520 512 is not within the device/);
   writeFileSync(ranges, '0 512\nx\n');
   assert.match(runTool(['bench', config, '--ranges', ranges]).stderr, /line 2 is no range/);
+});
+
+test('bench looks up what writable layers hold and what lies below, but not at once', (t) => {
+  const directory = scratchDirectory(t);
+  const ranges = join(directory, 'ranges');
+  writeFileSync(ranges, '0 16777216\n');
+  const whole = copyFixture('rw-append', join(directory, 'rw-append'));
+  const { lowers = [] } = readJson(whole) as ImageConfig;
+  const lower = writeConfig(join(directory, 'lower.json'), { lowers });
+  const met = (config: string): number =>
+    (toolJson('bench', config, '--ranges', ranges, '--index') as { mappings: number }).mappings;
+  assert.ok(met(whole) > met(lower));
+  const refused = runTool(['bench', whole, '--ranges', ranges, '--index', '--batch']);
+  assert.equal(refused.status, 1);
+  assert.match(refused.stderr, /config\.v1\.json: --batch .* writable one; leave it out/);
 });
 
 test('every command explains itself', () => {
