@@ -1,6 +1,7 @@
 // varve-layer checksum: the SHA-256 of a device's content, of all of it or of parts.
 #include <algorithm>
 #include <nlohmann/json.hpp>
+#include <optional>
 #include <vector>
 
 #include "io/bytes.h"
@@ -9,6 +10,7 @@
 #include "tools/device.h"
 #include "tools/failure.h"
 #include "tools/progress.h"
+#include "tools/work_in_order.h"
 #include "sha256/sha256.h"
 
 namespace varve::tools {
@@ -22,54 +24,53 @@ struct Options {
   bool is_json = false;
 };
 
-// Hashes stretches of a device. Zeros come from memory: nothing is read for them.
-class Hasher {
- public:
-  explicit Hasher(const Device& device) : device_(device), buffer_(kMib), zeros_(kMib) {}
-
-  std::string hash(const io::ByteRange& range, Progress& progress) {
-    Sha256 sha256;
-    const std::uint64_t end = range.offset + range.length;
-    for (std::uint64_t offset = range.offset; offset < end;) {
-      const Run run = next_run(device_.content(), offset, end);
-      if (run.is_zeros) {
-        add_zeros(sha256, run.length, progress);
-      } else {
-        add_data(sha256, {offset, run.length}, progress);
-      }
-      offset += run.length;
-    }
-    return sha256.digest();
-  }
-
- private:
-  void add_zeros(Sha256& sha256, std::uint64_t length, Progress& progress) {
-    while (length > 0) {
-      const std::size_t count = std::min<std::uint64_t>(length, zeros_.size());
-      sha256.add({zeros_.data(), count});
-      length -= count;
-      progress.add(count);
-    }
-  }
-
-  void add_data(Sha256& sha256, io::ByteRange range, Progress& progress) {
-    const io::File& disk = *device_.content().disk;
-    while (range.length > 0) {
-      const std::size_t count = std::min<std::uint64_t>(range.length, buffer_.size());
-      const std::span<std::byte> piece(buffer_.data(), count);
-      check(disk.read(piece, range.offset), disk.name(),
-            "the device cannot be read at " + std::to_string(range.offset));
-      sha256.add(piece);
-      range.offset += count;
-      range.length -= count;
-      progress.add(count);
-    }
-  }
-
-  const Device& device_;
-  std::vector<std::byte> buffer_;
-  std::vector<std::byte> zeros_;
+// What is hashed at once. Nothing is read for zeros: they come from memory.
+struct Part {
+  Run run;
+  std::vector<std::byte> data{};  // as long as the longest run so far
 };
+
+void add_zeros(Sha256& sha256, std::uint64_t length, Progress& progress) {
+  static const std::vector<std::byte> zeros(kMib);
+  while (length > 0) {
+    const std::size_t count = std::min<std::uint64_t>(length, zeros.size());
+    sha256.add({zeros.data(), count});
+    length -= count;
+    progress.add(count);
+  }
+}
+
+// Several threads read, one hashes.
+std::string hash(const Device& device, const io::ByteRange& range, Progress& progress) {
+  Sha256 sha256;
+  const io::File& disk = *device.content().disk;
+  std::uint64_t offset = range.offset;
+  const std::uint64_t end = range.offset + range.length;
+  work_in_order<Part>(
+      [&]() -> std::optional<std::pair<std::uint64_t, Run>> {
+        if (offset == end) return std::nullopt;
+        const std::uint64_t begin = offset;
+        const Run run = next_piece(device.content(), begin, end);
+        offset += run.length;
+        return std::pair(begin, run);
+      },
+      [&](const std::pair<std::uint64_t, Run>& piece, Part& part) {
+        part.run = piece.second;
+        if (part.run.is_zeros) return;
+        part.data.resize(std::max(part.data.size(), part.run.length));
+        check(disk.read(std::span(part.data).first(part.run.length), piece.first), disk.name(),
+              "the device cannot be read at " + std::to_string(piece.first));
+      },
+      [&](const Part& part) {
+        if (part.run.is_zeros) {
+          add_zeros(sha256, part.run.length, progress);
+        } else {
+          sha256.add(std::span(part.data).first(part.run.length));
+          progress.add(part.run.length);
+        }
+      });
+  return sha256.digest();
+}
 
 std::vector<io::ByteRange> ranges_of(const Options& options, std::uint64_t size) {
   std::vector<io::ByteRange> ranges;
@@ -98,9 +99,8 @@ int checksum(const Options& options) {
   std::string text;
   {
     Progress progress("checksum", total);
-    Hasher hasher(device);
     for (const io::ByteRange& range : ranges) {
-      const std::string sha256 = hasher.hash(range, progress);
+      const std::string sha256 = hash(device, range, progress);
       text += sha256 + "\n";
       json.push_back({{"offset", range.offset}, {"length", range.length}, {"sha256", sha256}});
     }

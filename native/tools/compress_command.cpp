@@ -1,7 +1,10 @@
 // varve-layer compress and decompress: any content into a ZFile and back.
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
+#include <optional>
+#include <vector>
 
 #include "image/layer_file.h"
 #include "tools/amounts.h"
@@ -10,6 +13,7 @@
 #include "tools/failure.h"
 #include "tools/progress.h"
 #include "tools/source_files.h"
+#include "tools/work_in_order.h"
 
 namespace varve::tools {
 
@@ -68,6 +72,13 @@ int compress(const Options& options) {
   return kDone;
 }
 
+constexpr std::size_t kPieceMax = 4 * kMib;
+
+struct Copied {
+  std::uint64_t end = 0;
+  std::vector<std::byte> buffer{};
+};
+
 int decompress(const Options& options) {
   DamagePrinter damage;
   const image::LayerFile file = image::unwrap_layer(open_existing(options.source, Access::kRead),
@@ -79,16 +90,24 @@ int decompress(const Options& options) {
   const io::File& content = *file.content;
   OutputFile output(options.target, existing(options.is_forced));
   Progress progress("decompress", content.size());
-  std::vector<std::byte> buffer(kMib);
-  for (std::uint64_t offset = 0; offset < content.size();) {
-    const std::size_t count = std::min<std::uint64_t>(buffer.size(), content.size() - offset);
-    const std::span<std::byte> piece(buffer.data(), count);
-    check(content.read(piece, offset), options.source,
-          "the content cannot be read at " + std::to_string(offset));
-    check(output.file().write(piece, offset), options.target, "cannot be written");
-    offset += count;
-    progress.show(offset);
-  }
+  const std::uint64_t size = content.size();
+  std::uint64_t offset = 0;
+  work_in_order<Copied>(
+      [&]() -> std::optional<io::ByteRange> {
+        if (offset == size) return std::nullopt;
+        const io::ByteRange piece{offset, std::min<std::uint64_t>(kPieceMax, size - offset)};
+        offset += piece.length;
+        return piece;
+      },
+      [&](const io::ByteRange& piece, Copied& copied) {
+        copied.buffer.resize(kPieceMax);
+        const std::span<std::byte> bytes = std::span(copied.buffer).first(piece.length);
+        check(content.read(bytes, piece.offset), options.source,
+              "the content cannot be read at " + std::to_string(piece.offset));
+        check(output.file().write(bytes, piece.offset), options.target, "cannot be written");
+        copied.end = piece.offset + piece.length;
+      },
+      [&](const Copied& copied) { progress.show(copied.end); });
   output.publish();
   report_layer(options.target, {content.size(), content.size(), {}}, options.is_json);
   return kDone;

@@ -10,6 +10,10 @@ namespace {
 
 using lsmt::kSectorSize;
 
+constexpr std::uint64_t kPieceMax = std::uint64_t{4} << 20;
+// Fewer zeros than that are read more quickly than they are set apart.
+constexpr std::uint64_t kZerosApartMin = std::uint64_t{64} << 10;
+
 // What one index says about the sectors from `first` on: how far that holds, and what it is.
 struct Stretch {
   std::uint64_t end = 0;
@@ -53,6 +57,18 @@ Run next_run(const Content& content, std::uint64_t offset, std::uint64_t end) {
     if (stretch.is_mapped) is_zeros = stretch.is_zeros;
   }
   return {std::min(end, until * kSectorSize) - offset, is_zeros};
+}
+
+Run next_piece(const Content& content, std::uint64_t offset, std::uint64_t end) {
+  Run piece = next_run(content, offset, end);
+  if (piece.is_zeros) return piece;
+  while (piece.length < kPieceMax && offset + piece.length < end) {
+    const Run run = next_run(content, offset + piece.length, end);
+    if (run.is_zeros && run.length >= kZerosApartMin) break;
+    piece.length += run.length;
+  }
+  piece.length = std::min(piece.length, kPieceMax);
+  return piece;
 }
 
 }  // namespace varve::tools

@@ -25,4 +25,7 @@ struct Content {
 // The run that begins at byte `offset` and ends at `end` at the latest; `offset` is below `end`.
 [[nodiscard]] Run next_run(const Content& content, std::uint64_t offset, std::uint64_t end);
 
+// The same, as it is worth being read at once: data up to 4 MiB, with short runs of zeros in it.
+[[nodiscard]] Run next_piece(const Content& content, std::uint64_t offset, std::uint64_t end);
+
 }  // namespace varve::tools

@@ -1,5 +1,6 @@
 // varve-layer export: a device's content as a plain file, with holes where nothing is mapped.
 #include <algorithm>
+#include <optional>
 #include <vector>
 
 #include "tools/amounts.h"
@@ -7,6 +8,7 @@
 #include "tools/device.h"
 #include "tools/failure.h"
 #include "tools/progress.h"
+#include "tools/work_in_order.h"
 
 namespace varve::tools {
 
@@ -20,39 +22,64 @@ struct Options {
   bool is_json = false;
 };
 
-void copy_run(const io::File& disk, io::ByteRange range, std::span<std::byte> buffer,
-              OutputFile& output, Progress& progress) {
-  while (range.length > 0) {
-    const std::span<std::byte> piece =
-        buffer.first(std::min<std::uint64_t>(range.length, buffer.size()));
-    check(disk.read(piece, range.offset), disk.name(),
-          "the device cannot be read at " + std::to_string(range.offset));
-    check(output.file().write(piece, range.offset), output.path(), "cannot be written");
-    range.offset += piece.size();
-    range.length -= piece.size();
-    progress.add(piece.size());
+struct Copied {
+  std::uint64_t bytes = 0;
+  std::vector<std::byte> buffer{};
+};
+
+// Copies what is data of a piece.
+void copy_piece(const Content& content, const io::ByteRange& piece, OutputFile& output,
+                Copied& copied) {
+  const io::File& disk = *content.disk;
+  copied.buffer.resize(std::max(copied.buffer.size(), piece.length));
+  const std::span<std::byte> bytes = std::span(copied.buffer).first(piece.length);
+  check(disk.read(bytes, piece.offset), disk.name(),
+        "the device cannot be read at " + std::to_string(piece.offset));
+  copied.bytes = 0;
+  for (std::uint64_t done = 0; done < piece.length;) {
+    const Run run = next_run(content, piece.offset + done, piece.offset + piece.length);
+    if (!run.is_zeros) {
+      check(output.file().write(bytes.subspan(done, run.length), piece.offset + done),
+            output.path(), "cannot be written");
+      copied.bytes += run.length;
+    }
+    done += run.length;
   }
+}
+
+std::uint64_t copy_data(const Device& device, OutputFile& output) {
+  Progress progress("export", device.data_bytes());
+  const Content& content = device.content();
+  std::uint64_t written = 0;
+  std::uint64_t offset = 0;
+  const std::uint64_t end = device.size();
+  work_in_order<Copied>(
+      [&]() -> std::optional<io::ByteRange> {
+        while (offset < end) {
+          const Run run = next_piece(content, offset, end);
+          const io::ByteRange piece{offset, run.length};
+          offset += run.length;
+          if (!run.is_zeros) return piece;
+        }
+        return std::nullopt;
+      },
+      [&](const io::ByteRange& piece, Copied& copied) {
+        copy_piece(content, piece, output, copied);
+      },
+      [&](const Copied& copied) {
+        written += copied.bytes;
+        progress.add(copied.bytes);
+      });
+  return written;
 }
 
 int export_device(const Options& options) {
   const Device device = Device::open(options.path, options.index);
   const std::uint64_t size = device.size();
   OutputFile output(options.target, existing(options.is_forced));
-  std::uint64_t written = 0;
-  {
-    Progress progress("export", device.data_bytes());
-    std::vector<std::byte> buffer(kMib);
-    for (std::uint64_t offset = 0; offset < size;) {
-      const Run run = next_run(device.content(), offset, size);
-      if (!run.is_zeros) {
-        copy_run(*device.content().disk, {offset, run.length}, buffer, output, progress);
-        written += run.length;
-      }
-      offset += run.length;
-    }
-    check(output.file().resize(size), options.target, "cannot be made as long as the device");
-    output.publish();
-  }
+  const std::uint64_t written = copy_data(device, output);
+  check(output.file().resize(size), options.target, "cannot be made as long as the device");
+  output.publish();
   if (options.is_json) {
     report_layer(options.target, {size, size, {}}, true);
   } else {

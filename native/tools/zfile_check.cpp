@@ -7,6 +7,7 @@
 #include "crc32c/crc32c.h"
 #include "io/bytes.h"
 #include "tools/amounts.h"
+#include "tools/work_in_order.h"
 #include "zfile/codec.h"
 #include "zfile/format.h"
 
@@ -163,33 +164,81 @@ class Check {
     return true;
   }
 
-  void check_blocks(const std::vector<std::uint32_t>& lengths) {
-    constexpr std::size_t kPiece = kMib;
+  // Neighbouring blocks that are checked at once.
+  struct Piece {
+    std::size_t first_block = 0;
+    std::uint64_t offset = 0;
+    std::span<const std::uint32_t> lengths{};
+    std::size_t size = 0;
+  };
+
+  struct Defect {
+    std::uint64_t offset = 0;
+    std::string text;
+  };
+
+  struct Checked {
+    std::uint64_t end = 0;
+    std::uint64_t blocks = 0;
+    std::vector<Defect> defects{};
+    // Memory to work with.
+    std::vector<std::byte> stored{};
+    std::vector<std::byte> content{};
+    zfile::Decompressor decompressor{};
+  };
+
+  void check_blocks(std::span<const std::uint32_t> lengths) {
+    constexpr std::size_t kPieceMax = 4 * kMib;
     if (header_.has_sums == 0) {
       place_.note(0, "blocks have no checksums: that they decompress is all that can be checked");
     }
-    std::vector<std::byte> buffer(kPiece);
+    std::size_t block = 0;
     std::uint64_t offset = header_.data_offset();
-    for (std::size_t block = 0; block < lengths.size();) {
-      // As many blocks as fit are read at once.
-      std::size_t end = block;
-      std::size_t size = 0;
-      while (end < lengths.size() && size + lengths[end] <= buffer.size()) size += lengths[end++];
-      const int error = file_.read(std::span(buffer).first(size), offset);
-      std::size_t at = 0;
-      for (; block < end; ++block) {
-        const std::span<std::byte> stored = std::span(buffer).subspan(at, lengths[block]);
-        // Of a piece that cannot be read, perhaps most can.
-        const int own_error = error == 0 ? 0 : file_.read(stored, offset + at);
-        if (own_error != 0) {
-          place_.defect(offset + at, name_of(block) + " " + unreadable(own_error));
-        } else {
-          check_block(block, offset + at, stored);
-        }
-        at += lengths[block];
+    work_in_order<Checked>(
+        [&]() -> std::optional<Piece> {
+          if (block == lengths.size()) return std::nullopt;
+          Piece piece{block, offset};
+          std::size_t end = block;
+          while (end < lengths.size() && piece.size + lengths[end] <= kPieceMax) {
+            piece.size += lengths[end++];
+          }
+          piece.lengths = lengths.subspan(block, end - block);
+          block = end;
+          offset += piece.size;
+          return piece;
+        },
+        [this](const Piece& piece, Checked& checked) { check_piece(piece, checked); },
+        [this](Checked& checked) {
+          result_.blocks += checked.blocks;
+          for (Defect& defect : checked.defects) place_.defect(defect.offset, defect.text);
+          progress_(checked.end);
+        });
+  }
+
+  void check_piece(const Piece& piece, Checked& checked) const {
+    checked.end = piece.offset + piece.size;
+    checked.blocks = 0;
+    checked.defects.clear();
+    checked.stored.resize(std::max(checked.stored.size(), piece.size));
+    checked.content.resize(header_.block_size);
+    const std::span<std::byte> bytes = std::span(checked.stored).first(piece.size);
+    const int error = file_.read(bytes, piece.offset);
+    std::size_t at = 0;
+    for (std::size_t number = 0; number < piece.lengths.size(); ++number) {
+      const std::uint64_t block = piece.first_block + number;
+      const std::span<std::byte> stored = bytes.subspan(at, piece.lengths[number]);
+      const std::uint64_t offset = piece.offset + at;
+      // Of a piece that cannot be read, perhaps most can.
+      const int own_error = error == 0 ? 0 : file_.read(stored, offset);
+      std::string defect;
+      if (own_error != 0) {
+        defect = name_of(block) + " " + unreadable(own_error);
+      } else {
+        ++checked.blocks;
+        defect = defect_of_block(block, stored, checked.content, checked.decompressor);
       }
-      offset += size;
-      progress_(offset);
+      if (!defect.empty()) checked.defects.push_back({offset, std::move(defect)});
+      at += stored.size();
     }
   }
 
@@ -198,36 +247,32 @@ class Check {
            std::to_string(block * header_.block_size) + " on)";
   }
 
-  void check_block(std::uint64_t block, std::uint64_t offset, std::span<const std::byte> stored) {
-    ++result_.blocks;
+  // Empty if there is none.
+  [[nodiscard]] std::string defect_of_block(std::uint64_t block, std::span<const std::byte> stored,
+                                            std::span<std::byte> content,
+                                            zfile::Decompressor& decompressor) const {
     if (header_.has_sums != 0) {
       const std::span<const std::byte> sum = stored.last(zfile::kSumSize);
       stored = stored.first(stored.size() - zfile::kSumSize);
       const auto expected = io::load<std::uint32_t>(sum.data());
       const std::uint32_t actual = crc32c::update(zfile::kBlockSumStart, stored);
       if (actual != expected) {
-        place_.defect(offset,
-                      "the checksum of " + name_of(block) + " " + sums_text(actual, expected));
-        return;
+        return "the checksum of " + name_of(block) + " " + sums_text(actual, expected);
       }
     }
     const std::uint64_t begin = block * header_.block_size;
     const std::size_t length =
         std::min<std::uint64_t>(header_.block_size, header_.original_size - begin);
-    const int error = decompressor_.decompress(static_cast<zfile::Algorithm>(header_.algorithm),
-                                               stored, std::span(content_).first(length));
-    if (error != 0) {
-      place_.defect(offset,
-                    name_of(block) + " does not decompress to its " + count_text(length, "byte"));
-    }
+    const int error = decompressor.decompress(static_cast<zfile::Algorithm>(header_.algorithm),
+                                              stored, content.first(length));
+    if (error == 0) return {};
+    return name_of(block) + " does not decompress to its " + count_text(length, "byte");
   }
 
   const io::File& file_;
   const Place& place_;
   const std::function<void(std::uint64_t)>& progress_;
   Header header_;
-  zfile::Decompressor decompressor_;
-  std::vector<std::byte> content_ = std::vector<std::byte>(zfile::kBlockSizeMax);
   ZFileCheck result_;
 };
 

@@ -89,4 +89,50 @@ TEST(Runs, OfNothingAreAsLongAsTheDevice) {
   EXPECT_TRUE(run.is_zeros);
 }
 
+TEST(Pieces, AreRunsOfZerosOrDataWithFewZerosInIt) {
+  const unsigned seed = std::random_device()();
+  SCOPED_TRACE("seed " + std::to_string(seed));
+  std::mt19937_64 random(seed);
+  constexpr std::uint64_t sectors_end = std::uint64_t{64} << 11;  // 64 MiB
+  std::vector<Mapping> mappings;
+  for (std::uint64_t sector = 0; sector < sectors_end;) {
+    const std::uint64_t count =
+        std::min(sectors_end - sector, 1 + random() % (random() % 8 == 0 ? 16000 : 100));
+    mappings.push_back(Mapping::data({sector, count}, 8));
+    sector += count + random() % (random() % 4 == 0 ? 400 : 100);
+  }
+  lsmt::MappingArray array(mappings.size());
+  for (const Mapping& mapping : mappings) array.push_back(mapping);
+  const lsmt::Index index(std::move(array));
+  const Content content{nullptr, &index, nullptr};
+  const std::uint64_t end = sectors_end * 512;
+  unsigned with_zeros = 0;
+  for (std::uint64_t offset = 0; offset < end;) {
+    const tools::Run piece = tools::next_piece(content, offset, end);
+    const tools::Run first = next_run(content, offset, end);
+    ASSERT_EQ(piece.is_zeros, first.is_zeros);
+    if (piece.is_zeros) {
+      ASSERT_EQ(piece.length, first.length);
+    } else {
+      ASSERT_LE(piece.length, 4U << 20);
+      ASSERT_LE(piece.length, end - offset);
+      std::uint64_t at = offset;
+      while (at < offset + piece.length) {
+        const tools::Run run = next_run(content, at, end);
+        if (run.is_zeros) {
+          ++with_zeros;
+          ASSERT_LT(run.length, 64U << 10);
+        }
+        at += run.length;
+      }
+      // It ends where more zeros begin, or where it is long enough.
+      if (piece.length < 4U << 20 && at < end) {
+        ASSERT_GE(next_run(content, at, end).length, 64U << 10);
+      }
+    }
+    offset += piece.length;
+  }
+  EXPECT_GT(with_zeros, 0U);
+}
+
 }  // namespace varve::test
