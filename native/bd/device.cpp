@@ -8,6 +8,7 @@
 #include <optional>
 #include <utility>
 
+#include "image/image_config.h"
 #include "image/result_file.h"
 
 namespace varve::bd {
@@ -65,6 +66,9 @@ std::shared_ptr<Device> Device::open(const OpenRequest& request, const Surroundi
           device->content_,
           {.name = kernel_name(parts.name), .is_read_only = device->is_read_only_});
     }
+  } catch (const image::ConfigError& error) {
+    result_file = error.result_file();
+    refuse("open-failed", error.what());
   } catch (const io::FormatError& error) {
     refuse("open-failed", error.what());
   } catch (const transport::TransportError& error) {
@@ -143,7 +147,11 @@ void Device::seal() {
   check_unused("seal");
   sync("seal");
   const ClosedGate gate(content_->gate());
-  if (const int error = content_->image().seal(); error != 0) fail(parts_.name, "seal", -error);
+  try {
+    content_->image().seal();
+  } catch (const io::FormatError& error) {
+    throw DeviceError("failed", "device " + parts_.name + " cannot be sealed: " + error.what());
+  }
 }
 
 void Device::resize(std::uint64_t size_bytes) {

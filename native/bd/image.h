@@ -26,8 +26,8 @@ class Image : public transport::BlockDevice {
 
   // Writes the writable layer as a finished one; throws io::FormatError.
   virtual void commit(const lsmt::LayerOptions& options, const lsmt::Output& output) = 0;
-  // Finishes the writable layer in place: 0 or a negative errno. Writes fail afterwards.
-  [[nodiscard]] virtual int seal() = 0;
+  // Finishes the writable layer in place; throws io::FormatError. Writes fail afterwards.
+  virtual void seal() = 0;
   [[nodiscard]] virtual int resize(std::uint64_t size_bytes) = 0;
 };
 
@@ -48,7 +48,8 @@ class ImageConfiguration {
 class ImageSource {
  public:
   virtual ~ImageSource() = default;
-  // Reads a configuration file; called from several threads. Throws io::FormatError.
+  // Reads a configuration file; called from several threads. Throws image::ConfigError, whose result
+  // file is an absolute path, and io::FormatError.
   [[nodiscard]] virtual std::unique_ptr<ImageConfiguration> load(const std::string& path) const = 0;
 };
 

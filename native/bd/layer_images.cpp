@@ -26,7 +26,7 @@ class LayerImage final : public Image {
   void commit(const lsmt::LayerOptions& options, const lsmt::Output& output) override {
     upper().commit(options, output);
   }
-  [[nodiscard]] int seal() override { return upper().seal(); }
+  void seal() override { upper().seal(); }
   [[nodiscard]] int resize(std::uint64_t size_bytes) override {
     return upper().resize(size_bytes);
   }
@@ -54,12 +54,15 @@ class LayerImage final : public Image {
   std::shared_ptr<image::Image> image_;
 };
 
+std::string resolved_result_file(const std::string& path, const std::string& folder) {
+  return path.empty() ? path : image::resolve_path(path, folder);
+}
+
 class LayerConfiguration final : public ImageConfiguration {
  public:
   LayerConfiguration(image::ImageConfig config, std::string folder)
       : config_(std::move(config)), folder_(std::move(folder)) {
-    if (config_.result_file.empty()) return;
-    config_.result_file = image::resolve_path(config_.result_file, folder_);
+    config_.result_file = resolved_result_file(config_.result_file, folder_);
   }
 
   [[nodiscard]] const std::string& result_file() const noexcept override {
@@ -89,12 +92,17 @@ class LayerConfiguration final : public ImageConfiguration {
 }  // namespace
 
 std::unique_ptr<ImageConfiguration> LayerImages::load(const std::string& path) const {
-  image::ImageConfig config = image::load_image_config(path);
-  for (const image::Note& note : config.notes) {
-    log_.warn(note.text, {{"config", path}, {"key", note.key}});
+  const std::string folder = std::filesystem::path(path).parent_path().string();
+  try {
+    image::ImageConfig config = image::load_image_config(path);
+    for (const image::Note& note : config.notes) {
+      log_.warn(note.text, {{"config", path}, {"key", note.key}});
+    }
+    return std::make_unique<LayerConfiguration>(std::move(config), folder);
+  } catch (const image::ConfigError& error) {
+    throw image::ConfigError(error.error(), error.what(),
+                             resolved_result_file(error.result_file(), folder));
   }
-  return std::make_unique<LayerConfiguration>(std::move(config),
-                                              std::filesystem::path(path).parent_path().string());
 }
 
 }  // namespace varve::bd

@@ -1,14 +1,11 @@
 #include "image/image.h"
 
-#include <fcntl.h>
-#include <sys/file.h>
-
 #include <cerrno>
 #include <new>
 #include <utility>
 
 #include "image/parallel.h"
-#include "io/bytes.h"
+#include "image/upper_lock.h"
 
 namespace varve::image {
 
@@ -74,19 +71,6 @@ OpenedLower open_lower(std::size_t number, const ImageConfig& config,
   }
 }
 
-UniqueFd lock_file(const std::string& path, bool is_read_only) {
-  UniqueFd file(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY));
-  if (!file) {
-    const int error = errno;
-    refuse(error, path + ": " + io::error_text(error));
-  }
-  if (::flock(file.get(), (is_read_only ? LOCK_SH : LOCK_EX) | LOCK_NB) == 0) return file;
-  const int error = errno;
-  refuse(error == EWOULDBLOCK ? EBUSY : error,
-         path + ": " + (error == EWOULDBLOCK ? "is in use as the upper layer of another device"
-                                             : "cannot be locked: " + io::error_text(error)));
-}
-
 // What a device answers must not depend on whether memory for an index entry was there.
 template <class Action>
 int guarded(const Action& action) noexcept {
@@ -145,7 +129,7 @@ void Image::open_upper(const ImageConfig& config, const OpenOptions& options) {
   const std::string data = resolve_path(config.upper->data, options.folder);
   const std::string index = resolve_path(config.upper->index, options.folder);
   try {
-    upper_lock_ = lock_file(data, options.is_read_only);
+    upper_lock_ = lock_upper(data, options.is_read_only);
     std::unique_ptr<lsmt::WritableLayer> upper = lsmt::WritableLayer::open(
         io::open_existing_writable_file(data, !options.is_read_only),
         io::open_existing_writable_file(index, !options.is_read_only), options.lost_data);
@@ -155,7 +139,8 @@ void Image::open_upper(const ImageConfig& config, const OpenOptions& options) {
     layer.is_writable = true;
     layer.header = upper->header();
     layer.mapping_count = upper->mapping_count();
-    writable_ = std::make_unique<lsmt::WritableStack>(std::move(upper), lowers_, config.name);
+    writable_ = std::make_unique<lsmt::WritableStack>(std::move(upper), lowers_, config.name,
+                                                      options.is_read_only);
   } catch (const io::FormatError& error) {
     refuse(error.error(), "upper: " + std::string(error.what()));
   }

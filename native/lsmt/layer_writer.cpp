@@ -101,15 +101,15 @@ class DataCopier {
 
 }  // namespace
 
-int write_index_and_trailer(const std::vector<Mapping>& entries, std::size_t padded_entries,
-                            const Header& trailer, const Output& output) {
+int write_index(const std::vector<Mapping>& entries, std::size_t padded_entries,
+                const Output& output) {
   const std::vector<Mapping> padding((padded_entries - entries.size() % padded_entries) %
                                      padded_entries);
   for (const std::vector<Mapping>* part : {&entries, &padding}) {
     if (part->empty()) continue;
     if (const int error = output(std::as_bytes(std::span(*part))); error != 0) return error;
   }
-  return output(trailer.encode());
+  return 0;
 }
 
 void write_layer(const MappingArray& mappings, const FileOfLayer& file_of,
@@ -154,7 +154,8 @@ void write_layer(const MappingArray& mappings, const FileOfLayer& file_of,
   header.is_header = false;
   header.index_offset = position * kSectorSize;
   header.index_count = count;
-  const int error = write_index_and_trailer(entries.all(), kEntriesInBlock, header, output);
+  int error = write_index(entries.all(), kEntriesInBlock, output);
+  if (error == 0) error = output(header.encode());
   if (error != 0) fail(-error, "cannot write the layer");
 }
 

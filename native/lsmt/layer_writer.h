@@ -20,13 +20,15 @@ namespace varve::lsmt {
 using Output = std::function<int(std::span<const std::byte>)>;
 using FileOfLayer = std::function<const io::File&(unsigned layer)>;
 
+// What upstream's reader takes; a layer with more would be one that it cannot open.
+inline constexpr std::size_t kReadersMappingsMax = 1'000'000;
+
 struct LayerOptions {
   std::uint64_t virtual_size = 0;
   Uuid uuid{};
   Uuid parent_uuid{};
   std::string user_tag{};  // at most kUserTagMax bytes
-  // What upstream's reader takes; a layer with more would be one that it cannot open.
-  std::size_t mappings_max = 1'000'000;
+  std::size_t mappings_max = kReadersMappingsMax;
 };
 
 // `mappings` are sorted and do not overlap. What lies behind the virtual size is kept: a larger layer
@@ -41,9 +43,9 @@ void write_layer(const MappingArray& mappings, const FileOfLayer& file_of,
 // layer; without a size, the stack's.
 void merge_stack(const ReadOnlyStack& stack, LayerOptions options, const Output& output);
 
-// What comes behind the data of a finished layer, also of one that is sealed in place: entries,
-// padded to a multiple of `padded_entries`, and the trailer.
-int write_index_and_trailer(const std::vector<Mapping>& entries, std::size_t padded_entries,
-                            const Header& trailer, const Output& output);
+// What comes between the data of a finished layer and its trailer, also of one that is sealed in
+// place: entries, padded to a multiple of `padded_entries`. 0 or what `output` answered.
+[[nodiscard]] int write_index(const std::vector<Mapping>& entries, std::size_t padded_entries,
+                              const Output& output);
 
 }  // namespace varve::lsmt

@@ -4,6 +4,7 @@
 #include <cerrno>
 #include <cstring>
 #include <mutex>
+#include <optional>
 #include <utility>
 
 #include "lsmt/index.h"
@@ -31,6 +32,24 @@ bool is_blank(const io::File& index) {
   HeaderBlock block;
   check(index.read(block, 0), index, "cannot read the index: ");
   return std::all_of(block.begin(), block.end(), [](std::byte byte) { return byte == std::byte{}; });
+}
+
+// Whether the trailer at the end is that of this file. Others may be there: somebody may have
+// written a finished layer into the disk.
+bool is_sealed_in_place(const Header& header, const io::File& data) {
+  if (data.size() < 2 * kHeaderBytes) return false;
+  const std::uint64_t offset = data.size() - kHeaderBytes;
+  HeaderBlock block;
+  check(data.read(block, offset), data, "cannot read the end: ");
+  const std::optional<Header> trailer = Header::decode(block);
+  if (!trailer || trailer->is_header || !trailer->is_sealed || trailer->uuid != header.uuid) {
+    return false;
+  }
+  // The division keeps a huge count from overflowing.
+  return trailer->index_offset <= offset &&
+         trailer->index_count <= (offset - trailer->index_offset) / sizeof(Mapping) &&
+         round_up(trailer->index_offset + trailer->index_count * sizeof(Mapping), kSectorSize) ==
+             offset;
 }
 
 Header index_header(const Header& data) {
@@ -90,6 +109,11 @@ std::unique_ptr<WritableLayer> WritableLayer::open(std::unique_ptr<io::WritableF
   header = read_header(*layer->data_, "data");
   if (!header.is_data) refuse(*layer->data_, "the index of a writable layer, not its data");
   if (header.is_sealed) refuse(*layer->data_, "a finished layer, which cannot be written");
+  if (is_sealed_in_place(header, *layer->data_)) {
+    refuse(*layer->data_,
+           "was sealed: a finished layer now, which is read alone or as a lower layer, and cannot be "
+           "written");
+  }
   layer->data_end_ = round_up(layer->data_->size(), kSectorSize);
   if (header.is_sparse && is_blank(*layer->index_file_)) {
     layer->load_holes();
@@ -169,6 +193,7 @@ bool WritableLayer::check_entry(const Mapping& entry, std::uint64_t number,
                              ": it was cut off, or power was lost before a write was flushed");
   }
   ++dropped_entries_;
+  lost_entries_.push_back(number);
   return false;
 }
 
@@ -227,6 +252,20 @@ int WritableLayer::write_whole_index() {
   return 0;
 }
 
+// Once there is data again where they point, nothing would tell them from others.
+int WritableLayer::erase_lost_entries() {
+  if (lost_entries_.empty()) return 0;
+  const Mapping padding;
+  for (const std::uint64_t number : lost_entries_) {
+    const int error = index_file_->write(std::as_bytes(std::span(&padding, 1)),
+                                         kHeaderBytes + number * sizeof padding);
+    if (error != 0) return error;
+  }
+  if (const int error = index_file_->sync(); error != 0) return error;
+  lost_entries_.clear();
+  return 0;
+}
+
 int WritableLayer::put(const Mapping& mapping) {
   if (is_sealed_) return -EROFS;
   if (index_end_ == 0) {
@@ -274,6 +313,7 @@ int WritableLayer::append(std::span<const std::byte> source, std::uint64_t offse
   {
     const std::unique_lock lock(mutex_);
     if (is_sealed_) return -EROFS;
+    if (const int error = erase_lost_entries(); error != 0) return error;
     position = data_end_;
     data_end_ += source.size();
   }
@@ -367,10 +407,17 @@ void WritableLayer::commit(LayerOptions options, const Output& output) const {
       mappings, [this](unsigned) -> const io::File& { return *data_; }, options, output);
 }
 
-int WritableLayer::seal() {
+void WritableLayer::seal() {
   const std::unique_lock lock(mutex_);
-  if (is_sealed_) return -EROFS;
+  if (is_sealed_) refuse(*data_, "is sealed already");
   const MappingArray mappings = index_.to_array();
+  if (mappings.size() > kReadersMappingsMax) {
+    throw io::FormatError(EFBIG, data_->name() + ": has " + std::to_string(mappings.size()) +
+                                     " mappings, more than readers take (" +
+                                     std::to_string(kReadersMappingsMax) +
+                                     "); a commit, which joins neighbours, may have fewer");
+  }
+  const auto checked = [this](int error) { check(error, *data_, "cannot be sealed: "); };
   Header trailer = header();
   trailer.is_header = false;
   trailer.is_sealed = true;
@@ -378,18 +425,19 @@ int WritableLayer::seal() {
   trailer.index_count = mappings.size();
   std::uint64_t position = trailer.index_offset;
   const Output at_end = [this, &position](std::span<const std::byte> bytes) {
-    if (bytes.empty()) return 0;
     const int error = data_->write(bytes, position);
     position += bytes.size();
     return error;
   };
   const std::vector<Mapping> entries(mappings.begin(), mappings.end());
-  int error = write_index_and_trailer(entries, kEntriesInSector, trailer, at_end);
+  checked(write_index(entries, kEntriesInSector, at_end));
+  // A trailer that is there says that all before it is.
+  checked(data_->sync());
+  checked(at_end(trailer.encode()));
   // A file that was longer, by a torn append, would end in something else than the trailer.
-  if (error == 0 && data_->size() > position) error = data_->resize(position);
-  if (error == 0) error = data_->sync();
-  if (error == 0) is_sealed_ = true;
-  return error;
+  if (data_->size() > position) checked(data_->resize(position));
+  checked(data_->sync());
+  is_sealed_ = true;
 }
 
 }  // namespace varve::lsmt

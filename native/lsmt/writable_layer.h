@@ -18,6 +18,7 @@
 #include <memory>
 #include <shared_mutex>
 #include <string>
+#include <vector>
 
 #include "io/file.h"
 #include "lsmt/header.h"
@@ -80,8 +81,9 @@ class WritableLayer {
   // this layer's; without a uuid or a user tag it has none, as upstream's commits. Nothing may be
   // written to it meanwhile.
   void commit(LayerOptions options, const Output& output) const;
-  // Makes the data file a finished layer. Nothing can be written afterwards.
-  [[nodiscard]] int seal();
+  // Makes the data file a finished layer. Nothing can be written afterwards. Throws io::FormatError,
+  // EFBIG for more mappings than readers take; until it returns the layer is what it was.
+  void seal();
 
  private:
   WritableLayer(std::unique_ptr<io::WritableFile> data, std::unique_ptr<io::WritableFile> index);
@@ -93,6 +95,7 @@ class WritableLayer {
                    LostData lost_data);
   void check_sparse_end(std::uint64_t data_sectors) const;
   int write_whole_index();
+  int erase_lost_entries();
   int put(const Mapping& mapping);
   int write_piece(std::span<const std::byte> source, std::uint64_t offset);
   int write_in_place(std::span<const std::byte> source, std::uint64_t offset);
@@ -110,6 +113,7 @@ class WritableLayer {
   WritableIndex index_;
   std::uint64_t data_end_ = 0;   // where the next append goes
   std::uint64_t index_end_ = 0;  // where the next entry goes; 0: the index file is still empty
+  std::vector<std::uint64_t> lost_entries_;  // dropped, and still in the index file
   bool is_sealed_ = false;
 };
 

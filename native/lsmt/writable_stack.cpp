@@ -16,10 +16,13 @@ constexpr unsigned kUpper = kStackLayersMax;
 }  // namespace
 
 WritableStack::WritableStack(std::unique_ptr<WritableLayer> upper,
-                             std::shared_ptr<const ReadOnlyStack> lower, std::string name)
+                             std::shared_ptr<const ReadOnlyStack> lower, std::string name,
+                             bool is_read_only)
     : upper_(std::move(upper)), lower_(std::move(lower)), name_(std::move(name)) {
   if (upper_->virtual_size() != 0) return;
   if (!lower_) throw io::FormatError(EINVAL, name_ + ": no layer says a virtual size");
+  is_as_lower_ = is_read_only;
+  if (is_as_lower_) return;
   if (const int error = upper_->resize(lower_->size()); error != 0) {
     throw io::FormatError(-error, name_ + ": cannot keep the size of what is below in " +
                                       upper_->data().name() + ": " + std::strerror(-error));
@@ -57,7 +60,7 @@ void WritableStack::find(SectorRange range, Found& found) const {
 }
 
 int WritableStack::read(std::span<std::byte> destination, std::uint64_t offset) const noexcept {
-  const std::uint64_t size = upper_->virtual_size();
+  const std::uint64_t size = this->size();
   if (offset > size || destination.size() > size - offset) return -EINVAL;
   return read_mapped([this](SectorRange range, Found& found) { find(range, found); },
                      [this](unsigned layer) -> const io::File& { return file_of(layer); },
@@ -66,7 +69,7 @@ int WritableStack::read(std::span<std::byte> destination, std::uint64_t offset) 
 
 void WritableStack::merge(LayerOptions options, const Output& output) const {
   const Header header = upper_->header();
-  if (options.virtual_size == 0) options.virtual_size = header.virtual_size;
+  if (options.virtual_size == 0) options.virtual_size = size();
   if (options.parent_uuid.empty()) {
     options.parent_uuid =
         lower_ ? lower_->layers().front().header.parent_uuid : header.parent_uuid;

@@ -12,12 +12,15 @@ namespace varve::lsmt {
 
 class WritableStack final : public io::File {
  public:
-  // `lower` may be missing. An upper layer that says no size takes, and keeps, that of what is
-  // below; otherwise its own counts. Throws io::FormatError.
+  // `lower` may be missing. An upper layer that says no size takes that of what is below, and keeps
+  // it unless it is read-only; otherwise its own counts. Throws io::FormatError.
   WritableStack(std::unique_ptr<WritableLayer> upper, std::shared_ptr<const ReadOnlyStack> lower,
-                std::string name);
+                std::string name, bool is_read_only = false);
 
-  [[nodiscard]] std::uint64_t size() const noexcept override { return upper_->virtual_size(); }
+  [[nodiscard]] std::uint64_t size() const noexcept override {
+    const std::uint64_t own = upper_->virtual_size();
+    return own != 0 || !is_as_lower_ ? own : lower_->size();
+  }
   [[nodiscard]] int read(std::span<std::byte> destination,
                          std::uint64_t offset) const noexcept override;
   [[nodiscard]] const std::string& name() const noexcept override { return name_; }
@@ -39,6 +42,7 @@ class WritableStack final : public io::File {
   std::unique_ptr<WritableLayer> upper_;
   std::shared_ptr<const ReadOnlyStack> lower_;
   std::string name_;
+  bool is_as_lower_ = false;  // the upper layer says no size and must not be changed
 };
 
 }  // namespace varve::lsmt

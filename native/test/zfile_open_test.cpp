@@ -1,11 +1,13 @@
 // What describes a ZFile is checked before it is used.
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <functional>
 
 #include "io/bytes.h"
 #include "test/layer_fixtures.h"
 #include "test/memory_file.h"
+#include "test/refusal.h"
 #include "zfile/reader.h"
 #include "zfile/writer.h"
 
@@ -95,6 +97,72 @@ TEST(ZFileOpenTest, EveryHostileFieldIsRefusedByName) {
     alter(trailer_in(by_trailer), one.change);
     expect_refused(by_trailer, one.reason);
   }
+}
+
+// How a file was read; it outlives the file.
+struct Reads {
+  std::size_t most = 0;  // bytes at once
+  std::uint64_t all = 0;
+};
+
+// A file of holes that says it has blocks without end: the lengths of all of them are zero.
+class EndlessIndex final : public io::File {
+ public:
+  EndlessIndex(std::uint64_t block_count, std::uint64_t flags, Reads& reads) : reads_(reads) {
+    Header header;
+    header.flags = zfile::flags::header | zfile::flags::data_file | zfile::flags::sealed |
+                   zfile::flags::header_is_final | flags;
+    header.index_offset = header.data_offset();
+    header.block_count = block_count;
+    header.original_size = block_count * header.block_size;
+    header_ = zfile::format_header(header);
+    size_ = header.index_offset + block_count * sizeof(std::uint32_t);
+  }
+
+  [[nodiscard]] std::uint64_t size() const noexcept override { return size_; }
+  [[nodiscard]] int read(std::span<std::byte> destination,
+                         std::uint64_t offset) const noexcept override {
+    reads_.most = std::max(reads_.most, destination.size());
+    reads_.all += destination.size();
+    std::ranges::fill(destination, std::byte{0});
+    if (offset == 0) std::copy_n(header_.begin(), destination.size(), destination.begin());
+    return 0;
+  }
+  [[nodiscard]] const std::string& name() const noexcept override { return name_; }
+
+ private:
+  Reads& reads_;
+  HeaderBytes header_{};
+  std::uint64_t size_ = 0;
+  std::string name_ = "endless";
+};
+
+TEST(ZFileOpenTest, AHugeIndexTakesNoMoreMemoryThanWhatItHolds) {
+  constexpr std::uint64_t kBlocks = 4'000'000;
+  for (const std::uint64_t flags : {std::uint64_t{0}, std::uint64_t{zfile::flags::has_digest}}) {
+    SCOPED_TRACE(flags);
+    Reads reads;
+    EXPECT_NE(refusal_of([&] {
+                const zfile::ZFile file(std::make_unique<EndlessIndex>(kBlocks, flags, reads),
+                                        nullptr);
+              }),
+              "");
+    EXPECT_LE(reads.most, std::size_t{1} << 20);
+    // Only a checksum of all of it needs all of it.
+    EXPECT_LE(reads.all, flags == 0 ? std::uint64_t{2} << 20 : kBlocks * 4 + kHeaderSize * 2);
+  }
+}
+
+TEST(ZFileOpenTest, AnIndexOfMoreBlocksThanAreReadAtOnceHasEachOfThem) {
+  const std::vector<std::byte> content = some_content(std::size_t{320'000} * 512, 3);
+  const MemoryFile source(content);
+  MemoryFile target;
+  zfile::WriteSummary summary;
+  ASSERT_EQ(zfile::compress(source, target, {.block_size = 512}, summary), 0);
+  const zfile::ZFile file(std::make_unique<MemoryFile>(target.content()), nullptr);
+  std::vector<std::byte> read(content.size());
+  ASSERT_EQ(file.read(read, 0), 0);
+  EXPECT_TRUE(read == content);
 }
 
 TEST(ZFileOpenTest, ADamagedDigestIsRefusedWithBothSums) {

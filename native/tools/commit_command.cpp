@@ -1,5 +1,6 @@
 // varve-layer commit: a writable layer becomes a finished one, beside it or in place.
 #include "image/layer_file.h"
+#include "image/upper_lock.h"
 #include "lsmt/read_only_layer.h"
 #include "tools/amounts.h"
 #include "tools/command_line.h"
@@ -38,10 +39,11 @@ void report_dropped(const Options& options, const lsmt::WritableLayer& layer) {
 // In place: until the trailer is written the file is the writable layer that it was.
 int seal(const Options& options) {
   if (!options.third.empty()) throw Misuse("--seal writes into DATA, so there is no OUTPUT");
+  const UniqueFd lock = image::lock_upper(options.data, false);
   const auto layer =
       open_writable_layer(options.data, options.second, Access::kWrite, lost_data(options));
   report_dropped(options, *layer);
-  check(layer->seal(), options.data, "cannot be sealed");
+  layer->seal();
   if (!options.is_json) print(options.data + ": sealed\n");
   if (options.is_json)
     report_layer(options.data, {layer->data().size(), layer->data().size(), {}}, true);
@@ -74,6 +76,7 @@ int commit_writable(const Options& options) {
         "--commit_sealed");
   }
   const lsmt::LayerOptions identity = layer_options(options.identity);
+  const UniqueFd lock = image::lock_upper(options.data, true);
   const auto layer =
       open_writable_layer(options.data, options.second, Access::kRead, lost_data(options));
   report_dropped(options, *layer);

@@ -8,6 +8,7 @@
 #include "image/image.h"
 #include "lsmt/read_only_stack.h"
 #include "lsmt/writable_stack.h"
+#include "syscalls/unique_fd.h"
 #include "tools/content_runs.h"
 
 namespace varve::tools {
@@ -33,6 +34,7 @@ class Device {
 
   std::shared_ptr<image::Image> image_;
   std::shared_ptr<const lsmt::ReadOnlyStack> stack_;
+  UniqueFd own_lock_;
   std::unique_ptr<lsmt::WritableStack> own_writable_;
   const lsmt::ReadOnlyStack* lower_ = nullptr;
   const lsmt::WritableStack* writable_ = nullptr;

@@ -1,4 +1,5 @@
 // Opening: which of header and trailer counts, and everything about them that can be checked.
+#include <algorithm>
 #include <atomic>
 #include <bit>
 #include <cerrno>
@@ -71,28 +72,36 @@ std::uint64_t next_identity() noexcept {
   return last.fetch_add(1, std::memory_order_relaxed) + 1;
 }
 
-std::vector<std::uint32_t> read_index(const io::File& file, const Header& header) {
-  std::vector<std::uint32_t> lengths;
-  try {
-    // Room for the one more that the index in memory has.
-    lengths.reserve(header.block_count + 1);
-    lengths.resize(header.block_count);
-  } catch (const std::bad_alloc&) {
-    refuse(file, "no memory for a ZFile index of " + std::to_string(header.block_count) + " blocks",
-           ENOMEM);
+BlockIndex read_index(const io::File& file, const Header& header) {
+  constexpr std::uint64_t piece_max = std::uint64_t{1} << 16;  // blocks
+  const std::uint32_t sum_size = header.has_sums != 0 ? kSumSize : 0;
+  BlockIndex index({.shortest = sum_size + 1,
+                    .longest = header.block_size + kExpansionMax + sum_size,
+                    .begin = header.data_offset(),
+                    .end = header.index_offset},
+                   header.block_count);
+  std::vector<std::uint32_t> lengths(std::min(piece_max, header.block_count));
+  std::string defect;
+  std::uint32_t actual = 0;
+  for (std::uint64_t block = 0; block < header.block_count; block += piece_max) {
+    const std::span<std::uint32_t> piece =
+        std::span(lengths).first(std::min(piece_max, header.block_count - block));
+    const std::span<std::byte> bytes = std::as_writable_bytes(piece);
+    read_or_throw(file, bytes, header.index_offset + block * sizeof(std::uint32_t),
+                  "the ZFile index");
+    actual = crc32c::update(actual, bytes);
+    // A checksum that does not fit says more than what it makes of the lengths.
+    if (defect.empty()) defect = index.add(piece);
+    if (!defect.empty() && !header.has(flags::has_digest)) break;
   }
-  const std::span<std::byte> bytes = std::as_writable_bytes(std::span(lengths));
-  read_or_throw(file, bytes, header.index_offset, "the ZFile index");
-  if (header.has(flags::has_digest)) {
-    const std::uint32_t actual = crc32c::update(0, bytes);
-    if (actual != header.index_sum) {
-      refuse(file,
-             "the ZFile index's checksum is " + io::hexadecimal(actual) + ", expected " +
-                 io::hexadecimal(header.index_sum),
-             EIO);
-    }
+  if (header.has(flags::has_digest) && actual != header.index_sum) {
+    refuse(file,
+           "the ZFile index's checksum is " + io::hexadecimal(actual) + ", expected " +
+               io::hexadecimal(header.index_sum),
+           EIO);
   }
-  return lengths;
+  if (!defect.empty()) refuse(file, "is no sound ZFile: " + defect);
+  return index;
 }
 
 }  // namespace
@@ -128,12 +137,13 @@ ZFile::ZFile(std::unique_ptr<const io::File> source, io::DamageListener* listene
       header_(describe(*source_).header),
       block_shift_(static_cast<unsigned>(std::countr_zero(header_.block_size))),
       identity_(next_identity()) {
-  const std::uint32_t sum_size = header_.has_sums != 0 ? kSumSize : 0;
-  std::string defect;
-  index_ = BlockIndex(read_index(*source_, header_), sum_size + 1,
-                      header_.block_size + kExpansionMax + sum_size, header_.data_offset(),
-                      header_.index_offset, defect);
-  if (!defect.empty()) refuse(*source_, "is no sound ZFile: " + defect);
+  try {
+    index_ = read_index(*source_, header_);
+  } catch (const std::bad_alloc&) {
+    refuse(*source_,
+           "no memory for a ZFile index of " + std::to_string(header_.block_count) + " blocks",
+           ENOMEM);
+  }
 }
 
 }  // namespace varve::zfile

@@ -36,7 +36,7 @@ class MemoryImage final : public bd::Image {
   [[nodiscard]] bool is_writable() const noexcept override { return is_writable_; }
   [[nodiscard]] std::size_t layer_count() const noexcept override { return 1; }
   void commit(const lsmt::LayerOptions& options, const lsmt::Output& output) override;
-  [[nodiscard]] int seal() override { return 0; }
+  void seal() override {}
   [[nodiscard]] int resize(std::uint64_t size_bytes) override;
 
   [[nodiscard]] std::uint64_t size() const noexcept override { return size_; }

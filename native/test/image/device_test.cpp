@@ -100,7 +100,7 @@ TEST_P(ImageDevice, TakesNoWritesOnceItIsSealedAndReadsOn) {
   const auto image = open_text(config);
   ASSERT_EQ(image->write(Bytes(512, std::byte{9}), 512), 0);
   const Bytes before = content_of(*image);
-  ASSERT_EQ(image->writable()->upper().seal(), 0);
+  image->writable()->upper().seal();
   EXPECT_EQ(image->write(Bytes(512), 0), -EROFS);
   EXPECT_EQ(image->discard(0, 512), -EROFS);
   EXPECT_EQ(image->write_zeroes(0, 512), -EROFS);

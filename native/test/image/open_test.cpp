@@ -297,7 +297,8 @@ TEST_F(ImageOpenTest, AnUpperLayerIsOneDevicesAlone) {
   const std::string config = "{" + upper_json() + "}";
   auto first = open_text(config);
   EXPECT_EQ(refusal_of([&] { open_text(config); }),
-            "config: upper: " + at("data") + ": is in use as the upper layer of another device");
+            "config: upper: " + at("data") +
+                ": is in use as the writable layer of another device, or a command works on it");
   first.reset();
   EXPECT_TRUE(open_text(config)->is_writable());
 }
@@ -310,7 +311,8 @@ TEST_F(ImageOpenTest, ReadOnlyImagesShareAnUpperLayerAndLeaveItAlone) {
   const auto first = open_text(config, options);
   const auto second = open_text(config, options);
   EXPECT_EQ(refusal_of([&] { open_text(config); }),
-            "config: upper: " + at("data") + ": is in use as the upper layer of another device");
+            "config: upper: " + at("data") +
+                ": is in use as the writable layer of another device, or a command works on it");
   // Not only because the image refuses: the files are open for reading alone.
   EXPECT_LT(first->writable()->upper().write(Bytes(512), 0), 0);
   EXPECT_LT(first->writable()->upper().resize(kDisk * 2), 0);

@@ -91,7 +91,7 @@ TEST(Append, WritesTheEntriesThatTheFormatsExampleHas) {
                                        Mapping::data({2048, 2048}, 23)};
   EXPECT_EQ(std::vector<Mapping>(commit.mappings.begin(), commit.mappings.end()), joined);
 
-  ASSERT_EQ(layer->seal(), 0);
+  layer->seal();
   EXPECT_EQ(files.data->bytes.size(), 1065984U);
   const ReadOnlyLayer sealed = open_layer(files.data->bytes);
   EXPECT_EQ(sealed.trailer.index_offset, 1061376U);
@@ -101,7 +101,7 @@ TEST(Append, WritesTheEntriesThatTheFormatsExampleHas) {
   EXPECT_EQ(layer->write(filled(512, 'e'), 0), -EROFS);
   EXPECT_EQ(layer->discard({0, 512}), -EROFS);
   EXPECT_EQ(layer->resize(512), -EROFS);
-  EXPECT_EQ(layer->seal(), -EROFS);
+  EXPECT_EQ(refusal_of([&] { layer->seal(); }), "data: is sealed already");
 }
 
 TEST(Append, GoesOnBehindTornAppends) {
@@ -129,6 +129,100 @@ TEST(Append, WhoseDataWasLostIsRefusedUnlessThatIsExpected) {
   Bytes expected = filled(4096, 'a');
   expected.resize(8192);
   EXPECT_TRUE(read_all(*on_top(std::move(layer))) == expected);
+}
+
+// A write that was lost stays lost when later ones fill the place that its entry points to.
+TEST(Append, WhoseDataWasLostDoesNotComeBackAsOthersData) {
+  const LayerFiles files;
+  ASSERT_EQ(files.create({.virtual_size = 65536})->write(filled(8192, 'a'), 0), 0);
+  files.data->bytes.resize(kHeaderBytes);
+  // Nothing is changed by looking.
+  const Bytes index_before = files.index->bytes;
+  EXPECT_EQ(files.open(LostData::kDrop)->dropped_entries(), 1U);
+  EXPECT_TRUE(files.index->bytes == index_before);
+  {
+    const auto layer = files.open(LostData::kDrop);
+    ASSERT_EQ(layer->write(filled(8192, 'b'), 32768), 0);
+    ASSERT_EQ(layer->write(filled(8192, 'c'), 49152), 0);
+  }
+  const auto layer = files.open();
+  EXPECT_EQ(layer->dropped_entries(), 0U);
+  Bytes expected(65536);
+  std::fill_n(expected.begin() + 32768, 8192, std::byte{'b'});
+  std::fill_n(expected.begin() + 49152, 8192, std::byte{'c'});
+  EXPECT_TRUE(read_all(*on_top(files.open())) == expected);
+}
+
+TEST(Append, IsNotAnsweredBeforeLostEntriesAreGone) {
+  const LayerFiles files;
+  ASSERT_EQ(files.create({.virtual_size = 65536})->write(filled(8192, 'a'), 0), 0);
+  files.data->bytes.resize(kHeaderBytes);
+  const auto layer = files.open(LostData::kDrop);
+  files.index->next_write_error = -EIO;
+  EXPECT_EQ(layer->write(filled(8192, 'b'), 32768), -EIO);
+  EXPECT_EQ(files.data->bytes.size(), kHeaderBytes);
+  EXPECT_EQ(layer->write(filled(8192, 'b'), 32768), 0);
+  EXPECT_EQ(files.open()->dropped_entries(), 0U);
+}
+
+class Sealed : public testing::TestWithParam<bool> {};
+
+TEST_P(Sealed, CannotBeOpenedForWritingAgain) {
+  const LayerFiles files;
+  {
+    const auto layer = files.create({.virtual_size = 65536, .is_sparse = GetParam()});
+    ASSERT_EQ(layer->write(filled(8192, 'a'), 4096), 0);
+    layer->seal();
+  }
+  const Bytes sealed = files.data->bytes;
+  EXPECT_NE(refusal_of([&] { static_cast<void>(files.open()); }).find("data: was sealed"), std::string::npos);
+  EXPECT_TRUE(files.data->bytes == sealed);
+  EXPECT_EQ(open_layer(sealed).mappings.size(), 1U);
+}
+
+// Whoever writes a finished layer into the disk does not finish the layer that the disk is in.
+TEST_P(Sealed, IsNotTakenForWhatTheDiskHolds) {
+  const LayerFiles inner;
+  {
+    const auto layer = inner.create({.virtual_size = 65536, .is_sparse = GetParam()});
+    ASSERT_EQ(layer->write(filled(8192, 'a'), 4096), 0);
+    layer->seal();
+  }
+  const LayerFiles files;
+  const Bytes& content = inner.data->bytes;
+  const auto size = static_cast<std::uint64_t>(content.size());
+  ASSERT_EQ(files.create({.virtual_size = size, .is_sparse = GetParam()})->write(content, 0), 0);
+  EXPECT_TRUE(read_all(*on_top(files.open())) == content);
+}
+
+INSTANTIATE_TEST_SUITE_P(Layers, Sealed, testing::Bool(), [](const auto& is_sparse) {
+  return is_sparse.param ? "Sparse" : "AppendOnly";
+});
+
+TEST(Seal, RefusesMoreMappingsThanReadersTake) {
+  const LayerFiles files;
+  const auto layer = files.create({.virtual_size = std::uint64_t{1} << 40});
+  for (std::uint64_t at = 0; at <= kReadersMappingsMax; ++at) {
+    ASSERT_EQ(layer->discard({at * 1024, 512}), 0);
+  }
+  const Bytes before = files.data->bytes;
+  EXPECT_NE(refusal_of([&] { layer->seal(); }).find("1000001 mappings"), std::string::npos);
+  EXPECT_TRUE(files.data->bytes == before);
+  EXPECT_EQ(layer->write(filled(512, 'a'), 0), 0);
+}
+
+TEST(Stack, ThatIsOnlyReadTakesTheSizeOfWhatIsBelow) {
+  const std::shared_ptr<const ReadOnlyStack> lower = stack_of({lower_layer(16384, 'L')});
+  const LayerFiles files;
+  ASSERT_EQ(files.create({.virtual_size = 0})->virtual_size(), 0U);
+  const Bytes before = files.index->bytes;
+  const WritableStack stack(files.open(), lower, "disk", true);
+  EXPECT_EQ(stack.size(), 16384U);
+  EXPECT_TRUE(read_all(stack) == filled(16384, 'L'));
+  EXPECT_TRUE(files.index->bytes == before);
+  Bytes merged;
+  stack.merge({}, into(merged));
+  EXPECT_EQ(open_layer(merged).trailer.virtual_size, 16384U);
 }
 
 TEST(Append, ThatFailsChangesNothing) {
