@@ -72,7 +72,7 @@ Outcome apply_to_image(const Options& options) {
   image::OpenOptions how;
   how.folder = folder_of(options.target);
   how.damage_listener = &damage;
-  const auto image = image::Image::open(image::load_image_config(options.target), how);
+  const auto image = image::Image::open(load_config(options.target), how);
   if (!image->is_writable()) {
     throw Failure(options.target +
                   ": names no writable layer; make one with varve-layer create and name its files "

@@ -19,8 +19,7 @@ std::shared_ptr<image::Image> open_image(const std::string& path) {
   options.folder = folder_of(path);
   options.damage_listener = &damage_printer;
   options.is_read_only = true;
-  const image::ImageConfig config = image::load_image_config(path);
-  return image::Image::open(config, options);
+  return image::Image::open(load_config(path), options);
 }
 
 }  // namespace

@@ -9,6 +9,7 @@
 #include <filesystem>
 
 #include "lsmt/header.h"
+#include "tools/command_line.h"
 #include "tools/failure.h"
 
 namespace varve::tools {
@@ -94,6 +95,12 @@ bool is_config(const std::string& path) {
     if (letter != ' ' && letter != '\n' && letter != '\r' && letter != '\t') return false;
   }
   return false;
+}
+
+image::ImageConfig load_config(const std::string& path) {
+  image::ImageConfig config = image::load_image_config(path);
+  for (const image::Note& note : config.notes) warn(path + ": " + note.key + ": " + note.text);
+  return config;
 }
 
 std::string folder_of(const std::string& config) {

@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "image/image_config.h"
 #include "image/layer_file.h"
 #include "io/file.h"
 #include "lsmt/writable_layer.h"
@@ -44,6 +45,9 @@ enum class Shape { kFinished, kWritable, kIndexOfWritable, kOther };
 
 // Whether a file is a configuration: it begins with a brace.
 [[nodiscard]] bool is_config(const std::string& path);
+
+// Reads and checks a configuration; what it says and is not done is told. Throws image::ConfigError.
+[[nodiscard]] image::ImageConfig load_config(const std::string& path);
 
 // Where a configuration's relative paths are taken from.
 [[nodiscard]] std::string folder_of(const std::string& config);

@@ -84,7 +84,7 @@ Json json_of(const LayerCheck& check) {
 StackCheck check_stack(const std::string& path, std::vector<LayerCheck>& checks) {
   StackCheck stack;
   stack.path = path;
-  const image::ImageConfig config = image::load_image_config(path);
+  const image::ImageConfig config = load_config(path);
   const std::string from = folder_of(path);
   bool is_whole = true;
   for (const image::LowerConfig& lower : config.lowers) {

@@ -75,6 +75,18 @@ test('a device is opened, read, listed, counted and closed', { skip }, async (t)
   assert.deepEqual(readdirSync(join(directory, 'run')), []);
 });
 
+test('a refused key is told in the result file, too', { skip }, async (t) => {
+  const directory = scratchDirectory(t);
+  const daemon = await start(t, join(directory, 'run/bd.sock'));
+  const bd = await client(t, daemon);
+  const config = join(directory, 'config.v1.json');
+  const lowers = [{ file: '/x', targetFile: 'x' }];
+  writeFileSync(config, JSON.stringify({ lowers, resultFile: 'result' }));
+  await assert.rejects(open(bd, config, 'refused'), { code: 'open-failed' });
+  const result = readFileSync(join(directory, 'result'), 'utf8');
+  assert.match(result, /^failed:.*config\.v1\.json: lowers\[0\]\.targetFile: .*not supported yet/);
+});
+
 test('whoever may not, cannot reach the socket', { skip }, async (t) => {
   const directory = scratchDirectory(t);
   chmodSync(directory, 0o755);

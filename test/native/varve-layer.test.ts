@@ -1,8 +1,8 @@
 // varve-layer, the real program: what it makes of the golden layers, and what it says.
 import assert from 'node:assert/strict';
-import { spawn } from 'node:child_process';
+import { spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdirSync, readFileSync, readdirSync, statSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readFileSync, readdirSync, statSync, writeFileSync } from 'node:fs';
 import { basename, join } from 'node:path';
 import { test } from 'node:test';
 
@@ -451,6 +451,46 @@ test('bench counts reads and lookups, by one thread and by several', (t) => {
   assert.match(refused.stderr, /20971520 512 is not within the device/);
   writeFileSync(ranges, '0 512\nx\n');
   assert.match(runTool(['bench', config, '--ranges', ranges]).stderr, /line 2 is no range/);
+});
+
+test('what a configuration asks for and does not get is said', (t) => {
+  const directory = scratchDirectory(t);
+  const { lowers = [] } = readJson(fixture('stack3/config.v1.json')) as ImageConfig;
+  const absolute = lowers.map(({ file }) => ({ file: fixture(`stack3/${file}`) }));
+  const config = join(directory, 'config.v1.json');
+  writeFileSync(config, JSON.stringify({ lowers: absolute, accelerationLayer: true }));
+  for (const args of [['checksum'], ['verify'], ['merge', join(directory, 'merged')]]) {
+    const [command = '', ...more] = args;
+    const { status, stderr } = runTool([command, config, ...more]);
+    assert.equal(status, 0, stderr);
+    assert.match(stderr, /config\.v1\.json: accelerationLayer: the last of lowers .* is left out/);
+  }
+});
+
+test('a writable layer that somebody writes to is not read, one that is read is not sealed', (t) => {
+  const directory = scratchDirectory(t);
+  copyFixture('rw-append', directory);
+  const [data, index] = [join(directory, 'data'), join(directory, 'index')];
+  const layer = join(directory, 'layer');
+  const under = (lock: '-x' | '-s', ...args: string[]): { status: number | null; stderr: string } =>
+    spawnSync('flock', [lock, data, findNativeFile('varve-layer'), ...args], { encoding: 'utf8' });
+  for (const args of [
+    ['commit', data, index, layer],
+    ['commit', '--seal', data, index],
+    ['checksum', data, '--index', index],
+    ['export', data, '--index', index, layer],
+  ]) {
+    const refused = under('-x', ...args);
+    assert.equal(refused.status, 1, args.join(' '));
+    assert.match(refused.stderr, /data: is in use as the writable layer of another device/);
+  }
+  assert.equal(existsSync(layer), false);
+  assert.equal(under('-s', 'commit', '--seal', data, index).status, 1);
+  assert.equal(under('-s', 'commit', data, index, layer).status, 0);
+  assert.equal(runTool(['commit', '--seal', data, index]).status, 0);
+  const again = runTool(['commit', '--seal', data, index]);
+  assert.equal(again.status, 1);
+  assert.match(again.stderr, /was sealed: a finished layer now/);
 });
 
 test('bench looks up what writable layers hold and what lies below, but not at once', (t) => {
