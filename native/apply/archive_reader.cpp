@@ -229,19 +229,18 @@ void ArchiveReader::take_content(const tar::Block& block, const Extensions& exte
 ArchiveEntry ArchiveReader::make_entry(const tar::Block& block, const Extensions& extensions) {
   ArchiveEntry entry = parse_archive_header(block);
   entry.offset = entry_offset_;
-  if (extensions.long_name) entry.path = *extensions.long_name;
-  if (extensions.long_link) entry.link_target = *extensions.long_link;
   apply_records(global_records_, entry);
   apply_records(extensions.records, entry);
+  // As containerd has it; where both are there GNU tar takes pax's.
+  if (!extensions.long_name.empty()) entry.path = extensions.long_name;
+  if (!extensions.long_link.empty()) entry.link_target = extensions.long_link;
+  // As tar had it before there was a type for it.
+  if (type_flag(block) == '\0' && entry.path.ends_with('/')) entry.type = EntryType::kDirectory;
   entry_name_ = entry.path;
   take_content(block, extensions, entry);
   entry_name_ = entry.path;
   if (entry.path.size() > kPathMax || entry.link_target.size() > kPathMax) {
     throw ApplyError(ENAMETOOLONG, "its name or that of its link has more than 4096 bytes");
-  }
-  // As tar had it before there was a type for it.
-  if (entry.type == EntryType::kFile && entry.path.ends_with('/')) {
-    entry.type = EntryType::kDirectory;
   }
   return entry;
 }

@@ -37,8 +37,8 @@ class ArchiveReader {
  private:
   struct Extensions {
     std::vector<PaxRecord> records;  // later ones count
-    std::optional<std::string> long_name;
-    std::optional<std::string> long_link;
+    std::string long_name;
+    std::string long_link;
   };
 
   bool read_header(tar::Block& block);

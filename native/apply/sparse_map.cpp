@@ -66,18 +66,17 @@ class LineReader {
   std::size_t used_ = tar::kBlockSize;
 };
 
-// Returns whether there may be more parts.
-bool add_old_parts(std::span<const std::byte> numbers, std::size_t count,
+// A part that begins with a zero byte is behind the last.
+void add_old_parts(std::span<const std::byte> numbers, std::size_t count,
                    SparseMapBuilder& builder) {
   for (std::size_t at = 0; at < count; ++at) {
     const std::span<const std::byte> part = numbers.subspan(at * 2 * kNumber, 2 * kNumber);
-    if (part.front() == std::byte{0}) return false;
+    if (part.front() == std::byte{0}) return;
     const std::optional<std::uint64_t> offset = tar::parse_number(part.first(kNumber));
     const std::optional<std::uint64_t> length = tar::parse_number(part.subspan(kNumber));
     if (!offset || !length) refuse("a part has an offset or a length that is no number");
     builder.add(*offset, *length);
   }
-  return true;
 }
 
 }  // namespace

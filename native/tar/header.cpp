@@ -47,8 +47,7 @@ std::optional<std::uint64_t> parse_number(std::span<const std::byte> field) noex
   const auto is_padding = [](std::byte byte) {
     return byte == std::byte{' '} || byte == std::byte{0};
   };
-  const auto first = std::find_if_not(field.begin(), field.end(),
-                                      [](std::byte byte) { return byte == std::byte{' '}; });
+  const auto first = std::find_if_not(field.begin(), field.end(), is_padding);
   const auto last = std::find_if(first, field.end(), is_padding);
   std::uint64_t value = 0;
   for (auto at = first; at != last; ++at) {

@@ -29,8 +29,8 @@ struct Header {
 // Empty if a number in it is none.
 [[nodiscard]] std::optional<Header> parse_header(std::span<const std::byte, kBlockSize> block);
 
-// The number of an octal field with spaces or zeros around it, or of a base-256 field; an empty
-// field is zero.
+// The number of an octal field with spaces or zero bytes around it, or of a base-256 field; an
+// empty field is zero.
 [[nodiscard]] std::optional<std::uint64_t> parse_number(std::span<const std::byte> field) noexcept;
 
 }  // namespace varve::tar

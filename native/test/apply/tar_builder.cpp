@@ -111,10 +111,9 @@ TarBuilder& TarBuilder::add_long(char type, const std::string& name) {
   return *this;
 }
 
-TarBuilder& TarBuilder::add_altered(const Member& member, std::size_t offset,
-                                    const std::string& bytes) {
+TarBuilder& TarBuilder::add_altered(const Member& member, const Alterations& alterations) {
   std::string block = header(member, member.content.size());
-  put(block, offset, bytes);
+  for (const auto& [offset, bytes] : alterations) put(block, offset, bytes);
   put_sum(block);
   bytes_ += block + padded(member.content);
   return *this;

@@ -38,8 +38,12 @@ class TarBuilder {
   TarBuilder& add_records(const std::string& records, char type = 'x');
   // GNU's way to say a long name ('L') or link ('K').
   TarBuilder& add_long(char type, const std::string& name);
-  // A header whose fields are altered before its sum is taken.
-  TarBuilder& add_altered(const Member& member, std::size_t offset, const std::string& bytes);
+  // A header whose fields are altered before its sum is taken: what stands where.
+  using Alterations = std::vector<std::pair<std::size_t, std::string>>;
+  TarBuilder& add_altered(const Member& member, const Alterations& alterations);
+  TarBuilder& add_altered(const Member& member, std::size_t offset, const std::string& bytes) {
+    return add_altered(member, Alterations{{offset, bytes}});
+  }
   TarBuilder& add_raw(const std::string& bytes);
 
   [[nodiscard]] const std::string& without_end() const { return bytes_; }
