@@ -211,13 +211,14 @@ void Tree::empty_below(ext2_ino_t top) {
     const ext2_ino_t current = rest.back().directory;
     std::vector<std::string> removed;
     for (const auto& [name, entry] : directories_.get(current).entries) {
-      if (current == EXT2_ROOT_INO && name == kLostAndFound) continue;
       if (entry.is_directory()) {
         if (!seen.insert(entry.inode).second) {
           throw ApplyError(EUCLEAN, "the directory " + quoted(name) +
                                         " is in two places of the file system: run e2fsck on it");
         }
-        rest.push_back({entry.inode, current, name, entry.is_of_this_layer, false});
+        // The file system's own, which no layer has to bring.
+        const bool stays = current == EXT2_ROOT_INO && name == kLostAndFound;
+        rest.push_back({entry.inode, current, name, entry.is_of_this_layer || stays, false});
       } else if (!entry.is_of_this_layer) {
         removed.push_back(name);
       }

@@ -52,10 +52,35 @@ TEST_F(LayersTest, AnOpaqueDirectoryHidesWhatLiesBelowWhereverTheMarkStands) {
   EXPECT_EQ(names(files()), "/ /a /a/new /b /b/new ");
 }
 
-TEST_F(LayersTest, TheRootCanBeOpaque) {
-  apply(layer({entry("a"), entry("b/c")}));
+TEST_F(LayersTest, AnOpaqueMarkInTheMiddleOfALayerHidesNothingOfIt) {
+  apply(layer({entry("a/x/below"), entry("a/y/below"), entry("a/z")}));
+  apply(layer({entry("a/x", '5'), entry("a/own"), entry("a/.wh..wh..opq"), entry("a/y", '5'),
+               entry("a/y/own")}));
+  EXPECT_EQ(names(files()), "/ /a /a/own /a/x /a/y /a/y/own ");
+}
+
+TEST_F(LayersTest, AnOpaqueMarkIsOneOnlyAsTheLastPartOfAName) {
+  apply(layer({entry("a/below")}));
+  apply(layer({entry("a/.wh..wh..opq/inside"), entry("a/.wh..wh..opq/.wh.below")}));
+  EXPECT_EQ(names(files()), "/ /a /a/below ");
+}
+
+TEST_F(LayersTest, TheRootCanBeOpaqueAndKeepsItsLostAndFoundAlone) {
+  apply(layer({entry("a"), entry("b/c"), entry("lost+found/x/y"), entry("lost+found/z")}));
   apply(layer({entry(".wh..wh..opq"), entry("d")}));
   EXPECT_EQ(names(files()), "/ /d ");
+  const Mounted mounted(image(), at("mnt"));
+  EXPECT_TRUE(exists("mnt/lost+found"));
+  EXPECT_FALSE(exists("mnt/lost+found/x"));
+  EXPECT_FALSE(exists("mnt/lost+found/z"));
+}
+
+TEST_F(LayersTest, ADirectoryThatALayerNamesAgainStaysWithoutItsContent) {
+  apply(layer({entry("a/below"), entry("b/c/below"), entry("d/e/below")}));
+  apply(layer({entry("a", '5'), entry(".wh.a"),                // named, then hidden
+               entry("b/.wh..wh..opq"), entry("b/c", '5'),     // hidden, then named
+               entry("d/e", '5'), entry("d/.wh..wh..opq")}));  // named, then hidden from above
+  EXPECT_EQ(names(files()), "/ /a /b /b/c /d /d/e ");
 }
 
 TEST_F(LayersTest, MarksOfAufsAreNoFiles) {
@@ -129,6 +154,16 @@ TEST_F(LayersTest, HardLinksInCirclesLeadNowhereNew) {
   EXPECT_NE(shown.at("/a").find("links 2"), std::string::npos);
 }
 
+TEST_F(LayersTest, AFileHasAtMost65000Names) {
+  apply(layer({entry("a")}));
+  ASSERT_EQ(run_program({"debugfs", "-w", "-R", "set_inode_field /a links_count 65000", image()})
+                .status,
+            0);
+  EXPECT_NE(refusal(layer({entry("b", '1', "a")})).find("65000 names already"), std::string::npos);
+  // A name that it has is not one more.
+  EXPECT_EQ(refusal(layer({entry("a", '1', "a")})), "");
+}
+
 TEST_F(LayersTest, NamesDoNotLeaveTheTree) {
   apply(layer({entry("../../up"), entry("/absolute"), entry("a/../../b/./c//d"),
                entry("..", '5')}));
@@ -138,12 +173,22 @@ TEST_F(LayersTest, NamesDoNotLeaveTheTree) {
 TEST_F(LayersTest, SymlinksOnTheWayAreFollowedWithinTheTree) {
   apply(layer({entry("usr/lib", '5'), entry("lib", '2', "usr/lib"),
                entry("out", '2', "../../../../etc"), entry("root", '2', "/"),
-               entry("usr/back", '2', "../var")}));
+               entry("usr/back", '2', "../var"), entry("usr/absolute", '2', "/opt/x"),
+               entry("usr/above", '2', "/../../srv/.//y/../z")}));
   apply(layer({entry("lib/one"), entry("out/two"), entry("root/three"), entry("usr/back/four"),
-               entry("link", '1', "lib/one"), entry("lib/.wh.never")}));
+               entry("usr/absolute/five"), entry("usr/above/six"), entry("link", '1', "lib/one"),
+               entry("lib/.wh.never")}));
   EXPECT_EQ(names(files()),
-            "/ /etc /etc/two /lib /link /out /root /three /usr /usr/back /usr/lib /usr/lib/one "
+            "/ /etc /etc/two /lib /link /opt /opt/x /opt/x/five /out /root /srv /srv/y /srv/z "
+            "/srv/z/six /three /usr /usr/above /usr/absolute /usr/back /usr/lib /usr/lib/one "
             "/var /var/four ");
+  // Marks find what they mean in the same way.
+  apply(layer({entry("usr/absolute/.wh.five"), entry("usr/above/.wh..wh..opq")}));
+  const Listing shown = files();
+  EXPECT_TRUE(shown.contains("/opt/x"));
+  EXPECT_FALSE(shown.contains("/opt/x/five"));
+  EXPECT_TRUE(shown.contains("/srv/z"));
+  EXPECT_FALSE(shown.contains("/srv/z/six"));
 }
 
 TEST_F(LayersTest, TheLastPartOfANameIsNeverFollowed) {
