@@ -13,12 +13,13 @@ namespace {
 constexpr std::size_t kGatheredMax = std::size_t{1} << 20;
 // Content of this size is not worth a copy.
 constexpr std::size_t kDirectMin = std::size_t{256} << 10;
-// 256 MiB of metadata.
-constexpr std::size_t kPagesMax = 65536;
 
 }  // namespace
 
-BlockCache::BlockCache(BlockStore& store) : store_(store) { gathered_.reserve(kGatheredMax); }
+BlockCache::BlockCache(BlockStore& store, std::size_t pages_max)
+    : store_(store), pages_max_(pages_max) {
+  gathered_.reserve(kGatheredMax);
+}
 
 std::size_t BlockCache::page_length(std::uint64_t number) const noexcept {
   const std::uint64_t rest = store_.size() - number * kPageSize;
@@ -30,7 +31,7 @@ int BlockCache::load(std::uint64_t number, Page*& page) {
     page = found->second.get();
     return 0;
   }
-  if (pages_.size() >= kPagesMax) {
+  if (pages_.size() >= pages_max_) {
     if (const int error = flush(); error != 0) return error;
     pages_.clear();
   }

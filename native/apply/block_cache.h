@@ -24,7 +24,8 @@ namespace varve::apply {
 
 class BlockCache {
  public:
-  explicit BlockCache(BlockStore& store);
+  // Pages beyond `pages_max` are written and let go.
+  explicit BlockCache(BlockStore& store, std::size_t pages_max = kPagesMax);
 
   [[nodiscard]] BlockStore& store() const noexcept { return store_; }
 
@@ -38,6 +39,8 @@ class BlockCache {
 
  private:
   static constexpr std::size_t kPageSize = 4096;
+  // 256 MiB of metadata.
+  static constexpr std::size_t kPagesMax = 65536;
   struct Page {
     std::array<std::byte, kPageSize> bytes{};
     bool is_dirty = false;
@@ -49,6 +52,7 @@ class BlockCache {
   int flush_pages();
 
   BlockStore& store_;
+  std::size_t pages_max_;
   std::unordered_map<std::uint64_t, std::unique_ptr<Page>> pages_;
   std::vector<std::byte> gathered_;  // content of files that lies together
   std::uint64_t gathered_offset_ = 0;
