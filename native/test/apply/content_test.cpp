@@ -1,6 +1,8 @@
 // What a layer's tar says is what the kernel shows, and what tar itself makes of it.
+#include <fcntl.h>
 #include <sys/stat.h>
 
+#include <array>
 #include <cstdlib>
 #include <ctime>
 #include <fstream>
@@ -157,6 +159,67 @@ TEST_F(ContentTest, ALayerIsWhatTarMakesOfItOnAMountedFileSystem) {
   EXPECT_EQ(differences(ours, theirs), "");
 }
 
+struct statx status_of(const std::string& path) {
+  struct statx status = {};
+  EXPECT_EQ(::statx(AT_FDCWD, path.c_str(), AT_SYMLINK_NOFOLLOW, STATX_BASIC_STATS | STATX_BTIME,
+                    &status),
+            0)
+      << path;
+  return status;
+}
+
+TEST_F(ContentTest, AllFourTimesAreTheEntrys) {
+  VARVE_NEEDS_ROOT();
+  make_empty();
+  TarBuilder tar;
+  const std::map<std::string, std::pair<std::int64_t, std::uint32_t>> times = {
+      {"now", {1'700'000'000, 123'456'789}},
+      {"old", {-12'345, 999'999'999}},
+      {"late", {6'000'000'000, 1}}};
+  for (const auto& [name, time] : times) {
+    Member member = file(name, "");
+    std::tie(member.seconds, member.nanoseconds) = time;
+    if (time.first < 0) {
+      // Pax counts the fraction away from zero, a time its nanoseconds ahead.
+      tar.add_records(pax_record("mtime", "-12344.000000001"));
+      member.seconds = member.nanoseconds = 0;
+    }
+    tar.add(member);
+  }
+  apply(tar.finish());
+  const Mounted mounted(image(), at("mnt"));
+  for (const auto& [name, time] : times) {
+    const struct statx status = status_of(at("mnt/" + name));
+    for (const statx_timestamp& one :
+         {status.stx_mtime, status.stx_atime, status.stx_ctime, status.stx_btime}) {
+      EXPECT_EQ(std::pair(std::int64_t{one.tv_sec}, std::uint32_t{one.tv_nsec}), time) << name;
+    }
+  }
+}
+
+TEST_F(ContentTest, EmptyPartsOfSparseFilesTakeNothing) {
+  VARVE_NEEDS_ROOT();
+  make_empty();
+  const TarBuilder::Parts parts = {{0, ""},      {100, "one"}, {5000, ""}, {5000, ""},
+                                   {5000, "two"}, {9000, ""},  {9000, ""}};
+  std::string content(9000, '\0');
+  for (const auto& [offset, bytes] : parts) content.replace(offset, bytes.size(), bytes);
+  const std::vector<std::string> versions = {"old", "0.0", "0.1", "1.0"};
+  for (const std::string& version : versions) {
+    apply(TarBuilder()
+              .add_sparse(file("some" + version, ""), 9000, parts, version)
+              .add_sparse(file("none" + version, ""), 9000, {{0, ""}, {9000, ""}}, version)
+              .finish());
+  }
+  const std::string some = sha256(std::as_bytes(std::span(content))).substr(0, 16);
+  const std::string none = sha256(std::vector<std::byte>(9000)).substr(0, 16);
+  const Listing shown = files();
+  for (const std::string& version : versions) {
+    EXPECT_NE(shown.at("/some" + version).find("size 9000 " + some), std::string::npos) << version;
+    EXPECT_NE(shown.at("/none" + version).find("size 9000 " + none), std::string::npos) << version;
+  }
+}
+
 TEST_F(ContentTest, SparseFilesStaySparse) {
   VARVE_NEEDS_ROOT();
   make_empty();
@@ -270,22 +333,69 @@ TEST_F(ContentTest, XattrsThatExt4HasNoPlaceForAreLeftOutWithAWord) {
   EXPECT_NE(shown.at("/pipe").find("trusted.kept"), std::string::npos);
 }
 
+// An ACL as xattrs have it: a version, and a tag, permissions and an id for each entry.
+std::string acl_of(std::uint32_t version, const std::vector<std::array<std::uint32_t, 3>>& entries) {
+  std::string acl;
+  const auto put = [&acl](std::uint32_t number, unsigned bytes) {
+    for (unsigned at = 0; at < bytes; ++at) acl += static_cast<char>(number >> (8 * at));
+  };
+  put(version, 4);
+  for (const auto& [tag, permissions, id] : entries) {
+    put(tag, 2);
+    put(permissions, 2);
+    put(id, 4);
+  }
+  return acl;
+}
+
+constexpr std::uint32_t kNoId = 0xffff'ffff;
+// The owner may read and write, user 1000 and the group read, others nothing.
+const std::vector<std::array<std::uint32_t, 3>> kAclEntries = {
+    {1, 6, kNoId}, {2, 4, 1000}, {4, 4, kNoId}, {16, 4, kNoId}, {32, 0, kNoId}};
+
 TEST_F(ContentTest, AnAclIsWhatTheKernelShows) {
   VARVE_NEEDS_ROOT();
   make_empty();
-  // Version 2: owner rw, user 1000 r, group r, mask r, others none.
-  const std::string acl(
-      "\2\0\0\0\1\0\6\0\377\377\377\377\2\0\4\0\350\3\0\0\4\0\4\0\377\377\377\377"
-      "\20\0\4\0\377\377\377\377\40\0\0\0\377\377\377\377",
-      44);
+  const std::string acl = acl_of(2, kAclEntries);
   Member member = file("file", "");
   member.mode = 0640;
   member.xattrs = {{"system.posix_acl_access", acl}};
-  apply(TarBuilder().add(member).finish());
-  EXPECT_NE(files().at("/file").find("system.posix_acl_access=" +
-                                     sha256(std::as_bytes(std::span(acl))).substr(0, 16)),
+  Member parent = directory("directory");
+  parent.mode = 0640;
+  parent.xattrs = {{"system.posix_acl_access", acl}, {"system.posix_acl_default", acl}};
+  apply(TarBuilder().add(member).add(parent).finish());
+  const Listing shown = files();
+  const std::string sum = sha256(std::as_bytes(std::span(acl))).substr(0, 16);
+  const std::string access = " system.posix_acl_access=" + sum;
+  EXPECT_NE(shown.at("/file").find(access), std::string::npos) << shown.at("/file");
+  EXPECT_NE(shown.at("/directory").find(access + " system.posix_acl_default=" + sum),
             std::string::npos)
-      << files().at("/file");
+      << shown.at("/directory");
+}
+
+TEST_F(ContentTest, AnAclThatIsNoneIsLeftOut) {
+  make_empty();
+  const std::string sound = acl_of(2, kAclEntries);
+  for (const std::string& acl :
+       {acl_of(1, kAclEntries), acl_of(3, kAclEntries), sound + "more", sound.substr(0, 3)}) {
+    Member member = file("file", "");
+    member.xattrs = {{"system.posix_acl_access", acl}};
+    EXPECT_EQ(apply(TarBuilder().add(member).finish()).left_out_count, 1U) << acl.size();
+  }
+}
+
+TEST_F(ContentTest, TheOrderOfXattrsInATarDoesNotCount) {
+  const auto sum_of = [&](const std::vector<std::string>& names) {
+    make_disk(std::uint64_t{8} << 20);
+    std::string records;
+    for (const std::string& name : names) {
+      records += pax_record("SCHILY.xattr." + name, "value of " + name);
+    }
+    apply(TarBuilder().add_records(records).add(file("file", "")).finish(), true);
+    return sha256(read_all(image()));
+  };
+  EXPECT_EQ(sum_of({"user.b", "trusted.c", "user.a", "security.d"}),
+            sum_of({"security.d", "user.a", "user.b", "trusted.c"}));
 }
 
 }  // namespace
