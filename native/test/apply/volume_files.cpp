@@ -55,6 +55,13 @@ ProgramResult run_program(const std::vector<std::string>& arguments) {
   return run;
 }
 
+std::vector<std::string> lines_of(const std::string& text) {
+  std::vector<std::string> lines;
+  std::istringstream stream(text);
+  for (std::string line; std::getline(stream, line);) lines.push_back(line);
+  return lines;
+}
+
 std::string check_file_system(const std::string& image) {
   const ProgramResult run = run_program({"e2fsck", "-fn", image});
   return run.status == 0 ? "" : "status " + std::to_string(run.status) + "\n" + run.output;

@@ -17,6 +17,8 @@ struct ProgramResult {
 };
 ProgramResult run_program(const std::vector<std::string>& arguments);
 
+std::vector<std::string> lines_of(const std::string& text);
+
 // What e2fsck says about an image; empty if it finds nothing.
 std::string check_file_system(const std::string& image);
 
