@@ -169,7 +169,10 @@ std::vector<std::string> LayerApplier::apply_other(const ArchiveEntry& entry, co
   Inode inode(volume_);
   inode.base()->i_mode = kind;
   inode.base()->i_links_count = 1;
-  inode.set_attributes(entry.attributes);
+  Attributes attributes = entry.attributes;
+  // The kernel knows no others, whatever a tar says.
+  if (entry.type == EntryType::kSymlink) attributes.permissions = 0777;
+  inode.set_attributes(attributes);
   switch (entry.type) {
     case EntryType::kFile:
       make_file(entry, number, inode);

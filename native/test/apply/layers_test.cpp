@@ -12,20 +12,6 @@ class LayersTest : public ApplyTestCase {
   }
 };
 
-Member entry(const std::string& path, char type = '0', const std::string& link = "") {
-  Member member{path};
-  member.type = type;
-  member.link = link;
-  if (type == '0') member.content = "content of " + path;
-  return member;
-}
-
-std::string layer(const std::vector<Member>& members) {
-  TarBuilder tar;
-  for (const Member& member : members) tar.add(member);
-  return tar.finish();
-}
-
 std::string names(const Listing& listing) {
   std::string text;
   for (const auto& [path, line] : listing) text += path + " ";
@@ -106,7 +92,7 @@ TEST_F(LayersTest, EveryKindReplacesEveryOther) {
   const Listing shown = files();
   for (const Member& member : above) {
     const std::string kind = member.type == '0'   ? "100644"
-                             : member.type == '2' ? "120644"
+                             : member.type == '2' ? "120777"
                              : member.type == '5' ? "040644"
                                                   : "010644";
     EXPECT_TRUE(shown.at("/" + member.path).starts_with(kind)) << shown.at("/" + member.path);

@@ -68,6 +68,8 @@ TEST_F(RefusalTest, HeadersThatAreDamaged) {
   const Member one = member("one", "");
   expect_refusal(TarBuilder().add_altered(one, 124, "12x").finish(), "size is no number");
   expect_refusal(TarBuilder().add_altered(one, 136, "bad").finish(), "time is no number");
+  const std::string early = std::string(4, '\xff') + '\x7f' + std::string(7, '\xff');
+  expect_refusal(TarBuilder().add_altered(one, 136, early).finish(), "time is no number");
   expect_refusal(TarBuilder().add_altered(one, 108, "\xff\xff").finish(), "uid is no number");
   expect_refusal(TarBuilder().add_altered(one, 156, "s").finish(), "of the type \"s\"");
   expect_refusal(TarBuilder().add_altered(one, 156, "M").finish(), "of the type \"M\"");

@@ -91,6 +91,20 @@ std::string pax_record(const std::string& key, const std::string& value) {
   return std::to_string(length) + " " + key + "=" + value + "\n";
 }
 
+Member entry(const std::string& path, char type, const std::string& link) {
+  Member member{path};
+  member.type = type;
+  member.link = link;
+  if (type == '0') member.content = "content of " + path;
+  return member;
+}
+
+std::string layer(const std::vector<Member>& members) {
+  TarBuilder tar;
+  for (const Member& member : members) tar.add(member);
+  return tar.finish();
+}
+
 TarBuilder& TarBuilder::add(const Member& member) {
   if (const std::string records = records_of(member); !records.empty()) add_records(records);
   bytes_ += header(member, member.content.size()) + padded(member.content);

@@ -26,6 +26,9 @@ struct Member {
   std::map<std::string, std::string> xattrs{};
 };
 
+// A member with the content "content of PATH", if its type has content.
+Member entry(const std::string& path, char type = '0', const std::string& link = "");
+
 class TarBuilder {
  public:
   // A pax header says what does not fit into ustar's.
@@ -52,6 +55,8 @@ class TarBuilder {
  private:
   std::string bytes_;
 };
+
+std::string layer(const std::vector<Member>& members);
 
 std::string pax_record(const std::string& key, const std::string& value);
 

@@ -86,6 +86,30 @@ Mounted::~Mounted() {
   if (is_mounted_) ::umount2(directory_.c_str(), 0);
 }
 
+MountedOverlay::MountedOverlay(const std::vector<std::string>& directories,
+                               const std::string& directory)
+    : directory_(directory) {
+  fs::create_directories(directory);
+  std::string options;
+  for (const std::string& lower : directories) {
+    options += (options.empty() ? "lowerdir=" : ":") + lower;
+  }
+  is_mounted_ =
+      ::mount("overlay", directory.c_str(), "overlay", MS_RDONLY, options.c_str()) == 0;
+}
+
+MountedOverlay::~MountedOverlay() {
+  if (is_mounted_) ::umount2(directory_.c_str(), 0);
+}
+
+std::string extract_with_tar(const std::string& archive, const std::string& directory) {
+  const ProgramResult run =
+      run_program({"tar", "--extract", "--file", archive, "--directory", directory, "--xattrs",
+                   "--xattrs-include=*", "--same-owner", "--preserve-permissions",
+                   "--numeric-owner", "--delay-directory-restore"});
+  return run.status == 0 ? "" : "status " + std::to_string(run.status) + "\n" + run.output;
+}
+
 namespace {
 
 std::string read_file(const fs::path& path) {

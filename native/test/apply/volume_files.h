@@ -38,6 +38,25 @@ class Mounted {
   bool is_mounted_ = false;
 };
 
+// Directories as the kernel's overlay shows them in one, the uppermost first, for as long as it
+// lives.
+class MountedOverlay {
+ public:
+  MountedOverlay(const std::vector<std::string>& directories, const std::string& directory);
+  ~MountedOverlay();
+  MountedOverlay(const MountedOverlay&) = delete;
+  MountedOverlay& operator=(const MountedOverlay&) = delete;
+
+  [[nodiscard]] bool is_mounted() const noexcept { return is_mounted_; }
+
+ private:
+  std::string directory_;
+  bool is_mounted_ = false;
+};
+
+// What tar makes of an archive in a directory, owners and xattrs included; its words if it fails.
+std::string extract_with_tar(const std::string& archive, const std::string& directory);
+
 Listing list_files(const std::string& directory);
 
 // The differences, a line for each.
