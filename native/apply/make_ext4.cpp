@@ -21,7 +21,7 @@ constexpr std::uint64_t kBytesPerInode = 16384;
 constexpr std::uint64_t kReservedDivisor = 20;  // 5 %
 constexpr std::uint16_t kInodeSize = 256;
 constexpr std::uint16_t kExtraInodeSize = 32;
-constexpr int kLostAndFoundBlocks = 2;
+constexpr int kLostAndFoundBlocks = 3;
 constexpr std::uint64_t kBytesMin = std::uint64_t{1} << 20;
 
 void set_features(ext2_super_block& super) {
@@ -68,7 +68,6 @@ void finish_superblock(ext2_super_block& super) {
   super.s_checkinterval = 0;
   super.s_min_extra_isize = kExtraInodeSize;
   super.s_want_extra_isize = kExtraInodeSize;
-  super.s_default_mount_opts = EXT2_DEFM_XATTR_USER | EXT2_DEFM_ACL;
   super.s_mkfs_time = kFixedTime;
   super.s_lastcheck = kFixedTime;
   super.s_wtime = kFixedTime;

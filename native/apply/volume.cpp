@@ -69,6 +69,23 @@ void check_features(const BlockCache& cache, const ext2_super_block& super) {
   }
 }
 
+// The kernel counts at each mount, so that a total may be wrong: overlaybd's are.
+void count_free(const BlockCache& cache, ext2_filsys fs) {
+  ext2_super_block& super = *fs->super;
+  std::uint64_t blocks = 0;
+  std::uint64_t inodes = 0;
+  for (dgrp_t group = 0; group < fs->group_desc_count; ++group) {
+    blocks += ext2fs_bg_free_blocks_count(fs, group);
+    inodes += ext2fs_bg_free_inodes_count(fs, group);
+  }
+  if (blocks > ext2fs_blocks_count(&super) || inodes > super.s_inodes_count) {
+    refuse(cache, EUCLEAN,
+           "the file system says that more is free than there is: run e2fsck on it first");
+  }
+  ext2fs_free_blocks_count_set(&super, blocks);
+  super.s_free_inodes_count = static_cast<std::uint32_t>(inodes);
+}
+
 }  // namespace
 
 Volume Volume::open(BlockCache& cache) {
@@ -85,6 +102,7 @@ Volume Volume::open(BlockCache& cache) {
   if (ext2fs_blocks_count(fs->super) > cache.store().size() / fs->blocksize) {
     refuse(cache, EUCLEAN, "the file system is larger than its disk");
   }
+  count_free(cache, fs);
   fs->now = kFixedTime;
   // As the kernel does: copies of the superblock are for what never changes.
   fs->flags |= EXT2_FLAG_MASTER_SB_ONLY;

@@ -325,8 +325,11 @@ TEST_F(ContentTest, XattrsThatExt4HasNoPlaceForAreLeftOutWithAWord) {
   EXPECT_NE(shown.at("/pipe").find("trusted.kept"), std::string::npos);
 }
 
-// An ACL as xattrs have it: a version, and a tag, permissions and an id for each entry.
-std::string acl_of(std::uint32_t version, const std::vector<std::array<std::uint32_t, 3>>& entries) {
+// The tag, the permissions and the id of each entry.
+using AclEntries = std::vector<std::array<std::uint32_t, 3>>;
+
+// An ACL as xattrs have it.
+std::string acl_of(std::uint32_t version, const AclEntries& entries) {
   std::string acl;
   const auto put = [&acl](std::uint32_t number, unsigned bytes) {
     for (unsigned at = 0; at < bytes; ++at) acl += static_cast<char>(number >> (8 * at));
@@ -342,7 +345,7 @@ std::string acl_of(std::uint32_t version, const std::vector<std::array<std::uint
 
 constexpr std::uint32_t kNoId = 0xffff'ffff;
 // The owner may read and write, user 1000 and the group read, others nothing.
-const std::vector<std::array<std::uint32_t, 3>> kAclEntries = {
+const AclEntries kAclEntries = {
     {1, 6, kNoId}, {2, 4, 1000}, {4, 4, kNoId}, {16, 4, kNoId}, {32, 0, kNoId}};
 
 TEST_F(ContentTest, AnAclIsWhatTheKernelShows) {

@@ -124,17 +124,6 @@ void add_layer(Layers& layers, const std::string& tar, bool is_sparse) {
   layers.push_back(std::move(committed));
 }
 
-void write_image(const lsmt::ReadOnlyStack& stack, const std::string& path) {
-  const auto file = io::open_writable_file(path, false);
-  ASSERT_EQ(file->resize(0), 0);
-  ASSERT_EQ(file->resize(stack.size()), 0);
-  std::vector<std::byte> bytes(std::size_t{1} << 20);
-  for (std::uint64_t offset = 0; offset < stack.size(); offset += bytes.size()) {
-    ASSERT_EQ(stack.read(bytes, offset), 0);
-    ASSERT_EQ(file->write(bytes, offset), 0);
-  }
-}
-
 TEST_F(RandomTest, LayersUponOneAnotherAreWhatTheModelSays) {
   VARVE_NEEDS_ROOT();
   const std::uint64_t rounds = is_long_form() ? 400 : 12;

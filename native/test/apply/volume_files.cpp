@@ -55,6 +55,22 @@ ProgramResult run_program(const std::vector<std::string>& arguments) {
   return run;
 }
 
+void write_image(const io::File& disk, const std::string& path) {
+  const auto file = io::open_writable_file(path, false);
+  ASSERT_EQ(file->resize(0), 0);
+  ASSERT_EQ(file->resize(disk.size()), 0);
+  std::vector<std::byte> bytes(std::size_t{1} << 20);
+  for (std::uint64_t offset = 0; offset < disk.size(); offset += bytes.size()) {
+    bytes.resize(std::min<std::uint64_t>(bytes.size(), disk.size() - offset));
+    ASSERT_EQ(disk.read(bytes, offset), 0);
+    // All bytes are like the first, and that is zero.
+    if (bytes[0] == std::byte{0} && std::memcmp(&bytes[0], &bytes[1], bytes.size() - 1) == 0) {
+      continue;
+    }
+    ASSERT_EQ(file->write(bytes, offset), 0);
+  }
+}
+
 std::vector<std::string> lines_of(const std::string& text) {
   std::vector<std::string> lines;
   std::istringstream stream(text);

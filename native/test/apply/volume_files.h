@@ -5,6 +5,8 @@
 #include <string>
 #include <vector>
 
+#include "io/file.h"
+
 namespace varve::test {
 
 // By path, "/" the root; without lost+found.
@@ -18,6 +20,9 @@ struct ProgramResult {
 ProgramResult run_program(const std::vector<std::string>& arguments);
 
 std::vector<std::string> lines_of(const std::string& text);
+
+// Writes what a disk reads as to a file, zeros as holes.
+void write_image(const io::File& disk, const std::string& path);
 
 // What e2fsck says about an image; empty if it finds nothing.
 std::string check_file_system(const std::string& image);

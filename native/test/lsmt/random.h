@@ -15,6 +15,7 @@ inline std::uint64_t choose_seed() {
   const std::uint64_t seed =
       given != nullptr ? std::strtoull(given, nullptr, 10) : std::random_device{}();
   std::printf("[     seed ] VARVE_SEED=%llu\n", static_cast<unsigned long long>(seed));
+  std::fflush(stdout);  // also of a run that crashes
   return seed;
 }
 
