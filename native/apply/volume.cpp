@@ -69,6 +69,16 @@ void check_features(const BlockCache& cache, const ext2_super_block& super) {
   }
 }
 
+// libext2fs takes it for granted, and writes outside of its bitmaps otherwise.
+void check_first_block(const BlockCache& cache, const ext2_super_block& super) {
+  const std::uint32_t first = super.s_log_block_size == 0 ? 1 : 0;
+  if (super.s_first_data_block == first) return;
+  refuse(cache, EUCLEAN,
+         "the file system's superblock is damaged: it says that its groups begin at block " +
+             std::to_string(super.s_first_data_block) + ", which can only be " +
+             std::to_string(first) + ": run e2fsck on it");
+}
+
 // The kernel counts at each mount, so that a total may be wrong: overlaybd's are.
 void count_free(const BlockCache& cache, ext2_filsys fs) {
   ext2_super_block& super = *fs->super;
@@ -99,6 +109,7 @@ Volume Volume::open(BlockCache& cache) {
   if (code != 0) throw_ext2_error(code, "open the file system of " + cache.store().name());
   Volume volume(cache, fs);
   check_features(cache, *fs->super);
+  check_first_block(cache, *fs->super);
   if (ext2fs_blocks_count(fs->super) > cache.store().size() / fs->blocksize) {
     refuse(cache, EUCLEAN, "the file system is larger than its disk");
   }

@@ -223,6 +223,10 @@ TEST_F(RefusalTest, DisksWithoutAFileSystemThatCanBeChanged) {
   formatted({"-t", "ext4"});
   EXPECT_EQ(run_program({"debugfs", "-w", "-R", "feature needs_recovery", image()}).status, 0);
   expect_refusal(tar, "its journal is to be replayed first");
+  formatted({"-t", "ext4"});
+  const std::string damage = "set_super_value first_data_block 64";
+  EXPECT_EQ(run_program({"debugfs", "-w", "-R", damage, image()}).status, 0);
+  expect_refusal(tar, "begin at block 64, which can only be 1: run e2fsck");
   make_disk(4096);
   EXPECT_THROW(apply(tar, true), apply::ApplyError);
 }
