@@ -1,5 +1,6 @@
 // What tests of varve-bd share: the daemon as a process, its client, images of golden layers, and
 // the devices that the kernel has.
+import assert from 'node:assert/strict';
 import { spawn, spawnSync, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
 import {
@@ -17,7 +18,7 @@ import {
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
-import type { TestContext } from 'node:test';
+import { after, type TestContext } from 'node:test';
 
 import { BlockDaemonClient } from '../../src/adapters/block-daemon/client.ts';
 import { findNativeFile } from '../../src/adapters/native/location.ts';
@@ -73,19 +74,47 @@ export class Daemon {
   }
 }
 
+/**
+ * The daemon; VARVE_BD_PROGRAM names one that was built with sanitizers, which is taken alone from
+ * its build, since Node cannot load such a library.
+ */
+const findProgram = (): string => process.env['VARVE_BD_PROGRAM'] ?? findNativeFile('varve-bd');
+
+/** The environment, with sanitizers that end the daemon as soon as they find something. */
+const environment = (): NodeJS.ProcessEnv => ({
+  ...process.env,
+  TSAN_OPTIONS: `halt_on_error=1:${process.env['TSAN_OPTIONS'] ?? ''}`,
+  UBSAN_OPTIONS: `print_stacktrace=1:${process.env['UBSAN_OPTIONS'] ?? ''}`,
+});
+
+// Tests kill the daemon, so its end alone would fail none that is over: here all of them are told.
+const reports: string[] = [];
+after(() => assert.deepEqual(reports, [], reports.join('\n')));
+
+function findReport(test: string, said: readonly string[]): void {
+  const text = said.join('\n');
+  const at = text.search(/^.*(ERROR|WARNING): \w+Sanitizer|^.*: runtime error: /m);
+  if (at !== -1) reports.push(`${test}:\n${text.slice(at)}`);
+}
+
 /** Starts a daemon that ends with the test; resolves once it serves, or tells what it said. */
 export async function start(
   t: TestContext,
   socket: string,
   flags: readonly string[] = [],
 ): Promise<Daemon> {
-  const program = findNativeFile('varve-bd');
-  const child = spawn(program, ['--socket', socket, ...flags], {
+  const child = spawn(findProgram(), ['--socket', socket, ...flags], {
     stdio: ['ignore', 'ignore', 'pipe'],
+    env: environment(),
   });
   const daemon = new Daemon(child, socket);
-  t.after(() => daemon.end('SIGKILL'));
   const said: string[] = [];
+  const closed = new Promise((resolve) => child.once('close', resolve));
+  t.after(async () => {
+    await daemon.end('SIGKILL');
+    await closed;
+    findReport(t.name, said);
+  });
   await new Promise<void>((resolve, reject) => {
     child.once('error', reject);
     child.once('exit', () => reject(new Error(`the daemon ended: ${said.join('\n')}`)));
