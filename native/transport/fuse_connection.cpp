@@ -2,8 +2,10 @@
 
 #include <fcntl.h>
 #include <linux/fuse.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstring>
 #include <utility>
@@ -11,6 +13,24 @@
 #include "transport/transport.h"
 
 namespace varve::transport {
+
+namespace {
+
+// Above the loop devices' and most others; the kernel's table grows with the highest.
+constexpr rlim_t kNumberMin = 65'536;
+
+// The kernel releases the descriptors of a killed process from the highest number down. Each loop
+// device then writes what the kernel holds of it, and would wait for ever for the connection behind
+// it unless that has ended before.
+UniqueFd with_high_number(UniqueFd fuse) {
+  rlimit limit = {};
+  if (::getrlimit(RLIMIT_NOFILE, &limit) != 0) return fuse;
+  const auto number = static_cast<int>(std::min(kNumberMin, limit.rlim_cur / 2));
+  UniqueFd high(::fcntl(fuse.get(), F_DUPFD_CLOEXEC, number));
+  return high ? std::move(high) : std::move(fuse);
+}
+
+}  // namespace
 
 void ConnectionEnd::set() noexcept {
   const std::lock_guard lock(mutex_);
@@ -25,7 +45,9 @@ bool ConnectionEnd::wait(std::chrono::milliseconds patience) {
 
 FuseConnection::FuseConnection(UniqueFd fuse, std::shared_ptr<BlockDevice> content,
                                bool is_read_only)
-    : fuse_(std::move(fuse)), content_(std::move(content)), protocol_(*content_, is_read_only) {
+    : fuse_(with_high_number(std::move(fuse))),
+      content_(std::move(content)),
+      protocol_(*content_, is_read_only) {
   // Several threads take requests from one descriptor; the one that comes too late must not wait.
   const int flags = ::fcntl(fuse_.get(), F_GETFL);
   if (flags < 0 || ::fcntl(fuse_.get(), F_SETFL, flags | O_NONBLOCK) != 0) {

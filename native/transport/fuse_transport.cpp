@@ -1,12 +1,15 @@
 #include "transport/fuse_transport.h"
 
+#include <linux/close_range.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <atomic>
 #include <cerrno>
 #include <chrono>
 #include <cstring>
+#include <future>
 #include <mutex>
 #include <optional>
 #include <thread>
@@ -36,6 +39,11 @@ void take_size(int file, std::uint64_t expected_bytes) {
   if (static_cast<std::uint64_t>(status.st_size) != expected_bytes) {
     throw TransportError(EIO, "the kernel did not take over the size of the FUSE file");
   }
+}
+
+// Of this thread alone, from now on; those of the others stay as they are.
+void hold_standard_descriptors_alone() noexcept {
+  static_cast<void>(::close_range(STDERR_FILENO + 1, ~0U, CLOSE_RANGE_UNSHARE));
 }
 
 class FuseDevice : public AttachedDevice {
@@ -93,9 +101,16 @@ class FuseDevice : public AttachedDevice {
   }
 
   int sync() override {
-    // Opened anew: closing need not wait for this, and one that was detached can still be in use.
-    const UniqueFd loop = has_loop() ? open_loop_on(path_, fuse_device_) : UniqueFd();
-    return loop ? sync_block_device(loop.get()) : 0;
+    if (!has_loop()) return 0;
+    // A thread that waits for our own connection must not be what keeps that from ending with us.
+    return std::async(std::launch::async, [this] {
+             hold_standard_descriptors_alone();
+             // Opened anew: closing need not wait for this, and one that was detached can still be
+             // in use.
+             const UniqueFd loop = open_loop_on(path_, fuse_device_);
+             return loop ? sync_block_device(loop.get()) : 0;
+           })
+        .get();
   }
 
   CloseResult close(CloseMode mode, std::chrono::milliseconds patience) override {

@@ -162,7 +162,7 @@ function nativeSuite({ checkout, isLong }: SuiteOptions): Suite {
   };
   // Their Node cannot load a sanitizer's library, so they take the daemon alone from such a build.
   const daemonTests = (folder: string): Step => {
-    const step = nodeTests(`native/${isLong ? 'varve-bd*' : 'varve-bd{,-damage}'}.test.ts`, 1);
+    const step = nodeTests(`native/${isLong ? 'varve-bd*' : 'varve-bd{,-end,-damage}'}.test.ts`, 1);
     return {
       ...step,
       name: `${step.name} ${folder}`,

@@ -20,7 +20,10 @@ import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
 import { after, type TestContext } from 'node:test';
 
-import { BlockDaemonClient } from '../../src/adapters/block-daemon/client.ts';
+import {
+  BlockDaemonClient,
+  type BlockDaemonEvent,
+} from '../../src/adapters/block-daemon/client.ts';
 import { findNativeFile } from '../../src/adapters/native/location.ts';
 import type { BlockDevice, DeviceUser } from '../../src/cli/block-devices/documents.ts';
 import { tool } from './layer-tool.ts';
@@ -132,6 +135,10 @@ export async function client(t: TestContext, daemon: Daemon): Promise<BlockDaemo
   t.after(() => connection.close());
   return connection;
 }
+
+export const eventOf = async (
+  next: Promise<IteratorResult<BlockDaemonEvent>>,
+): Promise<BlockDaemonEvent> => (await next).value as BlockDaemonEvent;
 
 export interface Opened {
   readonly device: string;

@@ -20,13 +20,13 @@ import { connect, type Socket } from 'node:net';
 import { dirname, join } from 'node:path';
 import { test, type TestContext } from 'node:test';
 
-import type { BlockDaemonEvent } from '../../src/adapters/block-daemon/client.ts';
-import type { DeviceStats, DeviceUser } from '../../src/cli/block-devices/documents.ts';
+import type { DeviceStats } from '../../src/cli/block-devices/documents.ts';
 import { startVarve, varve } from '../cli/varve.ts';
 import {
   client,
   close,
   createUpper,
+  eventOf,
   expectedSum,
   fixtures,
   list,
@@ -294,39 +294,6 @@ test('a slow open delays nobody', { skip }, async (t) => {
   assert.equal(readFileSync(resultFile, 'utf8'), 'success');
 });
 
-test('a device in use is kept, and its user named', { skip }, async (t) => {
-  const directory = scratchDirectory(t);
-  const daemon = await start(t, join(directory, 'run/bd.sock'));
-  const bd = await client(t, daemon);
-  const { path } = await open(bd, readOnlyConfig(directory), 'used');
-  const file = openSync(path, 'r');
-  await assert.rejects(close(bd, 'used'), {
-    code: 'in-use',
-    message: new RegExp(`process ${process.pid} \\(.*\\) has it open as descriptor ${file}`),
-  });
-  const refused = await varve(['bd', 'close', 'used', '--socket', daemon.socket]);
-  assert.equal(refused.code, 1);
-  assert.match(refused.stderr, new RegExp(`^varve: device used is in use: process ${process.pid}`));
-  const kept = await varve([
-    'bd',
-    'close',
-    'used',
-    '--mode=detach',
-    '--patience=1',
-    '--json',
-    '--socket',
-    daemon.socket,
-  ]);
-  const document = JSON.parse(kept.stdout) as { gone: boolean; users: DeviceUser[] };
-  assert.equal(document.gone, false);
-  assert.equal(document.users[0]?.process, process.pid);
-  assert.equal((await list(bd))[0]?.state, 'closing');
-  closeSync(file);
-  let left = 1;
-  while (left > 0) left = (await list(bd)).length;
-  assert.deepEqual(loopsOf('used'), []);
-});
-
 /** Sends raw text and collects what comes back until the daemon closes. */
 async function raw(t: TestContext, path: string, text: string | Buffer): Promise<string[]> {
   const socket: Socket = connect(path);
@@ -403,10 +370,6 @@ test('hostile lines are refused by name, and harm nobody', { skip }, async (t) =
   await until(() => isRunning(daemon.pid));
   assert.deepEqual(await list(await client(t, daemon)), []);
 });
-
-const eventOf = async (
-  next: Promise<IteratorResult<BlockDaemonEvent>>,
-): Promise<BlockDaemonEvent> => (await next).value as BlockDaemonEvent;
 
 test('events tell what happens, and a slow reader of a gap', { skip }, async (t) => {
   const directory = scratchDirectory(t);
@@ -499,27 +462,6 @@ test('a second daemon refuses, and one that was killed leaves nothing', { skip }
   closeSync(reader);
   assert.equal(kept.toString(), 'kept'.repeat(1024));
 });
-
-test(
-  'told to end, it lets go of everything, and names who still uses a device',
-  { skip },
-  async (t) => {
-    const directory = scratchDirectory(t);
-    const daemon = await start(t, join(directory, 'run/bd.sock'));
-    const bd = await client(t, daemon);
-    await open(bd, readOnlyConfig(directory), 'ended-unused');
-    const { path } = await open(bd, writableConfig(directory), 'ended-used');
-    const file = openSync(path, 'r+');
-    writeSync(file, Buffer.alloc(4096, 'x'), 0, 4096, 0);
-    assert.equal(await daemon.end('SIGTERM'), 0);
-    const [line] = daemon.said(/ends while the device is in use/);
-    assert.match(JSON.stringify(line), new RegExp(`process ${process.pid} \\(`));
-    assert.throws(() => readSync(file, Buffer.alloc(4096), 0, 4096, 8 << 20), /EIO|i\/o error/i);
-    closeSync(file);
-    await until(() => loopsOf('ended-').length === 0);
-    assert.deepEqual(readdirSync(join(directory, 'run')), []);
-  },
-);
 
 test('every command of varve bd works, for people and for programs', { skip }, async (t) => {
   const directory = scratchDirectory(t);

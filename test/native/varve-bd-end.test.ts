@@ -1,0 +1,143 @@
+// How devices of varve-bd and the daemon itself end: with users, with what nobody flushed, on disks
+// that are full or hang, by a signal or killed.
+import assert from 'node:assert/strict';
+import {
+  closeSync,
+  existsSync,
+  mkdtempSync,
+  openSync,
+  readSync,
+  readdirSync,
+  rmdirSync,
+  writeFileSync,
+  writeSync,
+} from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { test } from 'node:test';
+
+import type { BlockDaemonClient } from '../../src/adapters/block-daemon/client.ts';
+import type { DeviceUser } from '../../src/cli/block-devices/documents.ts';
+import { varve } from '../cli/varve.ts';
+import {
+  client,
+  close,
+  createUpper,
+  list,
+  loopsOf,
+  open,
+  readOnlyConfig,
+  skip,
+  start,
+  writableConfig,
+  type Daemon,
+} from './block-daemon.ts';
+import { writeConfig } from './layer-tool.ts';
+import { runProgram, scratchDirectory, until } from './scratch.ts';
+
+test('a device in use is kept, and its user named', { skip }, async (t) => {
+  const directory = scratchDirectory(t);
+  const daemon = await start(t, join(directory, 'run/bd.sock'));
+  const bd = await client(t, daemon);
+  const { path } = await open(bd, readOnlyConfig(directory), 'used');
+  const file = openSync(path, 'r');
+  await assert.rejects(close(bd, 'used'), {
+    code: 'in-use',
+    message: new RegExp(`process ${process.pid} \\(.*\\) has it open as descriptor ${file}`),
+  });
+  const refused = await varve(['bd', 'close', 'used', '--socket', daemon.socket]);
+  assert.equal(refused.code, 1);
+  assert.match(refused.stderr, new RegExp(`^varve: device used is in use: process ${process.pid}`));
+  const kept = await varve([
+    'bd',
+    'close',
+    'used',
+    '--mode=detach',
+    '--patience=1',
+    '--json',
+    '--socket',
+    daemon.socket,
+  ]);
+  const document = JSON.parse(kept.stdout) as { gone: boolean; users: DeviceUser[] };
+  assert.equal(document.gone, false);
+  assert.equal(document.users[0]?.process, process.pid);
+  assert.equal((await list(bd))[0]?.state, 'closing');
+  closeSync(file);
+  let left = 1;
+  while (left > 0) left = (await list(bd)).length;
+  assert.deepEqual(loopsOf('used'), []);
+});
+
+/** Opens a device on an empty writable layer; answers its path. */
+async function openEmpty(bd: BlockDaemonClient, directory: string, device: string) {
+  const upper = createUpper(directory, device, 'append-only', '8M');
+  const config = writeConfig(join(directory, `${device}.json`), { upper });
+  return (await open(bd, config, device)).path;
+}
+
+/** Writes to a device what stays in the kernel's cache. */
+function writeUnflushed(path: string): void {
+  const file = openSync(path, 'r+');
+  writeSync(file, Buffer.alloc(4 << 20, 'unflushed'), 0, 4 << 20, 0);
+  closeSync(file);
+}
+
+/** The number of the FUSE connection behind a device. */
+const connectionOf = (path: string): string =>
+  runProgram('losetup', ['--list', '--noheadings', '--output', 'BACK-MAJ:MIN', path])
+    .split(':')[1]!
+    .trim();
+
+/** Kills the daemon and waits for its end; if it hangs in one of its connections, ends these. */
+async function killWith(daemon: Daemon, connections: readonly string[]): Promise<void> {
+  daemon.child.kill('SIGKILL');
+  try {
+    await until(() => daemon.child.signalCode !== null);
+  } finally {
+    if (daemon.child.signalCode === null) {
+      const directory = mkdtempSync(join(tmpdir(), 'connections-'));
+      runProgram('mount', ['-t', 'fusectl', 'none', directory]);
+      for (const number of connections) {
+        const path = join(directory, number, 'abort');
+        if (existsSync(path)) writeFileSync(path, '1');
+      }
+      runProgram('umount', [directory]);
+      rmdirSync(directory);
+    }
+  }
+}
+
+test('killed before what was written is flushed, it leaves nothing', { skip }, async (t) => {
+  const directory = scratchDirectory(t);
+  const daemon = await start(t, join(directory, 'run/bd.sock'));
+  const bd = await client(t, daemon);
+  const connections: string[] = [];
+  for (const device of ['killed-0', 'killed-1', 'killed-2']) {
+    const path = await openEmpty(bd, directory, device);
+    connections.push(connectionOf(path));
+    writeUnflushed(path);
+  }
+  await killWith(daemon, connections);
+  await until(() => loopsOf('killed-').length === 0);
+});
+
+test(
+  'told to end, it lets go of everything, and names who still uses a device',
+  { skip },
+  async (t) => {
+    const directory = scratchDirectory(t);
+    const daemon = await start(t, join(directory, 'run/bd.sock'));
+    const bd = await client(t, daemon);
+    await open(bd, readOnlyConfig(directory), 'ended-unused');
+    const { path } = await open(bd, writableConfig(directory), 'ended-used');
+    const file = openSync(path, 'r+');
+    writeSync(file, Buffer.alloc(4096, 'x'), 0, 4096, 0);
+    assert.equal(await daemon.end('SIGTERM'), 0);
+    const [line] = daemon.said(/ends while the device is in use/);
+    assert.match(JSON.stringify(line), new RegExp(`process ${process.pid} \\(`));
+    assert.throws(() => readSync(file, Buffer.alloc(4096), 0, 4096, 8 << 20), /EIO|i\/o error/i);
+    closeSync(file);
+    await until(() => loopsOf('ended-').length === 0);
+    assert.deepEqual(readdirSync(join(directory, 'run')), []);
+  },
+);
