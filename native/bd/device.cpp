@@ -2,9 +2,9 @@
 
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstring>
-#include <future>
 #include <optional>
 #include <utility>
 
@@ -30,6 +30,14 @@ std::string described(const std::vector<transport::DeviceUser>& users) {
   std::string text;
   for (const transport::DeviceUser& user : users) text += (text.empty() ? "" : "; ") + user.text;
   return text;
+}
+
+// Whatever is still being written out has the device open, too.
+std::vector<transport::DeviceUser> without_ourselves(std::vector<transport::DeviceUser> users) {
+  std::erase_if(users, [](const transport::DeviceUser& user) {
+    return user.kind == transport::DeviceUser::Kind::kDescriptor && user.process == ::getpid();
+  });
+  return users;
 }
 
 }  // namespace
@@ -84,27 +92,34 @@ std::shared_ptr<Device> Device::open(const OpenRequest& request, const Surroundi
 }
 
 Device::Closed Device::close(transport::CloseMode mode, std::chrono::milliseconds patience) {
-  const transport::CloseResult result = attached_->close(mode, patience);
-  if (result.error != 0) {
-    throw DeviceError("in-use", "device " + parts_.name + " is in use: " + described(result.users) +
-                                    "; let go of it, or close it with detach or abort",
-                      result.users);
+  const Clock::time_point deadline = Clock::now() + patience;
+  const auto let_go = [&] {
+    const auto left = std::chrono::ceil<std::chrono::milliseconds>(deadline - Clock::now());
+    return attached_->close(mode, std::max(left, std::chrono::milliseconds(0)));
+  };
+  const bool is_abort = mode == transport::CloseMode::kAbort;
+  if (!is_read_only_ && !is_let_go_ && !is_abort) {
+    if (mode == transport::CloseMode::kIfUnused) {
+      const auto found = without_ourselves(attached_->users());
+      if (!found.empty()) refuse_to_close(found);
+    }
+    // The kernel would write it as well when the last user closes the device, and tell nobody of an
+    // error.
+    if (!sync_until(deadline)) return {.users = without_ourselves(attached_->users())};
   }
-  Closed closed{.is_gone = result.is_gone, .users = result.users};
-  // The kernel flushes when the last user closes the device; this tells whether it worked.
-  if (closed.is_gone && !is_read_only_) closed.flush_error = content_->flush();
+  transport::CloseResult result = let_go();
+  if (result.error != 0) refuse_to_close(result.users);
+  is_let_go_ = true;
+  // What is still written after an abort fails at once, and has kept the device open.
+  if (is_abort && syncing_.valid() && sync_until(deadline)) result = let_go();
+  Closed closed{.is_gone = result.is_gone, .users = without_ourselves(std::move(result.users))};
+  if (closed.is_gone) closed.flush_error = final_flush_error();
   return closed;
 }
 
 Device::Closed Device::abandon(std::chrono::milliseconds sync_patience,
                                std::chrono::milliseconds patience) {
-  Closed closed;
-  std::future<int> syncing;
-  bool is_synced = true;
-  if (!is_read_only_) {
-    syncing = std::async(std::launch::async, [this] { return attached_->sync(); });
-    is_synced = syncing.wait_for(sync_patience) == std::future_status::ready;
-  }
+  const bool is_synced = is_read_only_ || sync_until(Clock::now() + sync_patience);
   // What takes too long to be written has the device open, too, so nobody else is waited for.
   transport::CloseResult result;
   if (is_synced) result = attached_->close(transport::CloseMode::kDetach, patience);
@@ -113,15 +128,26 @@ Device::Closed Device::abandon(std::chrono::milliseconds sync_patience,
     result = attached_->close(transport::CloseMode::kAbort, std::chrono::milliseconds(100));
     if (result.users.empty()) result.users = users;
   }
-  if (syncing.valid()) closed.flush_error = syncing.get();
-  closed.is_gone = result.is_gone;
-  closed.users = std::move(result.users);
-  std::erase_if(closed.users, [](const transport::DeviceUser& user) {
-    return user.kind == transport::DeviceUser::Kind::kDescriptor && user.process == ::getpid();
-  });
-  // Users that let go meanwhile had something written as well.
-  if (!is_read_only_ && closed.flush_error == 0) closed.flush_error = content_->flush();
-  return closed;
+  return {.is_gone = result.is_gone,
+          .users = without_ourselves(std::move(result.users)),
+          // Users that let go meanwhile had something written as well.
+          .flush_error = final_flush_error()};
+}
+
+bool Device::sync_until(Clock::time_point deadline) {
+  if (!syncing_.valid()) {
+    syncing_ = std::async(std::launch::async, [this] { return attached_->sync(); });
+  }
+  if (syncing_.wait_until(deadline) != std::future_status::ready) return false;
+  if (const int error = syncing_.get(); error != 0) sync_error_ = error;
+  return true;
+}
+
+int Device::final_flush_error() {
+  if (is_read_only_) return 0;
+  if (syncing_.valid()) sync_until(Clock::time_point::max());
+  const int error = content_->flush();
+  return sync_error_ != 0 ? sync_error_ : error;
 }
 
 CommitSummary Device::commit(const CommitRequest& request, Cancellation& cancellation) {
@@ -190,6 +216,12 @@ void Device::check_unused(const char* work) const {
   if (users.empty()) return;
   throw DeviceError("in-use", "device " + parts_.name + " is in use: " + described(users) +
                                   "; let go of it, then " + work + " it",
+                    users);
+}
+
+void Device::refuse_to_close(const std::vector<transport::DeviceUser>& users) const {
+  throw DeviceError("in-use", "device " + parts_.name + " is in use: " + described(users) +
+                                  "; let go of it, or close it with detach or abort",
                     users);
 }
 

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <chrono>
+#include <future>
 #include <memory>
 #include <stdexcept>
 #include <string>
@@ -65,7 +66,9 @@ class Device {
     std::vector<transport::DeviceUser> users;  // of one that is not gone yet
     int flush_error = 0;                       // negative errno: what was written may be lost
   };
-  // Throws DeviceError: in-use. May be called again for one that is not gone.
+  // Unless it aborts, it first writes out what the kernel holds of the device; where that takes
+  // longer than `patience`, it goes on and nothing else is done. Throws DeviceError: in-use. May be
+  // called again for one that is not gone.
   Closed close(transport::CloseMode mode, std::chrono::milliseconds patience);
   // For the end of the daemon: makes durable what was written, as far as that is done in time, waits
   // a while for users to let go, and ends it in any case.
@@ -82,15 +85,25 @@ class Device {
         is_read_only_(is_read_only),
         has_writable_layer_(has_writable_layer) {}
 
+  using Clock = std::chrono::steady_clock;
+
   void check_writable(const char* work) const;
   void check_unused(const char* work) const;
+  [[noreturn]] void refuse_to_close(const std::vector<transport::DeviceUser>& users) const;
   void sync(const char* work);
+  // The same in a thread of its own. Whether it has ended by then; else it goes on.
+  bool sync_until(Clock::time_point deadline);
+  // What Closed tells of one that is gone.
+  int final_flush_error();
 
   DeviceParts parts_;
   bool is_read_only_;
   bool has_writable_layer_;  // which a device that was opened read-only may have as well
   std::shared_ptr<MeteredDevice> content_;
   std::unique_ptr<transport::AttachedDevice> attached_;
+  bool is_let_go_ = false;
+  int sync_error_ = 0;        // of one that ended in sync_until
+  std::future<int> syncing_;  // uses what is above
 };
 
 }  // namespace varve::bd

@@ -123,8 +123,9 @@ class FuseDevice : public AttachedDevice {
         return result;
       }
     }
-    let_go();
+    // Before letting go: the kernel writes what it holds of a device whose last user closes it.
     if (mode == CloseMode::kAbort) abort();
+    let_go();
     // An aborted connection ends at once, but the loop device stays until its users let go of it.
     const bool has_ended = end_->wait(patience);
     const bool is_still_there = has_loop();

@@ -8,6 +8,7 @@ import { runProgram, scratchDirectory } from './scratch.ts';
 
 export interface FrozenFileSystem {
   readonly path: string;
+  freeze(): void;
   thaw(): void;
 }
 
@@ -34,7 +35,10 @@ export const frozenFileSystem = (t: TestContext): FrozenFileSystem | undefined =
     return undefined;
   }
   for (let name = 0; name < 10; name += 1) mkdirSync(join(path, String(name)));
-  runProgram('fsfreeze', ['--freeze', path]);
-  isFrozen = true;
-  return { path, thaw };
+  const freeze = (): void => {
+    runProgram('fsfreeze', ['--freeze', path]);
+    isFrozen = true;
+  };
+  freeze();
+  return { path, freeze, thaw };
 };

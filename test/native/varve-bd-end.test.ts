@@ -4,6 +4,7 @@ import assert from 'node:assert/strict';
 import {
   closeSync,
   existsSync,
+  mkdirSync,
   mkdtempSync,
   openSync,
   readSync,
@@ -16,13 +17,17 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
 
-import type { BlockDaemonClient } from '../../src/adapters/block-daemon/client.ts';
+import type {
+  BlockDaemonClient,
+  BlockDaemonError,
+} from '../../src/adapters/block-daemon/client.ts';
 import type { DeviceUser } from '../../src/cli/block-devices/documents.ts';
 import { varve } from '../cli/varve.ts';
 import {
   client,
   close,
   createUpper,
+  eventOf,
   list,
   loopsOf,
   open,
@@ -32,6 +37,7 @@ import {
   writableConfig,
   type Daemon,
 } from './block-daemon.ts';
+import { frozenFileSystem } from './frozen-file-system.ts';
 import { writeConfig } from './layer-tool.ts';
 import { runProgram, scratchDirectory, until } from './scratch.ts';
 
@@ -119,6 +125,88 @@ test('killed before what was written is flushed, it leaves nothing', { skip }, a
   }
   await killWith(daemon, connections);
   await until(() => loopsOf('killed-').length === 0);
+});
+
+test('killed while it writes out what was written, it leaves nothing', { skip }, async (t) => {
+  const frozen = frozenFileSystem(t);
+  if (frozen === undefined) return;
+  const directory = scratchDirectory(t);
+  const daemon = await start(t, join(directory, 'run/bd.sock'));
+  const bd = await client(t, daemon);
+  frozen.thaw();
+  const path = await openEmpty(bd, frozen.path, 'killed-late');
+  const connection = connectionOf(path);
+  frozen.freeze();
+  writeUnflushed(path);
+  const closed = await bd.request<{ gone: boolean }>('close', {
+    device: 'killed-late',
+    patienceMs: 50,
+  });
+  assert.equal(closed.gone, false);
+  daemon.child.kill('SIGKILL');
+  // Until then the kernel holds the thread that writes to the layer.
+  frozen.thaw();
+  await killWith(daemon, [connection]);
+  await until(() => loopsOf('killed-late').length === 0);
+});
+
+test('a close tells that what nobody flushed cannot be written', { skip }, async (t) => {
+  const directory = scratchDirectory(t);
+  const daemon = await start(t, join(directory, 'run/bd.sock'));
+  const bd = await client(t, daemon);
+  const events = (await client(t, daemon)).events();
+  const layers = join(directory, 'layers');
+  mkdirSync(layers);
+  runProgram('mount', ['-t', 'tmpfs', '-o', 'size=1M', 'tmpfs', layers]);
+  const opened = events.next();
+  writeUnflushed(await openEmpty(bd, layers, 'full'));
+  await assert.rejects(close(bd, 'full'), {
+    code: 'failed',
+    message:
+      /full is closed, but what was written last may be lost: flushing failed with (EIO|ENOSPC)/,
+  });
+  assert.equal((await eventOf(opened)).event, 'opened');
+  let event = await eventOf(events.next());
+  // The requests that failed are told, too.
+  while (event.event === 'error') event = await eventOf(events.next());
+  assert.equal(event.event, 'closed');
+  assert.match(String(event['flushError']), /^(EIO|ENOSPC)$/);
+  await until(() => daemon.said(/full is closed, but what was written last/).length > 0);
+  assert.equal(daemon.said(/a request of a device failed/)[0]?.['code'], 'ENOSPC');
+  assert.deepEqual(await list(bd), []);
+  assert.deepEqual(loopsOf('full'), []);
+});
+
+test('a close of a device that hangs can be asked again, as an abort', { skip }, async (t) => {
+  const frozen = frozenFileSystem(t);
+  if (frozen === undefined) return;
+  const directory = scratchDirectory(t);
+  const daemon = await start(t, join(directory, 'run/bd.sock'));
+  const bd = await client(t, daemon);
+  const names = ['hanging-closed', 'hanging-aborted'];
+  const paths: string[] = [];
+  frozen.thaw();
+  for (const name of names) paths.push(await openEmpty(bd, frozen.path, name));
+  frozen.freeze();
+  paths.forEach(writeUnflushed);
+  const ask = (device: string, mode: string) =>
+    bd.request<{ gone: boolean; users: DeviceUser[] }>('close', { device, mode, patienceMs: 50 });
+  const [closed, aborted] = names as [string, string];
+  assert.deepEqual(await ask(closed, 'if-unused'), { device: closed, gone: false, users: [] });
+  assert.equal((await list(bd)).find(({ device }) => device === closed)?.state, 'closing');
+  await ask(aborted, 'abort');
+  // The daemon asks as well, in between.
+  let isAborted = false;
+  while (!isAborted) {
+    isAborted = await ask(closed, 'abort').then(
+      () => true,
+      (problem: unknown) => (problem as BlockDaemonError).code !== 'busy',
+    );
+  }
+  for (const device of names) assert.deepEqual(loopsOf(device), []);
+  frozen.thaw();
+  let left = 2;
+  while (left > 0) left = (await list(bd)).length;
 });
 
 test(

@@ -99,8 +99,15 @@ class MemoryAttached final : public transport::AttachedDevice {
     return {{transport::DeviceUser::Kind::kDescriptor, 12, "process 12 (cat) has it open"}};
   }
   [[nodiscard]] int resized() override { return 0; }
-  [[nodiscard]] int sync() override { return content_->flush(); }
+  [[nodiscard]] int sync() override {
+    transport_.syncs.pass();
+    return is_aborted_ ? -EIO : content_->flush();
+  }
   transport::CloseResult close(transport::CloseMode mode, std::chrono::milliseconds) override {
+    if (mode == transport::CloseMode::kAbort) {
+      is_aborted_ = true;
+      transport_.syncs.open();
+    }
     transport::CloseResult result;
     result.users = users();
     result.is_gone = result.users.empty();
@@ -112,6 +119,7 @@ class MemoryAttached final : public transport::AttachedDevice {
   MemoryTransport& transport_;
   std::shared_ptr<transport::BlockDevice> content_;
   std::string path_;
+  std::atomic<bool> is_aborted_ = false;
 };
 
 std::unique_ptr<transport::AttachedDevice> MemoryTransport::attach(

@@ -75,6 +75,7 @@ class MemoryTransport final : public transport::Transport {
 
   // Gives every device a user, or none.
   void use(bool is_used) noexcept { is_used_ = is_used; }
+  Stall syncs;  // which an abort lets go, with an error
   [[nodiscard]] unsigned attached() const noexcept { return attached_; }
 
  private:

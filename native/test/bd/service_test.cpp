@@ -23,6 +23,7 @@ class ServiceTest : public TemporaryDirectory {
  protected:
   ~ServiceTest() override {
     images_.opens.open();
+    transport_.syncs.open();
     run_until([this] { return service_.is_idle(0ms); });
   }
 
@@ -177,6 +178,44 @@ TEST_F(ServiceTest, ADeviceThatWasLetGoOfStaysUntilItsLastUserIsGone) {
   EXPECT_FALSE(has_event("closed", "a"));
   transport_.use(false);
   run_until([this] { return has_event("closed", "a"); });
+  EXPECT_EQ(list(), Json::array());
+}
+
+TEST_F(ServiceTest, ACloseWritesOutButTellsOfUsersFirst) {
+  open("a", "/writable");
+  transport_.syncs.close();
+  transport_.use(true);
+  EXPECT_EQ(ask_and_wait(bd::CloseRequest{.device = "a", .patience = 1h})["code"], "in-use");
+  transport_.use(false);
+  const Answer closed = ask(bd::CloseRequest{.device = "a", .patience = 1h});
+  transport_.syncs.wait_for(1);
+  EXPECT_TRUE(closed->is_null());
+  transport_.syncs.open();
+  EXPECT_EQ(wait(closed)["gone"], true);
+}
+
+TEST_F(ServiceTest, ACloseThatCannotWriteOutInTimeGoesOn) {
+  open("a", "/writable");
+  transport_.syncs.close();
+  const Json closed = ask_and_wait(bd::CloseRequest{.device = "a", .patience = 1ms});
+  EXPECT_EQ(closed["gone"], false);
+  EXPECT_EQ(closed["users"], Json::array());
+  EXPECT_EQ(list()[0]["state"], "closing");
+  EXPECT_EQ(ask_and_wait(bd::CommitRequest{.device = "a", .output = at("layer")})["code"],
+            "not-writable");
+  transport_.syncs.open();
+  run_until([this] { return has_event("closed", "a"); });
+  EXPECT_EQ(list(), Json::array());
+}
+
+TEST_F(ServiceTest, AnAbortEndsAWriteOutThatHangs) {
+  open("a", "/writable");
+  transport_.syncs.close();
+  EXPECT_EQ(ask_and_wait(bd::CloseRequest{.device = "a", .patience = 1ms})["gone"], false);
+  const Json aborted = ask_and_wait(
+      bd::CloseRequest{.device = "a", .mode = transport::CloseMode::kAbort, .patience = 1h});
+  EXPECT_NE(aborted["message"].get<std::string>().find("flushing failed with EIO"),
+            std::string::npos);
   EXPECT_EQ(list(), Json::array());
 }
 

@@ -23,6 +23,8 @@ export async function run(context: CommandContext, input: Input): Promise<void> 
     await output.json({ format: 'varve-bd-close', version: 1, ...closed });
   } else if (closed.gone) {
     await output.line(`${device} is closed.`);
+  } else if (closed.users.length === 0) {
+    await output.line(`${device} goes away once everything that was written to it is flushed.`);
   } else {
     await output.line(`${device} goes away with its last user; it is still in use:`);
     await output.lines(closed.users.map(({ text }) => `  ${printable(text)}`));
