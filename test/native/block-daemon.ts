@@ -178,25 +178,24 @@ export const expectedSum = (folder: string): string =>
     .sha256;
 export const sumOf = (path: string): string => runProgram('sha256sum', [path]).split(' ')[0] ?? '';
 
-/** The loop devices that a daemon of this name has attached. */
-export const loopsOf = (device: string): readonly string[] =>
-  readdirSync('/sys/block')
-    .filter((name) => name.startsWith('loop'))
-    .filter((name) => backingFile(name).includes(`varve-bd ${device}`));
+// The name that the daemon gave a loop device is told by an ioctl alone: its file lies in a mount
+// that has no path. struct loop_info64 has it at 56, of 232 bytes.
+const listLoops = `
+for (glob "/sys/block/loop*/loop") {
+  my ($name) = m{block/(loop\\d+)/};
+  sysopen(my $file, "/dev/$name", 0) or next;
+  my $info = "\\0" x 232;
+  my $LOOP_GET_STATUS64 = 0x4C05;
+  ioctl($file, $LOOP_GET_STATUS64, $info) and print "$name ", unpack("x56 Z64", $info), "\\n";
+}`;
 
-function backingFile(name: string): string {
-  try {
-    return runProgram('losetup', [
-      '--list',
-      '--noheadings',
-      '--output',
-      'BACK-FILE',
-      `/dev/${name}`,
-    ]);
-  } catch {
-    return '';
-  }
-}
+/** The loop devices that a daemon has attached for devices whose names begin like this. */
+export const loopsOf = (device: string): readonly string[] =>
+  runProgram('perl', ['-e', listLoops])
+    .split('\n')
+    .map((line) => line.split(' varve-bd '))
+    .filter(([, name]) => name?.startsWith(device))
+    .map(([loop]) => loop!);
 
 export interface Upper {
   readonly data: string;

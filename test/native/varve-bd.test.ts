@@ -234,13 +234,21 @@ test('read-only devices share a writable layer, and leave it alone', { skip }, a
   });
 });
 
-test('a hundred devices are attached at once', { skip }, async (t) => {
+test('a hundred devices are opened and attached at once', { skip }, async (t) => {
+  const frozen = frozenFileSystem(t);
+  if (frozen === undefined) return;
   const directory = scratchDirectory(t);
   const daemon = await start(t, join(directory, 'run/bd.sock'));
   const bd = await client(t, daemon);
-  const config = readOnlyConfig(directory);
   const names = Array.from({ length: 100 }, (_, index) => `many-${index}`);
-  const opened = await Promise.all(names.map((name) => open(bd, config, name)));
+  const opens = names.map((name) => {
+    const resultFile = join(frozen.path, name);
+    return open(bd, readOnlyConfig(directory, name, { resultFile }), name);
+  });
+  // Then each waits until it can write its result.
+  await until(() => loopsOf('many-').length === 100);
+  frozen.thaw();
+  const opened = await Promise.all(opens);
   assert.equal(new Set(opened.map(({ path }) => path)).size, 100);
   assert.equal((await list(bd)).length, 100);
   const first = Buffer.alloc(4096);
@@ -256,7 +264,8 @@ test('a hundred devices are attached at once', { skip }, async (t) => {
   assert.deepEqual(loopsOf('many-'), []);
 });
 
-test('a slow open delays nobody', { skip }, async (t) => {
+// Whoever is delayed waits for ever.
+test('a slow open delays nobody', { skip, timeout: 60_000 }, async (t) => {
   const frozen = frozenFileSystem(t);
   if (frozen === undefined) return;
   const directory = scratchDirectory(t);
