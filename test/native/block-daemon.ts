@@ -12,7 +12,6 @@ import {
   openSync,
   readFileSync,
   readSync,
-  readdirSync,
   writeFileSync,
 } from 'node:fs';
 import { join } from 'node:path';
