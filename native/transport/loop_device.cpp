@@ -52,7 +52,7 @@ bool reads_direct(int loop, dev_t device) {
 
 }  // namespace
 
-LoopDevice::LoopDevice(int file, const LoopOptions& options) {
+LoopDevice::LoopDevice(int file, const LoopOptions& options) : stays_(options.stays) {
   const UniqueFd control(::open("/dev/loop-control", O_RDWR | O_CLOEXEC));
   if (!control) fail("open /dev/loop-control", errno);
   const loop_config config = configuration(file, options);
@@ -93,8 +93,9 @@ int LoopDevice::update_size() const noexcept {
 
 void LoopDevice::detach() noexcept {
   if (!loop_) return;
-  // Older kernels clear it at once if we are the last, all others when the last user closes it.
-  static_cast<void>(::ioctl(loop_.get(), LOOP_CLR_FD));
+  // Without, the kernel clears it by itself when its last user closes it, and writes before; what it
+  // holds of a device that its only user has told to be cleared is lost.
+  if (stays_) static_cast<void>(::ioctl(loop_.get(), LOOP_CLR_FD));
   loop_.reset();
 }
 

@@ -30,10 +30,11 @@ class LoopDevice {
   [[nodiscard]] bool has_direct_io() const noexcept { return has_direct_io_; }
   // Takes the file's size over. 0 or a negative errno.
   [[nodiscard]] int update_size() const noexcept;
-  // Lets go of the device and has it cleared, now or when its last user closes it.
+  // Lets go of the device; it is cleared when its last user closes it.
   void detach() noexcept;
 
  private:
+  bool stays_;
   UniqueFd loop_;
   std::string path_;
   dev_t device_ = 0;

@@ -137,6 +137,18 @@ TEST_F(CloseTest, ADeviceThatIsGoneDoesNothingToOneThatTookItsNumbers) {
   EXPECT_EQ(read_device(fd.get(), bytes.span(), 0), 0);
 }
 
+TEST_F(CloseTest, WhatNobodyFlushedIsWrittenWhenADeviceIsLetGoOf) {
+  const auto content = std::make_shared<MemoryDevice>(kMebibyte);
+  const auto device = attach(content);
+  const std::vector<std::byte> written(kMebibyte, std::byte{3});
+  {
+    const UniqueFd fd = open_device(*device, O_RDWR);
+    EXPECT_EQ(write_device(fd.get(), written, 0), 0);
+  }
+  EXPECT_TRUE(device->close(CloseMode::kIfUnused, 10s).is_gone);
+  EXPECT_EQ(content->content(), written);
+}
+
 TEST_F(CloseTest, ADetachedDeviceServesItsUsersAndGoesWithTheLast) {
   const auto content = std::make_shared<MemoryDevice>(kMebibyte);
   const auto device = attach(content);
