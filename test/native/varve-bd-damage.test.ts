@@ -87,7 +87,7 @@ for (const format of commitFormats.filter(({ algorithm }) => algorithm !== 'none
       } catch (problem) {
         assert.ok(problem instanceof BlockDaemonError, String(problem));
         assert.equal(problem.code, 'open-failed');
-        assert.match(problem.message, new RegExp(`${layer}: `));
+        assert.match(problem.message, new RegExp(`${layer}( \\(member at \\d+\\))?: `));
         continue;
       }
       const found = unreadable(opened.path, content);
