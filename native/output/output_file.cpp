@@ -69,7 +69,13 @@ void remove_unpublished_on_signals() {
   struct sigaction action = {};
   action.sa_handler = on_signal;
   action.sa_flags = static_cast<int>(SA_RESETHAND);
-  for (const int number : kSignals) ::sigaction(number, &action, nullptr);
+  for (const int number : kSignals) {
+    // Who started the process may want it to survive one: nohup does.
+    struct sigaction before = {};
+    const bool is_ignored =
+        ::sigaction(number, nullptr, &before) == 0 && before.sa_handler == SIG_IGN;
+    if (!is_ignored) ::sigaction(number, &action, nullptr);
+  }
 }
 
 OutputFile::OutputFile(std::string path, Existing existing)

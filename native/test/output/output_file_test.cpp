@@ -104,6 +104,23 @@ TEST_F(OutputFileTest, LeavesNothingWhenASignalEndsTheProcess) {
   }
 }
 
+TEST_F(OutputFileTest, SurvivesASignalThatIsIgnored) {
+  const pid_t child = ::fork();
+  ASSERT_GE(child, 0);
+  if (child == 0) {
+    ::signal(SIGHUP, SIG_IGN);
+    output::remove_unpublished_on_signals();
+    OutputFile layer(at("layer"), Existing::kRefuse);
+    ::raise(SIGHUP);
+    layer.publish();
+    ::_exit(0);
+  }
+  int status = 0;
+  ASSERT_EQ(::waitpid(child, &status, 0), child);
+  EXPECT_TRUE(WIFEXITED(status));
+  EXPECT_TRUE(exists("layer"));
+}
+
 TEST_F(OutputFileTest, PassesOverWhatAProcessWithTheSameNumberLeft) {
   write_file(".varve-layer." + std::to_string(::getpid()) + ".0", "left");
   OutputFile output(at("layer"), Existing::kRefuse);
