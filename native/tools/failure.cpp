@@ -16,17 +16,45 @@ void check(int error, const std::string& file, const std::string& what) {
   if (error != 0) fail(file, what, error);
 }
 
+namespace {
+
+void append_escaped(std::string& text, char letter) {
+  const auto value = static_cast<unsigned char>(letter);
+  text += "\\x";
+  text += "0123456789abcdef"[value >> 4];
+  text += "0123456789abcdef"[value & 15];
+}
+
+// Also those that UTF-8 writes as 0xc2 and a byte from 0x80 to 0x9f.
+bool is_control(const std::string& text, std::size_t at) {
+  const auto value = static_cast<unsigned char>(text[at]);
+  if (value < ' ' || value == 0x7f) return true;
+  if (value != 0xc2 || at + 1 == text.size()) return false;
+  return static_cast<unsigned char>(text[at + 1]) < 0xa0;
+}
+
+}  // namespace
+
 std::string printable(const std::string& text) {
   std::string clean;
   for (const char letter : text) {
     if (letter >= ' ' && letter <= '~') {
       clean += letter;
-      continue;
+    } else {
+      append_escaped(clean, letter);
     }
-    const auto value = static_cast<unsigned char>(letter);
-    clean += "\\x";
-    clean += "0123456789abcdef"[value >> 4];
-    clean += "0123456789abcdef"[value & 15];
+  }
+  return clean;
+}
+
+std::string without_controls(const std::string& text) {
+  std::string clean;
+  for (std::size_t at = 0; at < text.size(); ++at) {
+    if (is_control(text, at)) {
+      append_escaped(clean, text[at]);
+    } else {
+      clean += text[at];
+    }
   }
   return clean;
 }

@@ -31,4 +31,8 @@ void check(int error, const std::string& file, const std::string& what);
 // \xNN.
 [[nodiscard]] std::string printable(const std::string& text);
 
+// A message for a terminal, with paths in it that may be anything: control characters as \xNN,
+// letters of all alphabets as they are.
+[[nodiscard]] std::string without_controls(const std::string& text);
+
 }  // namespace varve::tools

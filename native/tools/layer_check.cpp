@@ -37,6 +37,27 @@ bool begins_like_zfile(const io::File& file) {
   return file.size() >= bytes.size() && file.read(bytes, 0) == 0 && zfile::has_magic(bytes);
 }
 
+// Readers look at the first member alone; behind it comes the end of the archive, which is zeros.
+void check_behind_member(const io::File& file, const io::ByteRange& member, const Place& place) {
+  std::vector<std::byte> buffer(kMib);
+  for (std::uint64_t offset = member.offset + member.length; offset < file.size();) {
+    const std::size_t count = std::min<std::uint64_t>(buffer.size(), file.size() - offset);
+    const std::span<std::byte> piece = std::span(buffer).first(count);
+    if (const int error = file.read(piece, offset); error != 0) {
+      place.defect(offset, "cannot be read: " + io::error_text(-error));
+      return;
+    }
+    const auto found =
+        std::ranges::find_if(piece, [](std::byte byte) { return byte != std::byte{}; });
+    if (found != piece.end()) {
+      place.note(offset + static_cast<std::uint64_t>(found - piece.begin()),
+                 "behind the layer the tar archive goes on, and nobody reads that");
+      return;
+    }
+    offset += count;
+  }
+}
+
 // The disk gives all of it back; nothing else can be said about bytes without checksums.
 void read_all(const io::File& file, const Place& place, Progress& progress) {
   std::vector<std::byte> buffer(kMib);
@@ -85,22 +106,20 @@ void check_content(LayerCheck& check, const io::File& content, const io::File* i
   }
 }
 
-}  // namespace
-
-LayerCheck check_layer(const std::string& path, const std::string& index) {
-  LayerCheck check;
-  check.path = path;
-  check.index_path = index;
+void check_file(LayerCheck& check) {
+  const std::string& path = check.path;
+  const std::string& index = check.index_path;
   std::unique_ptr<const io::File> file = open_existing(path, Access::kRead);
   const std::unique_ptr<io::File> index_file =
       index.empty() ? nullptr : open_existing(index, Access::kRead);
   const Place whole(check.findings, Within::kFile, 0);
   const std::optional<io::ByteRange> member = find_member(*file, whole);
-  if (check.defects() > 0) return check;
+  if (check.defects() > 0) return;
   std::uint64_t base = 0;
   if (member) {
     check.what = "tar archive, ";
     base = member->offset;
+    check_behind_member(*file, *member, whole);
     file = io::open_slice(std::move(file), *member, path);
   }
   const Place place(check.findings, Within::kFile, base);
@@ -108,19 +127,36 @@ LayerCheck check_layer(const std::string& path, const std::string& index) {
   if (!begins_like_zfile(*file)) {
     check_content(check, *file, index_file.get(), place, false);
     read_all(*file, place, progress);
-    return check;
+    return;
   }
-  check.what += "compressed ";
+  const std::string wrapping = check.what + "compressed ";
+  check.what = wrapping + "file";
   const ZFileCheck zfile_check =
       check_zfile(*file, place, [&progress](std::uint64_t done) { progress.show(done); });
   check.blocks = zfile_check.blocks;
-  if (!zfile_check.is_readable) return check;
+  if (!zfile_check.is_readable) return;
   try {
     const zfile::ZFile content(std::move(file), nullptr);
+    check.what = wrapping;
     check_content(check, content, index_file.get(), Place(check.findings, Within::kContent, 0),
                   true);
   } catch (const io::FormatError& error) {
     if (check.defects() == 0) place.defect(0, error.what());
+  }
+}
+
+}  // namespace
+
+LayerCheck check_layer(const std::string& path, const std::string& index) {
+  LayerCheck check;
+  check.path = path;
+  check.index_path = index;
+  try {
+    check_file(check);
+  } catch (const Failure& error) {
+    check.failure = error.what();
+  } catch (const io::FormatError& error) {
+    check.failure = error.what();
   }
   return check;
 }

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <functional>
+#include <limits>
 #include <optional>
 #include <vector>
 
@@ -9,6 +10,7 @@
 #include "lsmt/header.h"
 #include "lsmt/index.h"
 #include "lsmt/mapping.h"
+#include "lsmt/writable_index.h"
 #include "tools/amounts.h"
 
 namespace varve::tools {
@@ -24,9 +26,15 @@ using lsmt::Mapping;
 // What upstream's reader takes.
 constexpr std::uint64_t kEntriesMaxOfUpstream = 1'000'000;
 
-// Where the user tag lies in a header or trailer, and where the last field ends.
+// Where in a header or trailer what readers do not look at lies, and where the last field ends.
+constexpr std::size_t kSizeAt = 24;
+constexpr std::size_t kFlagsAt = 28;
+constexpr std::size_t kReservedAt = 130;
+constexpr std::size_t kVersionAt = 132;
 constexpr std::size_t kUserTagAt = 134;
 constexpr std::size_t kFieldsEnd = kUserTagAt + lsmt::kUserTagMax;
+constexpr std::uint32_t kKnownFlags = 0x17;
+constexpr std::uint16_t kVersion = 0x0101;
 
 std::string unreadable(int error) { return "cannot be read: " + io::error_text(-error); }
 
@@ -34,6 +42,29 @@ struct Block {
   lsmt::HeaderBlock bytes;
   Header header;
 };
+
+// What readers do not look at, and writers put there all the same.
+void check_constants(const lsmt::HeaderBlock& bytes, std::uint64_t offset, const Place& place,
+                     const std::string& what) {
+  const std::byte* at = bytes.data();
+  if (io::load<std::uint32_t>(at + kSizeAt) != kFieldsEnd) {
+    place.note(offset + kSizeAt, "the " + what + " does not say that its fields have " +
+                                     std::to_string(kFieldsEnd) + " bytes");
+  }
+  if ((io::load<std::uint32_t>(at + kFlagsAt) & ~kKnownFlags) != 0) {
+    place.note(offset + kFlagsAt, "the " + what + " has flags that have no meaning");
+  }
+  if (io::load<std::uint16_t>(at + kReservedAt) != 0) {
+    place.note(offset + kReservedAt, "reserved bytes of the " + what + " are not zero");
+  }
+  if (io::load<std::uint16_t>(at + kVersionAt) != kVersion) {
+    place.note(offset + kVersionAt, "the " + what + " does not say version 1.1");
+  }
+  const auto rest = std::span(bytes).subspan(kFieldsEnd);
+  if (std::ranges::any_of(rest, [](std::byte byte) { return byte != std::byte{}; })) {
+    place.note(offset + kFieldsEnd, "unused bytes of the " + what + " are not zero");
+  }
+}
 
 std::optional<Block> read_block(const io::File& file, std::uint64_t offset, const Place& place,
                                 const std::string& what) {
@@ -52,10 +83,7 @@ std::optional<Block> read_block(const io::File& file, std::uint64_t offset, cons
     return std::nullopt;
   }
   block.header = *header;
-  const auto rest = std::span(block.bytes).subspan(kFieldsEnd);
-  if (std::any_of(rest.begin(), rest.end(), [](std::byte byte) { return byte != std::byte{}; })) {
-    place.note(offset + kFieldsEnd, "unused bytes of the " + what + " are not zero");
-  }
+  check_constants(block.bytes, offset, place, what);
   return block;
 }
 
@@ -72,6 +100,13 @@ void check_fields(const Header& header, std::uint64_t offset, const Place& place
   }
   check_uuid(header.uuid, "uuid", offset + 56, place);
   check_uuid(header.parent_uuid, "parent uuid", offset + 93, place);
+}
+
+// Of a layer's data file; what readers take is in the trailer, or in the file of the index.
+void note_index_of_header(const Header& header, const Place& place) {
+  if (header.index_offset != 0 || header.index_count != 0) {
+    place.note(32, "the header has an index, which readers look for elsewhere");
+  }
 }
 
 // Header and trailer of one layer say the same about it.
@@ -196,6 +231,14 @@ bool check_trailer(const Header& trailer, std::uint64_t offset, const Place& pla
                                   " index entries at " + std::to_string(trailer.index_offset));
     return false;
   }
+  // Writers fill the last sector up, and the trailer follows.
+  const std::uint64_t index_size = trailer.index_count * sizeof(Mapping);
+  if (offset - trailer.index_offset >= index_size + kSectorSize) {
+    place.defect(offset + 40, "the index of " + std::to_string(trailer.index_count) +
+                                  " entries ends at " +
+                                  std::to_string(trailer.index_offset + index_size) +
+                                  ", and not at the trailer");
+  }
   if (trailer.index_count > kEntriesMaxOfUpstream) {
     place.note(offset + 40,
                "overlaybd itself takes no more than 1000000 index entries, and this "
@@ -203,6 +246,39 @@ bool check_trailer(const Header& trailer, std::uint64_t offset, const Place& pla
                    std::to_string(trailer.index_count));
   }
   return true;
+}
+
+// What readers take for no index: the holes of a sparse layer count then, as upstream has it.
+bool is_blank(const io::File& index) {
+  if (index.size() < kHeaderBytes) return true;
+  lsmt::HeaderBlock block;
+  if (index.read(block, 0) != 0) return false;
+  return std::ranges::all_of(block, [](std::byte byte) { return byte == std::byte{}; });
+}
+
+// Entries of a sparse layer point to their own place. That place may be gone where the disk became
+// smaller, if later entries cover it.
+void check_sparse_index(const io::File& index, std::uint64_t count, const Header& header,
+                        std::uint64_t data_sectors, const Place& place) {
+  EntryRules rules(place, std::numeric_limits<std::uint64_t>::max(), header.virtual_size);
+  lsmt::WritableIndex result;
+  for_each_entry(index, kHeaderBytes, count, place,
+                 [&](const Mapping& entry, std::uint64_t offset) {
+                   if (!rules.check(entry, offset)) return;
+                   result.put(entry);
+                   if (!entry.is_zeroed() && entry.data_first() != entry.first() + kHeaderSectors) {
+                     place.defect(offset, "the index entry for " + sectors_text(entry) +
+                                              " of a sparse layer points elsewhere than to "
+                                              "its own place");
+                   }
+                 });
+  const std::uint64_t end = data_sectors - kHeaderSectors;
+  for (const Mapping& mapping : result.to_array()) {
+    if (mapping.end() <= end || mapping.is_zeroed()) continue;
+    place.defect(kHeaderBytes, "in the end the index maps " + sectors_text(mapping) +
+                                   ", for which the data file is too short");
+    return;
+  }
 }
 
 }  // namespace
@@ -215,6 +291,7 @@ std::uint64_t check_finished_layer(const io::File& file, const Place& place) {
     place.defect(28, "the flags are not those of the header of a layer");
   }
   check_fields(*header, 0, place);
+  note_index_of_header(*header, place);
   if (file.size() < 2 * kHeaderBytes) {
     place.defect(file.size(), "the file is too short for the trailer of a layer");
     return 0;
@@ -240,8 +317,8 @@ std::uint64_t check_writable_layer(const io::File& data, const io::File* index,
   if (!begin) return 0;
   const Header* header = &begin->header;
   check_fields(*header, 0, data_place);
-  // A sparse layer that upstream wrote has its holes for an index.
-  if (index == nullptr || (header->is_sparse && index->size() == 0)) {
+  note_index_of_header(*header, data_place);
+  if (index == nullptr || (header->is_sparse && is_blank(*index))) {
     if (!header->is_sparse) {
       data_place.defect(0,
                         "an append-only layer is nothing without its index; name it with "
@@ -263,19 +340,17 @@ std::uint64_t check_writable_layer(const io::File& data, const io::File* index,
     index_place.note(kHeaderBytes + count * sizeof(Mapping),
                      "the last entry is incomplete; the next write goes over it");
   }
-  const std::uint64_t virtual_size = header->is_sparse ? header->virtual_size : own->virtual_size;
-  EntryRules rules(index_place, data.size() / kSectorSize, virtual_size);
+  if (count > lsmt::Index::kMappingsMax) {
+    index_place.defect(kHeaderBytes, "no reader takes " + std::to_string(count) + " entries");
+    return 0;
+  }
+  if (header->is_sparse) {
+    check_sparse_index(*index, count, *header, data.size() / kSectorSize, index_place);
+    return count;
+  }
+  EntryRules rules(index_place, data.size() / kSectorSize, own->virtual_size);
   for_each_entry(*index, kHeaderBytes, count, index_place,
-                 [&](const Mapping& entry, std::uint64_t offset) {
-                   if (!rules.check(entry, offset) || !header->is_sparse || entry.is_zeroed()) {
-                     return;
-                   }
-                   if (entry.data_first() != entry.first() + kHeaderSectors) {
-                     index_place.defect(offset, "the index entry for " + sectors_text(entry) +
-                                                    " of a sparse layer points elsewhere than to "
-                                                    "its own place");
-                   }
-                 });
+                 [&](const Mapping& entry, std::uint64_t offset) { rules.check(entry, offset); });
   return count;
 }
 

@@ -34,19 +34,23 @@ const char* name_of(Severity severity) { return severity == Severity::kDefect ? 
 std::string text_of(const std::string& path, const Findings& findings) {
   std::string text;
   for (const Finding& finding : findings.kept()) {
-    text += path + ": " + name_of(finding.severity) + " at " + std::to_string(finding.offset) +
-            (finding.within == Within::kContent ? " of the content: " : ": ") + finding.text + "\n";
+    text += without_controls(path + ": " + name_of(finding.severity) + " at " +
+                             std::to_string(finding.offset) +
+                             (finding.within == Within::kContent ? " of the content: " : ": ") +
+                             finding.text) +
+            "\n";
   }
   if (findings.left_out() > 0) {
-    text += path + ": " + count_text(findings.left_out(), "more finding") + "\n";
+    text += without_controls(path) + ": " + count_text(findings.left_out(), "more finding") + "\n";
   }
   return text;
 }
 
 std::string text_of(const LayerCheck& check) {
+  if (!check.failure.empty()) return without_controls(check.failure) + "\n";
   std::string text =
       text_of(check.path, check.findings) + text_of(check.index_path, check.index_findings);
-  text += check.path + ": ";
+  text += without_controls(check.path) + ": ";
   text += check.defects() == 0 ? "sound" : count_text(check.defects(), "defect");
   if (!check.what.empty()) {
     text += " (" + check.what;
@@ -71,21 +75,22 @@ Json json_of(const LayerCheck& check) {
   Json findings = Json::array();
   add_json(findings, check.path, check.findings);
   add_json(findings, check.index_path, check.index_findings);
-  return {{"path", check.path},
-          {"isSound", check.defects() == 0},
-          {"kind", check.what},
-          {"blocks", check.blocks},
-          {"indexEntries", check.entries},
-          {"findings", std::move(findings)},
-          {"findingsLeftOut", check.findings.left_out() + check.index_findings.left_out()}};
+  Json json = {{"path", check.path},
+               {"isSound", check.is_sound()},
+               {"kind", check.what},
+               {"blocks", check.blocks},
+               {"indexEntries", check.entries},
+               {"findings", std::move(findings)},
+               {"findingsLeftOut", check.findings.left_out() + check.index_findings.left_out()}};
+  if (!check.failure.empty()) json["error"] = check.failure;
+  return json;
 }
 
-// The layers that a configuration names, and what can only be said of all of them together.
-StackCheck check_stack(const std::string& path, std::vector<LayerCheck>& checks) {
-  StackCheck stack;
-  stack.path = path;
-  const image::ImageConfig config = load_config(path);
-  const std::string from = folder_of(path);
+// Adds the layers that a configuration names, and finds what can only be said of all of them
+// together.
+void check_stack(StackCheck& stack, std::vector<LayerCheck>& checks) {
+  const image::ImageConfig config = load_config(stack.path);
+  const std::string from = folder_of(stack.path);
   bool is_whole = true;
   for (const image::LowerConfig& lower : config.lowers) {
     const std::optional<std::string> file = image::find_local_file(lower, from);
@@ -96,21 +101,25 @@ StackCheck check_stack(const std::string& path, std::vector<LayerCheck>& checks)
       continue;
     }
     checks.push_back(check_layer(*file, ""));
-    is_whole = is_whole && checks.back().defects() == 0;
+    is_whole = is_whole && checks.back().is_sound();
   }
   if (config.upper) {
     checks.push_back(check_layer(image::resolve_path(config.upper->data, from),
                                  image::resolve_path(config.upper->index, from)));
-    is_whole = is_whole && checks.back().defects() == 0;
+    is_whole = is_whole && checks.back().is_sound();
   }
-  if (!is_whole) return stack;
+  if (!is_whole) return;
+  const auto opened = image::Image::open(config, {.folder = from, .is_read_only = true});
+  if (opened->lowers() != nullptr) stack.notes = lsmt::chain_defects(opened->lowers()->layers());
+}
+
+// What cannot be opened is for the check to say.
+bool begins_like_config(const std::string& path) {
   try {
-    const auto opened = image::Image::open(config, {.folder = from, .is_read_only = true});
-    if (opened->lowers() != nullptr) stack.notes = lsmt::chain_defects(opened->lowers()->layers());
-  } catch (const io::FormatError& error) {
-    stack.defects.emplace_back(error.what());
+    return is_config(path);
+  } catch (const std::runtime_error&) {
+    return false;
   }
-  return stack;
 }
 
 int verify(const Options& options) {
@@ -120,25 +129,35 @@ int verify(const Options& options) {
   std::vector<LayerCheck> checks;
   std::vector<StackCheck> stacks;
   for (const std::string& path : options.paths) {
-    if (is_config(path)) {
-      stacks.push_back(check_stack(path, checks));
-    } else {
+    if (!begins_like_config(path)) {
       checks.push_back(check_layer(path, options.index));
+      continue;
+    }
+    StackCheck& stack = stacks.emplace_back();
+    stack.path = path;
+    try {
+      check_stack(stack, checks);
+    } catch (const std::runtime_error& error) {
+      // Of one file alone: the others are checked all the same.
+      stack.defects.emplace_back(error.what());
     }
   }
   bool is_sound = true;
   Json json = {{"layers", Json::array()}, {"stacks", Json::array()}};
   std::string text;
   for (const LayerCheck& check : checks) {
-    is_sound = is_sound && check.defects() == 0;
+    is_sound = is_sound && check.is_sound();
     text += text_of(check);
     json["layers"].push_back(json_of(check));
   }
   for (const StackCheck& stack : stacks) {
     is_sound = is_sound && stack.defects.empty();
-    for (const std::string& defect : stack.defects)
-      text += stack.path + ": defect: " + defect + "\n";
-    for (const std::string& note : stack.notes) text += stack.path + ": note: " + note + "\n";
+    for (const std::string& defect : stack.defects) {
+      text += without_controls(stack.path + ": defect: " + defect) + "\n";
+    }
+    for (const std::string& note : stack.notes) {
+      text += without_controls(stack.path + ": note: " + note) + "\n";
+    }
     json["stacks"].push_back(
         {{"path", stack.path}, {"defects", stack.defects}, {"notes", stack.notes}});
   }

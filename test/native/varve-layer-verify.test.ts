@@ -183,6 +183,61 @@ test('every damaged block is named, not only the first', (t) => {
   assert.match(found[1]?.text ?? '', /block 2 \(content from 32768 on\) is 0x.*, expected 0x/);
 });
 
+test('an index that ends before the trailer is a defect, whatever its count lost', (t) => {
+  const path = join(scratchDirectory(t), 'layer');
+  const golden = readFileSync(fixture('lsmt-raw/layer.lsmt'));
+  const at = golden.length - 4096 + 40;
+  for (const [byte, bit] of [
+    [1, 0],
+    [0, 3],
+  ] as const) {
+    const bytes = Buffer.from(golden);
+    bytes[at + byte] = (bytes[at + byte] ?? 0) ^ (1 << bit);
+    writeFileSync(path, bytes);
+    const [found] = defects(verify(path));
+    assert.ok(found !== undefined, `bit ${bit} of byte ${byte}`);
+    assert.equal(found.offset, at);
+  }
+});
+
+test('what readers do not look at is noted where it is not as writers leave it', (t) => {
+  const path = join(scratchDirectory(t), 'layer');
+  const golden = readFileSync(fixture('lsmt-raw/layer.lsmt'));
+  writeFileSync(path, golden);
+  assert.deepEqual(verify(path), []);
+  const trailer = golden.length - 4096;
+  const fields = { 24: /390 bytes/, 28: /no meaning/, 130: /reserved/, 132: /1\.1/, 500: /unused/ };
+  for (const [offset, text] of Object.entries(fields)) {
+    for (const block of [0, trailer]) {
+      const bytes = Buffer.from(golden);
+      const place = block + Number(offset);
+      bytes[place] = (bytes[place] ?? 0) ^ 0x80;
+      writeFileSync(path, bytes);
+      const found = verify(path);
+      assert.equal(found.length, 1, `${place}`);
+      assert.equal(found[0]?.severity, 'note');
+      assert.match(found[0].text, text);
+    }
+  }
+  for (const offset of [32, 40]) {
+    const bytes = Buffer.from(golden);
+    bytes[offset] = 1;
+    writeFileSync(path, bytes);
+    assert.match(verify(path)[0]?.text ?? '', /the header has an index/);
+  }
+});
+
+test('what an archive has behind the layer is noted', (t) => {
+  const path = join(scratchDirectory(t), 'layer');
+  const bytes = readFileSync(fixture('tar/commit-lz4.tar'));
+  assert.deepEqual(verify(fixture('tar/commit-lz4.tar')), []);
+  writeFileSync(path, Buffer.concat([bytes, Buffer.from('\0more')]));
+  const [note] = verify(path);
+  assert.equal(note?.severity, 'note');
+  assert.equal(note.offset, bytes.length + 1);
+  assert.match(note.text, /behind the layer the tar archive goes on/);
+});
+
 test('an index that breaks the rules is named entry by entry', (t) => {
   const path = join(scratchDirectory(t), 'layer');
   const golden = readFileSync(fixture('lsmt-raw/layer.lsmt'));
@@ -213,6 +268,18 @@ test('a writable layer is checked with its index', (t) => {
   assert.match(stdout, /index: defect at 4144: the index entry for sectors .* outside of the data/);
 });
 
+test('a sparse layer is sound with an index that readers take for none', (t) => {
+  const directory = scratchDirectory(t);
+  copyFixture('rw-sparse', join(directory, 'rw'));
+  const [data, index] = [join(directory, 'rw/data'), join(directory, 'rw/index')];
+  for (const blank of [0, 100, 4095, 4096, 8192]) {
+    writeFileSync(index, Buffer.alloc(blank));
+    assert.deepEqual(defects(verify(data, '--index', index)), [], `${blank} bytes`);
+  }
+  writeFileSync(index, Buffer.alloc(4096, 'x'));
+  assert.match(verify(data, '--index', index)[0]?.text ?? '', /there is no header of an index/);
+});
+
 test('a writable layer that holds a layer at its end is still a writable one', (t) => {
   const directory = scratchDirectory(t);
   const [data, index] = [join(directory, 'data'), join(directory, 'index')];
@@ -237,4 +304,41 @@ test('a configuration is checked as a whole', (t) => {
   assert.equal(status, 1);
   assert.match(stdout, /layer0\.lz4: sound/);
   assert.match(stdout, /config\.v1\.json: defect: layer 1 is not here: \/absent\/layer/);
+});
+
+test('a file that cannot be checked at all takes nothing from the others', (t) => {
+  const directory = scratchDirectory(t);
+  const layer = fixture('stack3/layer0.lz4');
+  const absent = join(directory, 'absent');
+  const config = join(directory, 'config.v1.json');
+  writeFileSync(config, '{');
+  const files = [absent, layer, config, directory];
+  const { status, stdout, stderr } = runTool(['verify', ...files]);
+  assert.equal(status, 1, stderr);
+  assert.match(stdout, /layer0\.lz4: sound/);
+  assert.match(stdout, /absent: cannot be opened: No such file/);
+  assert.match(stdout, /config\.v1\.json: defect: /);
+  const asJson = runTool(['verify', '--json', ...files]);
+  assert.equal(asJson.status, 1);
+  const { layers, stacks, isSound } = JSON.parse(asJson.stdout) as {
+    layers: readonly { path: string; isSound: boolean; error?: string }[];
+    stacks: readonly { defects: readonly string[] }[];
+    isSound: boolean;
+  };
+  assert.equal(isSound, false);
+  assert.deepEqual(
+    layers.map(({ path, isSound: is, error }) => [path, is, error === undefined]),
+    [
+      [absent, false, false],
+      [layer, true, true],
+      [directory, false, false],
+    ],
+  );
+  assert.equal(stacks[0]?.defects.length, 1);
+});
+
+test('a compressed file whose header is gone is called one', (t) => {
+  const path = join(scratchDirectory(t), 'layer');
+  writeFileSync(path, readFileSync(fixture('zfile/lz4-4k')).subarray(0, 600));
+  assert.match(runTool(['verify', path]).stdout, /\(compressed file\)/);
 });

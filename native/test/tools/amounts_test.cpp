@@ -86,6 +86,9 @@ TEST(Amount, IsWrittenInTheLargestUnitThatFits) {
 TEST(Text, OfUnknownOriginCannotSteerATerminal) {
   EXPECT_EQ(printable("a b~"), "a b~");
   EXPECT_EQ(printable("\x1b[2J\n\xff"), "\\x1b[2J\\x0a\\xff");
+  EXPECT_EQ(without_controls("\x1b[2J\n\x7f"), "\\x1b[2J\\x0a\\x7f");
+  EXPECT_EQ(without_controls("\xc3\xa4 \xc2\xa0"), "\xc3\xa4 \xc2\xa0");
+  EXPECT_EQ(without_controls("\xc2\x9b"), "\\xc2\x9b");
 }
 
 }  // namespace varve::tools
