@@ -1,19 +1,23 @@
 // varve-layer bench: how quickly a stack answers, by a list of reads.
+#include <fcntl.h>
+#include <unistd.h>
+
 #include <algorithm>
 #include <array>
 #include <cerrno>
+#include <exception>
 #include <nlohmann/json.hpp>
 #include <optional>
 #include <thread>
 #include <vector>
 
 #include "io/bytes.h"
+#include "syscalls/unique_fd.h"
 #include "tools/amounts.h"
 #include "tools/clock.h"
 #include "tools/command_line.h"
 #include "tools/device.h"
 #include "tools/failure.h"
-#include "tools/source_files.h"
 
 namespace varve::tools {
 
@@ -28,10 +32,22 @@ struct Options {
   bool is_json = false;
 };
 
+// Of a pipe, too, such as a shell makes for <(...).
+std::string read_whole(const std::string& path) {
+  const UniqueFd file(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NOCTTY));
+  if (!file) fail(path, "cannot be opened", errno);
+  std::string text;
+  std::array<char, 64 * kKib> piece{};
+  for (;;) {
+    const ssize_t count = ::read(file.get(), piece.data(), piece.size());
+    if (count == 0) return text;
+    if (count > 0) text.append(piece.data(), static_cast<std::size_t>(count));
+    if (count < 0 && errno != EINTR) fail(path, "cannot be read", errno);
+  }
+}
+
 std::vector<io::ByteRange> load_ranges(const std::string& path, std::uint64_t size) {
-  const std::unique_ptr<io::File> file = open_existing(path, Access::kRead);
-  std::string text(file->size(), '\0');
-  check(file->read(std::as_writable_bytes(std::span(text)), 0), path, "cannot be read");
+  const std::string text = read_whole(path);
   std::vector<io::ByteRange> ranges;
   try {
     ranges = parse_range_list(text);
@@ -54,20 +70,28 @@ struct Share {
   std::uint64_t bytes = 0;
   std::uint64_t mappings = 0;
   double cpu_seconds = 0;
-  int error = 0;
-  std::uint64_t failed_offset = 0;
+  std::exception_ptr failure;
 };
+
+// A range may be as large as the device, which no memory holds.
+constexpr std::uint64_t kReadMax = 8 * kMib;
+
+void read_range(const io::File& disk, io::ByteRange range, std::span<std::byte> buffer) {
+  while (range.length > 0) {
+    const std::size_t count = std::min<std::uint64_t>(range.length, buffer.size());
+    check(disk.read(buffer.first(count), range.offset), disk.name(),
+          "the device cannot be read at " + std::to_string(range.offset));
+    range.offset += count;
+    range.length -= count;
+  }
+}
 
 void read_share(const io::File& disk, std::span<const io::ByteRange> ranges, std::uint64_t longest,
                 Share& share) {
-  std::vector<std::byte> buffer(longest);
+  std::vector<std::byte> buffer(std::min(longest, kReadMax));
   const double begin = seconds_of(CLOCK_THREAD_CPUTIME_ID);
   for (const io::ByteRange& range : ranges) {
-    share.error = disk.read(std::span(buffer).first(range.length), range.offset);
-    if (share.error != 0) {
-      share.failed_offset = range.offset;
-      break;
-    }
+    read_range(disk, range, buffer);
     share.bytes += range.length;
   }
   share.cpu_seconds = seconds_of(CLOCK_THREAD_CPUTIME_ID) - begin;
@@ -143,20 +167,21 @@ Result run_threads(std::span<const io::ByteRange> ranges, unsigned threads, cons
     const auto part = [&](std::size_t number) {
       const std::size_t first = ranges.size() * number / threads;
       const std::size_t end = ranges.size() * (number + 1) / threads;
-      work(ranges.subspan(first, end - first), shares[number]);
+      try {
+        work(ranges.subspan(first, end - first), shares[number]);
+      } catch (...) {
+        shares[number].failure = std::current_exception();
+      }
     };
     for (unsigned number = 1; number < threads; ++number) others.emplace_back(part, number);
     part(0);
   }
   result.wall_seconds = seconds_of(CLOCK_MONOTONIC) - begin;
   for (const Share& share : shares) {
+    if (share.failure) std::rethrow_exception(share.failure);
     result.sum.bytes += share.bytes;
     result.sum.mappings += share.mappings;
     result.sum.cpu_seconds += share.cpu_seconds;
-    if (share.error != 0) {
-      result.sum.error = share.error;
-      result.sum.failed_offset = share.failed_offset;
-    }
   }
   return result;
 }
@@ -215,11 +240,6 @@ int bench(const Options& options) {
     result = run_threads(ranges, options.threads, [&](auto part, Share& share) {
       read_share(*content.disk, part, longest, share);
     });
-  }
-  if (result.sum.error != 0) {
-    fail(content.disk->name(),
-         "the device cannot be read at " + std::to_string(result.sum.failed_offset),
-         result.sum.error);
   }
   print_result(options, ranges.size(), result);
   return kDone;

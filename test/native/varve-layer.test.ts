@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
 import { existsSync, mkdirSync, readFileSync, readdirSync, statSync, writeFileSync } from 'node:fs';
-import { basename, join } from 'node:path';
+import { basename, dirname, join } from 'node:path';
 import { test } from 'node:test';
 
 import { findNativeFile } from '../../src/adapters/native/location.ts';
@@ -451,6 +451,39 @@ test('bench counts reads and lookups, by one thread and by several', (t) => {
   assert.match(refused.stderr, /20971520 512 is not within the device/);
   writeFileSync(ranges, '0 512\nx\n');
   assert.match(runTool(['bench', config, '--ranges', ranges]).stderr, /line 2 is no range/);
+  const command = 'echo "0 512" | "$0" bench "$1" --ranges /dev/stdin --json';
+  const piped = spawnSync('sh', ['-c', command, findNativeFile('varve-layer'), config]);
+  assert.equal(piped.status, 0, String(piped.stderr));
+  assert.equal((JSON.parse(String(piped.stdout)) as BenchResult).bytes, 512);
+});
+
+/** Sanitizers need more room for addresses than a limit leaves. */
+const hasSanitizers = basename(dirname(findNativeFile('varve-layer'))) !== 'native';
+
+test('bench reads a range of any length by pieces', { skip: hasSanitizers }, (t) => {
+  const directory = scratchDirectory(t);
+  const [data, index] = [join(directory, 'data'), join(directory, 'index')];
+  const [layer, ranges] = [join(directory, 'layer'), join(directory, 'ranges')];
+  tool('create', data, index, '1');
+  tool('commit', data, index, layer);
+  writeFileSync(ranges, `0 ${1 << 30}\n`);
+  const command = 'ulimit -v 1000000; exec "$0" bench "$1" --ranges "$2" --threads 2';
+  const limited = spawnSync('sh', ['-c', command, findNativeFile('varve-layer'), layer, ranges]);
+  assert.equal(limited.status, 0, String(limited.stderr));
+});
+
+test('bench fails where any of its threads does', (t) => {
+  const directory = scratchDirectory(t);
+  const [layer, ranges] = [join(directory, 'layer'), join(directory, 'ranges')];
+  const bytes = readFileSync(fixture('zfile/lz4-4k'));
+  bytes[63250] = (bytes[63250] ?? 0) ^ 1;
+  writeFileSync(layer, bytes);
+  const { virtualSize } = inspect(layer);
+  // All the device by the second thread, and next to nothing by the first.
+  writeFileSync(ranges, `0 512\n0 ${virtualSize}\n`);
+  const { status, stderr } = runTool(['bench', layer, '--ranges', ranges, '--threads', '2']);
+  assert.equal(status, 1, stderr);
+  assert.match(stderr, /the device cannot be read at \d+: Input\/output error/);
 });
 
 test('what a configuration asks for and does not get is said', (t) => {
