@@ -108,8 +108,8 @@ int apply(const Options& options) {
     print(json.dump(2, ' ', false, nlohmann::json::error_handler_t::replace) + "\n");
     return kDone;
   }
-  print(options.target + ": applied a tar of " + exact_size_text(result.tar_bytes) + " with " +
-        std::to_string(result.entries) + " entries\n");
+  print_line(options.target + ": applied a tar of " + exact_size_text(result.tar_bytes) +
+             " with " + std::to_string(result.entries) + " entries");
   return kDone;
 }
 
@@ -137,6 +137,7 @@ void add_apply(CLI::App& app, Action& action) {
       ->add_option("--checksum", options->checksum,
                    "What the SHA-256 of the uncompressed tar has to be")
       ->type_name("sha256:HEX");
+  add_unsupported(*command, {"--from_qcow2", "--gz_index_path"});
   add_json(*command, options->is_json);
   command->callback([options, &action] { action = [options] { return apply(*options); }; });
 }

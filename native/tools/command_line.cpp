@@ -9,6 +9,34 @@
 
 namespace varve::tools {
 
+CLI::Option* add_switch(CLI::App& command, const std::string& name, bool& value,
+                        const std::string& help) {
+  return command.add_flag_function(
+      name, [&value](std::int64_t count) { value = count > 0; }, help);
+}
+
+CLI::Option* add_off_switch(CLI::App& command, const std::string& name, bool& value,
+                            const std::string& help) {
+  return command.add_flag_function(
+      name, [&value](std::int64_t count) { value = count <= 0; }, help);
+}
+
+void add_unsupported(CLI::App& command, std::initializer_list<const char*> names) {
+  for (const std::string name : names) {
+    const auto refuse = [name](const std::string&) {
+      throw Misuse(name + ": is not supported yet");
+    };
+    command.add_option_function<std::string>(name, refuse)->expected(0, 1)->group("");
+  }
+}
+
+void refuse_options(const CLI::App& command, const std::vector<std::string>& names,
+                    const std::string& why) {
+  for (const std::string& name : names) {
+    if (command.count(name) > 0) throw Misuse(name + ": has no effect here: " + why);
+  }
+}
+
 void add_force(CLI::App& command, bool& is_forced) {
   command.add_flag("-f,--force", is_forced, "Replace what is there under the output's name");
 }
@@ -17,11 +45,11 @@ void add_json(CLI::App& command, bool& is_json) {
   command.add_flag("--json", is_json, "Print JSON");
 }
 
-void add_identity(CLI::App& command, IdentityOptions& options) {
+void add_identity(CLI::App& command, IdentityOptions& options, const std::string& parent_names) {
   command.add_option("-m,--message", options.user_tag, "User tag, at most 256 bytes")
       ->type_name("TEXT");
   command.add_option("--uuid", options.uuid, "UUID of the layer")->type_name("UUID");
-  command.add_option("-p,--parent-uuid", options.parent_uuid, "UUID of the layer below")
+  command.add_option(parent_names, options.parent_uuid, "UUID of the layer below")
       ->type_name("UUID");
 }
 
@@ -64,17 +92,16 @@ void add_format(CLI::App& command, FormatOptions& options) {
       ->capture_default_str()
       ->type_name("N")
       ->check(CLI::Range(0, 256));
-  command.add_flag_callback(
-      "--no-checksums", [&options] { options.has_sums = false; },
-      "Compress without a checksum for each block");
-  command.add_flag_callback(
-      "--final-header", [&options] { options.is_header_final = true; },
-      std::string("Describe the compressed file in its header, too") +
-          (options.is_header_final ? " (the default)" : ""));
-  command.add_flag_callback(
-      "--no-final-header", [&options] { options.is_header_final = false; },
-      std::string("Describe it in its trailer alone") +
-          (options.is_header_final ? "" : " (the default)"));
+  add_off_switch(command, "--no-checksums", options.has_sums,
+                 "Compress without a checksum for each block");
+  CLI::Option* final_header =
+      add_switch(command, "--final-header", options.is_header_final,
+                 std::string("Describe the compressed file in its header, too") +
+                     (options.is_header_final ? " (the default)" : ""));
+  add_off_switch(command, "--no-final-header", options.is_header_final,
+                 std::string("Describe it in its trailer alone") +
+                     (options.is_header_final ? "" : " (the default)"))
+      ->excludes(final_header);
 }
 
 LayerFormat layer_format(const FormatOptions& options, bool is_compressed) {
@@ -111,7 +138,7 @@ void report_layer(const std::string& path, const LayerSummary& summary, bool is_
     text += ", " + share_text(summary.file_size, summary.content_size) + " of " +
             exact_size_text(summary.content_size);
   }
-  print(text + "\n");
+  print_line(text);
 }
 
 void print(const std::string& text) {
@@ -120,6 +147,10 @@ void print(const std::string& text) {
   }
 }
 
-void warn(const std::string& text) { std::fprintf(stderr, "varve-layer: %s\n", text.c_str()); }
+void print_line(const std::string& text) { print(without_controls(text) + "\n"); }
+
+void warn(const std::string& text) {
+  std::fprintf(stderr, "varve-layer: %s\n", without_controls(text).c_str());
+}
 
 }  // namespace varve::tools

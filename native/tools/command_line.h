@@ -7,8 +7,10 @@
 #include <CLI/CLI.hpp>
 #include <cstdint>
 #include <functional>
+#include <initializer_list>
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "lsmt/layer_writer.h"
 #include "output/layer_sink.h"
@@ -36,6 +38,18 @@ void add_inspect(CLI::App& app, Action& action);
 void add_merge(CLI::App& app, Action& action);
 void add_verify(CLI::App& app, Action& action);
 
+// A flag that may also be given as --name=false.
+CLI::Option* add_switch(CLI::App& command, const std::string& name, bool& value,
+                        const std::string& help);
+// The same for one that turns `value` off.
+CLI::Option* add_off_switch(CLI::App& command, const std::string& name, bool& value,
+                            const std::string& help);
+// Options of overlaybd's tools that are refused by name, with whatever value.
+void add_unsupported(CLI::App& command, std::initializer_list<const char*> names);
+// Throws Misuse for the first of `names` that was given: `why` says why it would do nothing.
+void refuse_options(const CLI::App& command, const std::vector<std::string>& names,
+                    const std::string& why);
+
 // -f, --json.
 void add_force(CLI::App& command, bool& is_forced);
 void add_json(CLI::App& command, bool& is_json);
@@ -50,7 +64,9 @@ struct IdentityOptions {
   std::string parent_uuid;
   std::string user_tag;
 };
-void add_identity(CLI::App& command, IdentityOptions& options);
+// `parent_names` are those of the last one, where overlaybd's tool has another.
+void add_identity(CLI::App& command, IdentityOptions& options,
+                  const std::string& parent_names = "-p,--parent-uuid");
 // Empty for an empty text; throws Misuse for one that is no uuid.
 [[nodiscard]] lsmt::Uuid uuid_of(const std::string& text, const std::string& option);
 // Throws Misuse for what does not fit into a layer.
@@ -66,6 +82,9 @@ struct FormatOptions {
   bool is_header_final = true;
 };
 void add_format(CLI::App& command, FormatOptions& options);
+// Which of them say how to compress.
+inline const std::vector<std::string> kCompressionOptions = {
+    "--algorithm", "--bs", "--threads", "--no-checksums", "--final-header", "--no-final-header"};
 [[nodiscard]] LayerFormat layer_format(const FormatOptions& options, bool is_compressed);
 
 // Says on standard output what was written, or as JSON; and on standard error what others cannot
@@ -74,7 +93,8 @@ void report_layer(const std::string& path, const LayerSummary& summary, bool is_
 
 // All of it or Failure: the reader may have gone, the disk behind it may be full.
 void print(const std::string& text);
-// A line on standard error.
+// A line of text on standard output, and one on standard error.
+void print_line(const std::string& text);
 void warn(const std::string& text);
 
 }  // namespace varve::tools

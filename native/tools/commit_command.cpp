@@ -5,6 +5,7 @@
 #include "tools/amounts.h"
 #include "tools/command_line.h"
 #include "tools/failure.h"
+#include "tools/outputs.h"
 #include "tools/progress.h"
 #include "tools/source_files.h"
 
@@ -44,7 +45,7 @@ int seal(const Options& options) {
       open_writable_layer(options.data, options.second, Access::kWrite, lost_data(options));
   report_dropped(options, *layer);
   layer->seal();
-  if (!options.is_json) print(options.data + ": sealed\n");
+  if (!options.is_json) print_line(options.data + ": sealed");
   if (options.is_json)
     report_layer(options.data, {layer->data().size(), layer->data().size(), {}}, true);
   return kDone;
@@ -53,7 +54,9 @@ int seal(const Options& options) {
 // Gives what `write` hands over to the output.
 int write_output(const Options& options, const std::string& path, std::uint64_t data_bytes,
                  const std::function<void(const lsmt::Output&)>& write) {
-  OutputFile output(path, existing(options.is_forced));
+  const std::string& index = options.is_sealed ? "" : options.second;
+  OutputFile output =
+      open_output(path, existing(options.is_forced), inputs_of(options.data, index));
   LayerSink sink(output, layer_format(options.format, options.is_compressed));
   LayerSummary summary;
   {
@@ -102,6 +105,22 @@ int commit_sealed(const Options& options) {
   });
 }
 
+// An option that does nothing is a misunderstanding.
+void refuse_unused(const CLI::App& command, const Options& options) {
+  if (options.seals) {
+    const std::string why = "--seal completes DATA as it is";
+    refuse_options(command, kCompressionOptions, why);
+    refuse_options(command, {"-z", "-t", "-m", "--uuid", "-p", "-f"}, why);
+    return;
+  }
+  if (options.is_sealed) {
+    refuse_options(command, {"--drop-lost-writes"}, "a sealed layer has lost no writes");
+  }
+  if (!options.is_compressed) {
+    refuse_options(command, kCompressionOptions, "the layer is not compressed without -z");
+  }
+}
+
 int commit(const Options& options) {
   if (options.seals && options.is_sealed) {
     throw Misuse("--seal and --commit_sealed exclude each other");
@@ -129,6 +148,8 @@ void add_commit(CLI::App& app, Action& action) {
       ->required();
   command->add_option("OUTPUT", options->third, "File to make");
   command->add_flag("-z,--compress", options->is_compressed, "Compress the layer (ZFile)");
+  add_unsupported(*command, {"--turboOCI", "--fastoci", "--upload", "--upload_bs",
+                             "--cred_file_path", "--tls_key_path", "--tls_cert_path"});
   add_format(*command, options->format);
   add_identity(*command, options->identity);
   command->add_flag("--seal", options->seals,
@@ -139,7 +160,10 @@ void add_commit(CLI::App& app, Action& action) {
                     "Leave out writes whose data is missing after a loss of power");
   add_force(*command, options->is_forced);
   add_json(*command, options->is_json);
-  command->callback([options, &action] { action = [options] { return commit(*options); }; });
+  command->callback([options, command, &action] {
+    refuse_unused(*command, *options);
+    action = [options] { return commit(*options); };
+  });
 }
 
 }  // namespace varve::tools

@@ -11,6 +11,7 @@
 #include "tools/command_line.h"
 #include "tools/damage_printer.h"
 #include "tools/failure.h"
+#include "tools/outputs.h"
 #include "tools/progress.h"
 #include "tools/source_files.h"
 #include "tools/work_in_order.h"
@@ -37,11 +38,13 @@ std::size_t read_stream(std::span<std::byte> room) {
 }
 
 void copy_stream(LayerSink& sink, const std::string& target) {
+  Progress progress("compress", 0);
   std::vector<std::byte> buffer(kMib);
   for (;;) {
     const std::size_t count = read_stream(buffer);
     if (count == 0) return;
     check(sink.append({buffer.data(), count}), target, "cannot be written");
+    progress.add(count);
   }
 }
 
@@ -59,12 +62,16 @@ void copy_file(const io::File& source, LayerSink& sink, const std::string& targe
 }
 
 int compress(const Options& options) {
-  OutputFile output(options.target, existing(options.is_forced));
+  const bool is_stream = options.source == "-";
+  const std::unique_ptr<io::File> source =
+      is_stream ? nullptr : open_existing(options.source, Access::kRead);
+  OutputFile output = open_output(options.target, existing(options.is_forced),
+                                  {is_stream ? "/dev/stdin" : options.source});
   LayerSink sink(output, layer_format(options.format, true));
-  if (options.source == "-") {
+  if (source == nullptr) {
     copy_stream(sink, options.target);
   } else {
-    copy_file(*open_existing(options.source, Access::kRead), sink, options.target);
+    copy_file(*source, sink, options.target);
   }
   const LayerSummary summary = sink.finish();
   output.publish();
@@ -88,7 +95,8 @@ int decompress(const Options& options) {
                   "what it is");
   }
   const io::File& content = *file.content;
-  OutputFile output(options.target, existing(options.is_forced));
+  OutputFile output =
+      open_output(options.target, existing(options.is_forced), {options.source});
   Progress progress("decompress", content.size());
   const std::uint64_t size = content.size();
   std::uint64_t offset = 0;

@@ -1,5 +1,6 @@
 // varve-layer create: the two files of an empty writable layer.
 #include <algorithm>
+#include <filesystem>
 
 #include "apply/apply.h"
 #include "lsmt/writable_layer.h"
@@ -7,6 +8,7 @@
 #include "tools/amounts.h"
 #include "tools/command_line.h"
 #include "tools/failure.h"
+#include "tools/outputs.h"
 
 namespace varve::tools {
 
@@ -80,8 +82,14 @@ int create(const Options& options) {
     throw Misuse("--mkfs needs the size of the device, which is 0 here");
   }
 
-  OutputFile data(options.data, Existing::kRefuse);
-  OutputFile index(options.index, Existing::kRefuse);
+  std::error_code ignored;
+  if (std::filesystem::weakly_canonical(options.data, ignored) ==
+      std::filesystem::weakly_canonical(options.index, ignored)) {
+    throw Misuse(printable(options.data) + ": DATA and INDEX are two files; give two names");
+  }
+
+  OutputFile data = open_output(options.data, Existing::kRefuse, {});
+  OutputFile index = open_output(options.index, Existing::kRefuse, {});
   auto made = lsmt::WritableLayer::create(data.take_file(), index.take_file(), layer);
   if (options.makes_file_system) make_file_system(std::move(made), options.data);
   data.publish();
@@ -91,10 +99,10 @@ int create(const Options& options) {
     data.retract();
     throw;
   }
-  print(options.data + ", " + options.index + ": " +
-        (layer.is_sparse ? "a sparse" : "an append-only") + " layer of " +
-        exact_size_text(layer.virtual_size) +
-        (options.makes_file_system ? " with an empty ext4" : "") + "\n");
+  print_line(options.data + ", " + options.index + ": " +
+             (layer.is_sparse ? "a sparse" : "an append-only") + " layer of " +
+             exact_size_text(layer.virtual_size) +
+             (options.makes_file_system ? " with an empty ext4" : ""));
   return kDone;
 }
 
@@ -117,10 +125,9 @@ void add_create(CLI::App& app, Action& action) {
   command->add_flag("-s,--sparse", options->is_sparse,
                     "A sparse layer: what is written over or discarded takes no room");
   command->add_flag("--mkfs", options->makes_file_system, "Make an empty ext4 in it");
-  add_identity(*command, options->identity);
-  // overlaybd-create has it under this name.
-  command->add_option("-u", options->identity.parent_uuid, "The same as --parent-uuid")
-      ->type_name("UUID");
+  // overlaybd-create calls the parent's -u.
+  add_identity(*command, options->identity, "-p,-u,--parent-uuid");
+  add_unsupported(*command, {"--turboOCI", "--fastoci", "--raw"});
   command->callback([options, &action] { action = [options] { return create(*options); }; });
 }
 

@@ -1,17 +1,22 @@
 // Says on standard error where damage is that a read has met; the read itself fails, too.
 #pragma once
 
-#include <cstdio>
+#include <new>
+#include <string>
 
 #include "io/file.h"
+#include "tools/command_line.h"
 
 namespace varve::tools {
 
 class DamagePrinter final : public io::DamageListener {
  public:
   void damaged(const io::Damage& damage) noexcept override {
-    std::fprintf(stderr, "varve-layer: %s: at %llu: %s\n", damage.file.c_str(),
-                 static_cast<unsigned long long>(damage.offset), damage.text.c_str());
+    try {
+      warn(damage.file + ": at " + std::to_string(damage.offset) + ": " + damage.text);
+    } catch (const std::bad_alloc&) {
+      // The read says less, and fails all the same.
+    }
   }
 };
 

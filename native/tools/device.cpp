@@ -34,7 +34,8 @@ Device Device::open(const std::string& path, const std::string& index) {
   }
   image::LayerFile file =
       image::unwrap_layer(open_existing(path, Access::kRead), {.damage_listener = &damage_printer});
-  if (shape_of(*file.content, !index.empty()) == Shape::kWritable) {
+  const Shape shape = shape_of(*file.content, !index.empty());
+  if (shape == Shape::kWritable) {
     device.own_lock_ = image::lock_upper(path, true);
     auto layer = open_writable_layer(path, index, Access::kRead, lsmt::LostData::kRefuse);
     device.own_writable_ = std::make_unique<lsmt::WritableStack>(std::move(layer), nullptr, path);
@@ -42,6 +43,10 @@ Device Device::open(const std::string& path, const std::string& index) {
     return device;
   }
   if (!index.empty()) throw Misuse(path + ": has no index file, because it is no writable layer");
+  if (shape == Shape::kOther) {
+    throw Failure(path + ": is neither a configuration, which begins with {, nor a layer" +
+                  (file.zfile ? ": what is compressed in it is something else" : ""));
+  }
   std::vector<lsmt::ReadOnlyLayer> layers;
   layers.push_back(lsmt::open_read_only_layer(std::move(file.content)));
   device.stack_ = std::make_shared<const lsmt::ReadOnlyStack>(std::move(layers), path);

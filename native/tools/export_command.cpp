@@ -7,6 +7,7 @@
 #include "tools/command_line.h"
 #include "tools/device.h"
 #include "tools/failure.h"
+#include "tools/outputs.h"
 #include "tools/progress.h"
 #include "tools/work_in_order.h"
 
@@ -76,15 +77,16 @@ std::uint64_t copy_data(const Device& device, OutputFile& output) {
 int export_device(const Options& options) {
   const Device device = Device::open(options.path, options.index);
   const std::uint64_t size = device.size();
-  OutputFile output(options.target, existing(options.is_forced));
+  OutputFile output = open_output(options.target, existing(options.is_forced),
+                                  inputs_of(options.path, options.index));
   const std::uint64_t written = copy_data(device, output);
   check(output.file().resize(size), options.target, "cannot be made as long as the device");
   output.publish();
   if (options.is_json) {
     report_layer(options.target, {size, size, {}}, true);
   } else {
-    print(options.target + ": " + exact_size_text(size) + ", " + size_text(written) +
-          " of it data\n");
+    print_line(options.target + ": " + exact_size_text(size) + ", " + size_text(written) +
+               " of it data");
   }
   return kDone;
 }

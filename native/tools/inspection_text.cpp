@@ -96,7 +96,7 @@ std::string extents_text(const Inspection& inspection) {
 
 std::string to_text(const Inspection& inspection, const View& view) {
   const image::LayerFile& file = inspection.file;
-  std::string text = file.name + ": " + exact_size_text(file.file_bytes) + "\n";
+  std::string text = without_controls(file.name) + ": " + exact_size_text(file.file_bytes) + "\n";
   if (file.tar_member) {
     text += "Tar archive\n" + std::string(kIndent, ' ') + "first member, " +
             exact_size_text(file.tar_member->length) + " at " +

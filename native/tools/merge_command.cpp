@@ -2,6 +2,7 @@
 #include "tools/command_line.h"
 #include "tools/device.h"
 #include "tools/failure.h"
+#include "tools/outputs.h"
 #include "tools/progress.h"
 
 namespace varve::tools {
@@ -21,7 +22,8 @@ struct Options {
 int merge(const Options& options) {
   const lsmt::LayerOptions identity = layer_options(options.identity);
   const Device device = Device::open(options.path);
-  OutputFile output(options.target, existing(options.is_forced));
+  OutputFile output =
+      open_output(options.target, existing(options.is_forced), inputs_of(options.path));
   LayerSink sink(output, layer_format(options.format, options.is_compressed));
   LayerSummary summary;
   {
@@ -51,16 +53,22 @@ void add_merge(CLI::App& app, Action& action) {
       "  varve-layer merge --algorithm zstd --bs 16 -t config.v1.json overlaybd.commit");
   command->add_option("CONFIG", options->path, "Configuration of the image")->required();
   command->add_option("OUTPUT", options->target, "File to make")->required();
-  command->add_flag_callback(
-      "--compress", [options] { options->is_compressed = true; },
-      "Compress the layer (the default)");
-  command->add_flag_callback(
-      "--no-compress", [options] { options->is_compressed = false; }, "Write the layer as it is");
+  CLI::Option* compress = add_switch(*command, "--compress", options->is_compressed,
+                                     "Compress the layer (the default)");
+  add_off_switch(*command, "--no-compress", options->is_compressed, "Write the layer as it is")
+      ->excludes(compress);
+  add_unsupported(*command, {"--upload", "--upload_bs", "--cred_file_path", "--tls_key_path",
+                             "--tls_cert_path"});
   add_format(*command, options->format);
   add_identity(*command, options->identity);
   add_force(*command, options->is_forced);
   add_json(*command, options->is_json);
-  command->callback([options, &action] { action = [options] { return merge(*options); }; });
+  command->callback([options, command, &action] {
+    if (!options->is_compressed) {
+      refuse_options(*command, kCompressionOptions, "the layer is not to be compressed");
+    }
+    action = [options] { return merge(*options); };
+  });
 }
 
 }  // namespace varve::tools

@@ -2,7 +2,16 @@
 import assert from 'node:assert/strict';
 import { spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
-import { existsSync, mkdirSync, readFileSync, readdirSync, statSync, writeFileSync } from 'node:fs';
+import {
+  copyFileSync,
+  existsSync,
+  linkSync,
+  mkdirSync,
+  readFileSync,
+  readdirSync,
+  statSync,
+  writeFileSync,
+} from 'node:fs';
 import { basename, dirname, join } from 'node:path';
 import { test } from 'node:test';
 
@@ -274,7 +283,6 @@ test('what makes no sense is refused with 2, what cannot be done with 1', (t) =>
     [['commit', layer, index], /name three files/],
     [['commit', '--seal', '--commit_sealed', layer, index], /exclude each other/],
     [['compress', '--bs', '5', layer, data], /5 not in/],
-    [['compress', '--upload', 'x', layer, data], /--upload/],
     [['verify', layer, '--index', layer], /no writable layer/],
   ];
   for (const [args, message] of misuses) {
@@ -330,6 +338,136 @@ test('a file that is there is left as it is unless it is to be replaced', (t) =>
     tool(command, '-f', ...args);
     assert.notEqual(readFileSync(target).length, 8);
   }
+});
+
+test('an output is none of the inputs, whatever it is called', (t) => {
+  const directory = scratchDirectory(t);
+  const path = (name: string): string => join(directory, name);
+  tool('create', path('data'), path('index'), '1');
+  const layer = path('layer.lz4');
+  copyFileSync(fixture('stack3/layer0.lz4'), layer);
+  const config = writeConfig(path('config.json'), {
+    lowers: [{ file: layer }],
+    upper: { data: path('data'), index: path('index') },
+  });
+  linkSync(layer, path('link'));
+  const contents = (): readonly string[] =>
+    readdirSync(directory).map((name) => `${name} ${sha256(readFileSync(path(name)))}`);
+  const before = contents();
+  const replacing = [
+    ['commit', path('data'), path('index'), path('data')],
+    ['commit', path('data'), path('index'), path('index')],
+    ['commit', '--commit_sealed', layer, path('link')],
+    ['merge', config, config],
+    ['merge', config, layer],
+    ['merge', config, `${directory}/./index`],
+    ['compress', layer, layer],
+    ['decompress', layer, path('link')],
+    ['export', config, path('data')],
+    ['export', path('data'), '--index', path('index'), path('index')],
+  ];
+  for (const [command = '', ...args] of replacing) {
+    const { status, stderr } = runTool([command, '-f', ...args]);
+    assert.equal(status, 2, `${command} ${args.join(' ')}: ${stderr}`);
+    assert.match(stderr, /is what is read here.*give another name/);
+  }
+  for (const [command = '', ...args] of replacing) {
+    const { status, stderr } = runTool([command, ...args.slice(0, -1), '-']);
+    assert.equal(status, 2, stderr);
+    assert.match(stderr, /-: the output cannot go to standard output/);
+  }
+  const same = runTool(['create', path('new'), `${directory}/./new`, '1']);
+  assert.equal(same.status, 2);
+  assert.match(same.stderr, /DATA and INDEX are two files/);
+  assert.deepEqual(contents(), before);
+});
+
+test('an option that would do nothing is refused, and one that says no is heard', (t) => {
+  const directory = scratchDirectory(t);
+  const [data, index, layer] = ['data', 'index', 'layer'].map((name) => join(directory, name));
+  assert.ok(data !== undefined && index !== undefined && layer !== undefined);
+  tool('create', data, index, '1');
+  const config = fixture('stack3/config.v1.json');
+  const uuid = '3fc7f4b7-215e-49d4-89c7-c155c53f17c2';
+  const compression = [
+    ['--algorithm', 'zstd'],
+    ['--bs', '64'],
+    ['--threads', '2'],
+    ['--no-checksums'],
+    ['--final-header'],
+    ['--no-final-header'],
+  ];
+  const others = [['-z'], ['-t'], ['-m', 'tag'], ['--uuid', uuid], ['-p', uuid], ['-f']];
+  const refused = [
+    ...[...compression, ...others].map((option) => ['commit', '--seal', ...option, data, index]),
+    ...compression.map((option) => ['commit', ...option, data, index, layer]),
+    ...compression.map((option) => ['merge', '--no-compress', ...option, config, layer]),
+    ['commit', '--commit_sealed', '--drop-lost-writes', fixture('lsmt-raw/layer.lsmt'), layer],
+  ];
+  for (const args of refused) {
+    const { status, stderr } = runTool(args);
+    assert.equal(status, 2, `${args.join(' ')}: ${stderr}`);
+    assert.match(stderr, /: has no effect here: /, args.join(' '));
+  }
+  const twice = runTool(['create', '-u', uuid, '-p', uuid, `${data}2`, `${index}2`, '1']);
+  assert.equal(twice.status, 2, twice.stderr);
+  assert.deepEqual(readdirSync(directory).sort(), ['data', 'index']);
+  for (const option of ['--compress=false', '--no-compress']) {
+    tool('merge', '-f', option, config, layer);
+    assert.equal(inspect(layer).zfile, undefined, option);
+  }
+  tool('merge', '-f', '--no-compress=false', '--no-checksums=false', config, layer);
+  assert.equal(inspect(layer).zfile.hasChecksums, true);
+});
+
+test('what overlaybd has and this has not is refused by name', (t) => {
+  const directory = scratchDirectory(t);
+  const [one, two] = [join(directory, 'one'), join(directory, 'two')];
+  const unsupported = [
+    ['create', '--turboOCI', one, two, '1'],
+    ['create', '--fastoci', one, two, '1'],
+    ['commit', '--turboOCI', one, two],
+    ['commit', '--fastoci', one, two, 'three'],
+    ['commit', '--upload', 'http://localhost/', one, two],
+    ['commit', one, two, '--upload=http://localhost/'],
+    ['merge', '--upload', 'http://localhost/', one, two],
+    ['apply', '--from_qcow2', one, two],
+    ['apply', '--gz_index_path', one, two, two],
+  ];
+  for (const args of unsupported) {
+    const { status, stderr } = runTool(args);
+    assert.equal(status, 2, `${args.join(' ')}: ${stderr}`);
+    assert.match(stderr, /--[a-zA-Z_0-9]+: is not supported yet/, args.join(' '));
+  }
+  assert.deepEqual(readdirSync(directory), []);
+});
+
+test('control characters of a path do not reach the terminal, letters do', (t) => {
+  const directory = scratchDirectory(t);
+  const odd = join(directory, 'ä\u001b[31m\n');
+  assert.ok(runTool(['inspect', odd]).stderr.includes('ä\\x1b[31m\\x0a: cannot be opened'));
+  copyFileSync(fixture('lsmt-raw/layer.lsmt'), odd);
+  for (const command of ['verify', 'inspect']) {
+    assert.ok(tool(command, odd).includes('ä\\x1b[31m\\x0a: '), command);
+  }
+  const ranges = join(directory, 'ranges');
+  writeFileSync(ranges, '\u001b[2J\n');
+  const { stderr } = runTool(['bench', odd, '--ranges', ranges]);
+  assert.match(stderr, /line 1 is no range .*\\x1b\[2J/);
+});
+
+test('what is no layer is called that', (t) => {
+  const directory = scratchDirectory(t);
+  const [empty, list] = [join(directory, 'empty'), join(directory, 'list')];
+  writeFileSync(empty, '');
+  writeFileSync(list, '[]');
+  for (const path of [empty, list, fixture('zfile-plain/empty.zfile')]) {
+    const { status, stderr } = runTool(['checksum', path]);
+    assert.equal(status, 1);
+    assert.match(stderr, /: is neither a configuration, which begins with {, nor a layer/);
+    assert.match(tool('inspect', fixture('zfile-plain/empty.zfile')), /The content is no layer/);
+  }
+  assert.match(runTool(['verify', empty]).stdout, /is no layer: it begins neither like/);
 });
 
 test('an interrupted command leaves nothing behind', { timeout: 60_000 }, async (t) => {
