@@ -21,15 +21,14 @@ constexpr std::size_t kLeftOutMax = 20;
 // The digits that a checksum option has, in small letters.
 std::string checksum_digits(const std::string& checksum) {
   if (checksum.empty()) return {};
-  std::string digits = checksum.substr(std::min(kChecksumPrefix.size(), checksum.size()));
-  std::transform(digits.begin(), digits.end(), digits.begin(), [](unsigned char digit) {
-    return static_cast<char>(digit >= 'A' && digit <= 'F' ? digit - 'A' + 'a' : digit);
-  });
-  if (!checksum.starts_with(kChecksumPrefix) || digits.size() != kChecksumDigits ||
-      digits.find_first_not_of("0123456789abcdef") != std::string::npos) {
+  if (!is_checksum(checksum)) {
     throw ApplyError(EINVAL, "the checksum " + quoted(checksum) +
                                  " is not sha256: and 64 hexadecimal digits");
   }
+  std::string digits = checksum.substr(kChecksumPrefix.size());
+  std::transform(digits.begin(), digits.end(), digits.begin(), [](unsigned char digit) {
+    return static_cast<char>(digit >= 'A' && digit <= 'F' ? digit - 'A' + 'a' : digit);
+  });
   return digits;
 }
 
@@ -75,6 +74,13 @@ void apply_entries(Volume& volume, ReadAhead& input, const std::string& name,
 }
 
 }  // namespace
+
+bool is_checksum(const std::string& text) {
+  return text.starts_with(kChecksumPrefix) &&
+         text.size() == kChecksumPrefix.size() + kChecksumDigits &&
+         text.find_first_not_of("0123456789abcdefABCDEF", kChecksumPrefix.size()) ==
+             std::string::npos;
+}
 
 ApplyResult apply_tar(std::unique_ptr<ByteStream> input, const std::string& name,
                       BlockStore& store, const ApplyOptions& options,

@@ -41,6 +41,9 @@ struct ApplyResult {
   std::uint64_t left_out_count = 0;
 };
 
+// Whether a text is a checksum as the options have it.
+[[nodiscard]] bool is_checksum(const std::string& text);
+
 // `input` as it is, compressed or not; `name` is for messages. Throws ApplyError.
 ApplyResult apply_tar(std::unique_ptr<ByteStream> input, const std::string& name,
                       BlockStore& store, const ApplyOptions& options,

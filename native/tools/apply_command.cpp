@@ -24,6 +24,34 @@ struct Options {
   bool is_json = false;
 };
 
+// Knows whether anything was done to the disk.
+class WatchedStore final : public apply::BlockStore {
+ public:
+  explicit WatchedStore(apply::BlockStore& store) : store_(store) {}
+
+  [[nodiscard]] bool is_touched() const noexcept { return is_touched_; }
+
+  [[nodiscard]] std::uint64_t size() const noexcept override { return store_.size(); }
+  [[nodiscard]] int read(std::span<std::byte> destination,
+                         std::uint64_t offset) const noexcept override {
+    return store_.read(destination, offset);
+  }
+  [[nodiscard]] int write(std::span<const std::byte> source, std::uint64_t offset) override {
+    is_touched_ = true;
+    return store_.write(source, offset);
+  }
+  [[nodiscard]] int discard(const io::ByteRange& range) override {
+    is_touched_ = true;
+    return store_.discard(range);
+  }
+  [[nodiscard]] bool is_blank() const override { return store_.is_blank(); }
+  [[nodiscard]] const std::string& name() const noexcept override { return store_.name(); }
+
+ private:
+  apply::BlockStore& store_;
+  bool is_touched_ = false;
+};
+
 using Clock = std::chrono::steady_clock;
 
 // The two parts of the work: one goes as fast as the machine, the other as its disk.
@@ -39,7 +67,8 @@ double seconds_between(Clock::time_point from, Clock::time_point until) {
 }
 
 // Throws what `apply` throws, with what has become of the target.
-apply::ApplyResult apply_to(const Options& options, apply::BlockStore& store) {
+apply::ApplyResult apply_to(const Options& options, apply::BlockStore& target) {
+  WatchedStore store(target);
   apply::ApplyOptions how;
   how.makes_file_system = options.makes_file_system;
   how.checksum = options.checksum;
@@ -51,7 +80,8 @@ apply::ApplyResult apply_to(const Options& options, apply::BlockStore& store) {
         [&progress](const apply::ApplyProgress& now) { progress.show(now.tar_bytes); });
   } catch (const apply::ApplyError& error) {
     throw Failure(std::string(error.what()) + "; " + options.target +
-                  " may hold a part of it: throw it away");
+                  (store.is_touched() ? " may hold a part of it: throw it away"
+                                      : " is as it was: nothing was written"));
   }
 }
 
@@ -88,6 +118,10 @@ Outcome apply_to_image(const Options& options) {
 }
 
 int apply(const Options& options) {
+  if (!options.checksum.empty() && !apply::is_checksum(options.checksum)) {
+    throw Misuse("--checksum: " + printable(options.checksum) +
+                 " is not sha256: and 64 hexadecimal digits");
+  }
   const Outcome outcome = options.is_raw ? apply_to_file(options) : apply_to_image(options);
   const apply::ApplyResult& result = outcome.result;
   for (const std::string& sentence : result.left_out) warn(sentence);
@@ -120,8 +154,8 @@ void add_apply(CLI::App& app, Action& action) {
   CLI::App* command = app.add_subcommand(
       "apply", "Apply the tar of an OCI layer to the ext4 in the writable layer of an image");
   command->footer(
-      "The same tar on the same image gives the same bytes. What fails or is interrupted leaves a\n"
-      "writable layer that is to be thrown away.\n"
+      "The same tar on the same image gives the same bytes. What fails or is interrupted after it\n"
+      "has begun to write leaves a writable layer that is to be thrown away.\n"
       "Examples:\n"
       "  varve-layer apply --mkfs layer.tar.gz config.v1.json\n"
       "  gunzip -c layer.tar.gz | varve-layer apply - config.v1.json\n"

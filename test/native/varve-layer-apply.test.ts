@@ -116,10 +116,46 @@ test('a tar goes onto a disk as it is, and is held against its checksum', (t) =>
   tool('apply', '--raw', '--mkfs', '--checksum', `sha256:${sum}`, tar, image);
   assert.equal(contentOf(image, '/file'), 'content');
   const wrong = createHash('sha256').digest('hex');
-  const refused = runTool(['apply', '--raw', '--checksum', `sha256:${wrong}`, tar, image]);
-  assert.equal(refused.status, 1);
-  assert.ok(refused.stderr.includes(sum) && refused.stderr.includes(wrong), refused.stderr);
-  assert.match(refused.stderr, /may hold a part of it: throw it away/);
+  const before = sha256(readFileSync(image));
+  const applyWrong = (...options: readonly string[]): string => {
+    const refused = runTool([
+      ...['apply', '--raw', '--checksum', `sha256:${wrong}`],
+      ...[...options, tar, image],
+    ]);
+    assert.equal(refused.status, 1);
+    assert.ok(refused.stderr.includes(sum) && refused.stderr.includes(wrong), refused.stderr);
+    return refused.stderr;
+  };
+  // So small a tar is known to be the wrong one before anything of it reaches the disk.
+  assert.match(applyWrong(), /image is as it was: nothing was written/);
+  assert.equal(sha256(readFileSync(image)), before);
+  assert.match(applyWrong('--mkfs'), /may hold a part of it: throw it away/);
+});
+
+test('a disk on which nothing was written is not called spoiled', (t) => {
+  const directory = scratchDirectory(t);
+  const tar = makeTar(directory, 'layer', { file: 'content' });
+  const { data, config } = makeUpper(join(directory, 'upper'), [], '--mkfs');
+  const before = readFileSync(data);
+  const image = join(directory, 'image');
+  writeFileSync(image, new Uint8Array(1 << 20));
+  const refusals: readonly (readonly string[])[] = [
+    [join(directory, 'absent'), config],
+    ['--raw', tar, image],
+    [config, config],
+  ];
+  for (const args of refusals) {
+    const { status, stderr } = runTool(['apply', ...args]);
+    assert.equal(status, 1, stderr);
+    assert.match(stderr, /is as it was: nothing was written/, args.join(' '));
+    assert.doesNotMatch(stderr, /throw it away/);
+  }
+  for (const checksum of ['md5:1', `sha256:${'x'.repeat(64)}`, `sha256:${'0'.repeat(65)}`]) {
+    const { status, stderr } = runTool(['apply', '--checksum', checksum, tar, config]);
+    assert.equal(status, 2, stderr);
+    assert.match(stderr, /--checksum: .* is not sha256: and 64 hexadecimal digits/);
+  }
+  assert.ok(readFileSync(data).equals(before));
 });
 
 test('a new layer may have an ext4 in it', (t) => {
