@@ -28,6 +28,16 @@ constexpr int kTurnRequests = 16;
 
 }  // namespace
 
+// A connection and the threads that are in it.
+struct ServingPool::Served {
+  explicit Served(std::shared_ptr<FuseConnection> served) : connection(std::move(served)) {}
+
+  const std::shared_ptr<FuseConnection> connection;
+  std::atomic<unsigned> thread_count = 0;
+  // Not armed, because it has its share of threads; whoever leaves it next arms it.
+  std::atomic<bool> is_parked = false;
+};
+
 ServingPool::ServingPool(const ServingPoolOptions& options) : options_(options) {
   epoll_.reset(::epoll_create1(EPOLL_CLOEXEC));
   if (!epoll_) fail("epoll_create1");
@@ -49,7 +59,7 @@ ServingPool::ServingPool(const ServingPoolOptions& options) : options_(options) 
 ServingPool::~ServingPool() {
   stop();
   // Out of the lock, because the end of a connection calls into its content.
-  std::unordered_map<Id, std::shared_ptr<FuseConnection>> left;
+  std::unordered_map<Id, std::shared_ptr<Served>> left;
   const std::lock_guard lock(connections_mutex_);
   left.swap(connections_);
 }
@@ -76,7 +86,7 @@ ServingPool::Id ServingPool::add(std::shared_ptr<FuseConnection> connection) {
   {
     const std::lock_guard lock(connections_mutex_);
     id = next_id_++;
-    connections_.emplace(id, std::move(connection));
+    connections_.emplace(id, std::make_shared<Served>(std::move(connection)));
   }
   if (!arm(id, descriptor, EPOLL_CTL_ADD)) {
     const int error = errno;
@@ -88,7 +98,7 @@ ServingPool::Id ServingPool::add(std::shared_ptr<FuseConnection> connection) {
 }
 
 void ServingPool::remove(Id id) noexcept {
-  std::shared_ptr<FuseConnection> removed;  // let go outside of the lock
+  std::shared_ptr<Served> removed;  // let go outside of the lock
   {
     const std::lock_guard lock(connections_mutex_);
     const auto found = connections_.find(id);
@@ -96,7 +106,7 @@ void ServingPool::remove(Id id) noexcept {
     removed = std::move(found->second);
     connections_.erase(found);
   }
-  ::epoll_ctl(epoll_.get(), EPOLL_CTL_DEL, removed->descriptor(), nullptr);
+  ::epoll_ctl(epoll_.get(), EPOLL_CTL_DEL, removed->connection->descriptor(), nullptr);
 }
 
 unsigned ServingPool::thread_count() const {
@@ -116,7 +126,7 @@ bool ServingPool::arm(Id id, int descriptor, int operation) const noexcept {
   return ::epoll_ctl(epoll_.get(), operation, descriptor, &event) == 0;
 }
 
-std::shared_ptr<FuseConnection> ServingPool::find(Id id) const noexcept {
+std::shared_ptr<ServingPool::Served> ServingPool::find(Id id) const noexcept {
   const std::lock_guard lock(connections_mutex_);
   const auto found = connections_.find(id);
   return found == connections_.end() ? nullptr : found->second;
@@ -161,26 +171,55 @@ void ServingPool::work(bool is_extra, std::list<std::thread>::iterator self,
 }
 
 void ServingPool::serve(Id id, const RequestBuffer& buffer) noexcept {
-  const std::shared_ptr<FuseConnection> connection = find(id);
-  if (connection == nullptr) return;
+  const std::shared_ptr<Served> served = find(id);
+  if (served == nullptr) return;
+  ++busy_count_;
+  ++served->thread_count;
+  serve(id, *served, buffer);
+  --served->thread_count;
+  --busy_count_;
+  arm_parked(id, *served);
+}
+
+void ServingPool::serve(Id id, Served& served, const RequestBuffer& buffer) noexcept {
+  FuseConnection& connection = *served.connection;
   bool is_armed = false;
   for (int turn = 0; turn < kTurnRequests; ++turn) {
     std::size_t request_bytes = 0;
-    const FuseConnection::Received received = connection->receive(buffer, request_bytes);
+    const FuseConnection::Received received = connection.receive(buffer, request_bytes);
     if (received == FuseConnection::Received::kEnd) {
       remove(id);
       return;
     }
     // Before the request is carried out: others may take the next one meanwhile.
     if (!is_armed) {
-      // Fails for a connection that was removed meanwhile, which need not be armed.
-      static_cast<void>(arm(id, connection->descriptor(), EPOLL_CTL_MOD));
+      arm_or_park(id, served);
       is_armed = true;
     }
     if (received == FuseConnection::Received::kNothing) return;
-    connection->answer(buffer, request_bytes);
+    connection.answer(buffer, request_bytes);
     ++completed_count_;
   }
+}
+
+bool ServingPool::may_grow(const Served& served) const noexcept {
+  return served.thread_count + busy_count_ < options_.threads_max;
+}
+
+void ServingPool::arm_or_park(Id id, Served& served) const noexcept {
+  if (may_grow(served)) {
+    // Fails for a connection that was removed meanwhile, which need not be armed.
+    static_cast<void>(arm(id, served.connection->descriptor(), EPOLL_CTL_MOD));
+    return;
+  }
+  served.is_parked = true;
+  // Whoever left in between did not see it parked.
+  if (may_grow(served)) arm_parked(id, served);
+}
+
+void ServingPool::arm_parked(Id id, Served& served) const noexcept {
+  if (!served.is_parked || !served.is_parked.exchange(false)) return;
+  static_cast<void>(arm(id, served.connection->descriptor(), EPOLL_CTL_MOD));
 }
 
 void ServingPool::note_busy() noexcept {
@@ -191,7 +230,8 @@ void ServingPool::note_busy() noexcept {
 
 bool ServingPool::retire(std::list<std::thread>::iterator self) {
   const std::lock_guard lock(threads_mutex_);
-  if (is_stopping_) return false;
+  // The last one that has nothing to do is there for whoever comes next.
+  if (is_stopping_ || idle_count_ <= 1) return false;
   --idle_count_;
   retired_.splice(retired_.end(), threads_, self);
   supervisor_wake_.notify_one();
@@ -218,9 +258,10 @@ void ServingPool::supervise() {
     if (stop_wake_.wait_for(lock, options_.stall, [this] { return is_stopping_; })) break;
     // Threads that compute finish many requests in that time; more of them would not help.
     const bool is_stalled = idle_count_ == 0 && completed_count_ - before < count;
-    if (!is_stalled || count >= options_.threads_max) continue;
+    if (!is_stalled) continue;
     lock.unlock();
     try {
+      // There is no bound here: connections take no more threads than may_grow gives them.
       start_thread(true);
     } catch (const std::exception&) {
       // The system has no thread or no memory for us now; those that are there go on.

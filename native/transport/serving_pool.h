@@ -1,6 +1,10 @@
 // The threads that serve all FUSE connections, on one epoll. Any thread serves any connection, and
 // a request that takes long keeps only its own thread: when all of them wait for something (a disk,
 // a registry) further ones are started, up to a bound, and end when they have had nothing to do.
+//
+// A connection gets a further thread only while it has fewer than would be left, so one that hangs
+// holds half of them, a second one half of the rest. The first thread of each is beyond the bound:
+// however many hang, the others are served.
 #pragma once
 
 #include <atomic>
@@ -20,7 +24,7 @@ namespace varve::transport {
 
 struct ServingPoolOptions {
   unsigned threads_min = 4;
-  unsigned threads_max = 64;
+  unsigned threads_max = 64;  // and one for each connection, and one without work
   // All threads busy for so long, and next to nothing done: then there is one more.
   std::chrono::milliseconds stall = std::chrono::milliseconds(10);
   std::chrono::milliseconds idle = std::chrono::seconds(2);
@@ -48,6 +52,8 @@ class ServingPool {
   [[nodiscard]] int io_flusher_error() const noexcept { return io_flusher_error_; }
 
  private:
+  struct Served;
+
   void start_thread(bool is_extra);
   void work(bool is_extra, std::list<std::thread>::iterator self,
             const RequestBuffer& buffer);
@@ -55,8 +61,12 @@ class ServingPool {
   void note_busy() noexcept;
   bool retire(std::list<std::thread>::iterator self);
   void serve(Id id, const RequestBuffer& buffer) noexcept;
+  void serve(Id id, Served& served, const RequestBuffer& buffer) noexcept;
+  [[nodiscard]] bool may_grow(const Served& served) const noexcept;
+  void arm_or_park(Id id, Served& served) const noexcept;
+  void arm_parked(Id id, Served& served) const noexcept;
   [[nodiscard]] bool arm(Id id, int descriptor, int operation) const noexcept;
-  [[nodiscard]] std::shared_ptr<FuseConnection> find(Id id) const noexcept;
+  [[nodiscard]] std::shared_ptr<Served> find(Id id) const noexcept;
   void stop() noexcept;
 
   const ServingPoolOptions options_;
@@ -64,7 +74,7 @@ class ServingPool {
   UniqueFd stop_event_;
 
   mutable std::mutex connections_mutex_;
-  std::unordered_map<Id, std::shared_ptr<FuseConnection>> connections_;
+  std::unordered_map<Id, std::shared_ptr<Served>> connections_;
   Id next_id_ = 1;
 
   mutable std::mutex threads_mutex_;
@@ -75,6 +85,7 @@ class ServingPool {
   std::list<std::thread> retired_;  // ended or about to; joined by the supervisor
 
   std::atomic<unsigned> idle_count_ = 0;
+  std::atomic<unsigned> busy_count_ = 0;
   std::atomic<bool> is_supervisor_waiting_ = false;
   std::atomic<std::uint64_t> completed_count_ = 0;
   std::atomic<int> io_flusher_error_ = 0;

@@ -194,7 +194,7 @@ TEST_F(CloseTest, AnAbortFreesReadersOfContentThatHangs) {
     const AlignedBytes bytes(kBlock);
     EXPECT_EQ(read_device(fd.get(), bytes.span(), 0), -EIO);
   });
-  content->wait_for_stalled(1);
+  ASSERT_TRUE(content->wait_for_stalled(1));
   EXPECT_FALSE(device->close(CloseMode::kAbort, 1ms).is_gone);
   reader.join();  // though the content has not answered
   content->let_reads_go();

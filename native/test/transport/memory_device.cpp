@@ -1,6 +1,7 @@
 #include "test/transport/memory_device.h"
 
 #include <algorithm>
+#include <chrono>
 
 namespace varve::test {
 
@@ -75,9 +76,10 @@ void MemoryDevice::let_reads_go() {
   stall_changed_.notify_all();
 }
 
-void MemoryDevice::wait_for_stalled(unsigned count) {
+bool MemoryDevice::wait_for_stalled(unsigned count) {
   std::unique_lock lock(stall_mutex_);
-  stall_changed_.wait(lock, [&] { return stalled_count_ >= count; });
+  return stall_changed_.wait_for(lock, std::chrono::seconds(10),
+                                 [&] { return stalled_count_ >= count; });
 }
 
 std::vector<std::byte> MemoryDevice::content() const {

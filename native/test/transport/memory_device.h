@@ -31,7 +31,8 @@ class MemoryDevice : public transport::BlockDevice {
   void resize(std::size_t bytes);
   void stall_reads();
   void let_reads_go();
-  void wait_for_stalled(unsigned count);
+  // Whether so many reads wait within a time that only a hang exceeds.
+  [[nodiscard]] bool wait_for_stalled(unsigned count);
 
   [[nodiscard]] std::vector<std::byte> content() const;
   void fill(std::span<const std::byte> content);

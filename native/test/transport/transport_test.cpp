@@ -8,6 +8,7 @@
 #include <algorithm>
 #include <cerrno>
 #include <cstring>
+#include <future>
 #include <random>
 #include <thread>
 
@@ -216,7 +217,7 @@ TEST_F(TransportTest, ADeviceWhoseReadsHangDelaysNoOther) {
       EXPECT_EQ(read_device(fd.get(), bytes.span(), index * kBlock), 0);
     });
   }
-  stuck_content->wait_for_stalled(kReaders);
+  EXPECT_TRUE(stuck_content->wait_for_stalled(kReaders));
   {
     const auto device = attach(std::make_shared<MemoryDevice>(kMebibyte));
     const UniqueFd fd = open_device(*device, O_RDWR | O_DIRECT);
@@ -228,6 +229,55 @@ TEST_F(TransportTest, ADeviceWhoseReadsHangDelaysNoOther) {
   stuck_content->let_reads_go();
   for (std::thread& reader : readers) reader.join();
   expect_gone(*stuck);
+}
+
+TEST_F(TransportTest, HoweverManyDevicesHangTheOthersAreServed) {
+  constexpr unsigned kThreadsMax = 8;
+  constexpr unsigned kReaders = 16;  // of each device
+  transport::FuseTransport transport(std::make_shared<transport::ServingPool>(
+      transport::ServingPoolOptions{.threads_min = 2, .threads_max = kThreadsMax}));
+  const auto attach_one = [&](const std::shared_ptr<MemoryDevice>& content) {
+    return transport.attach(content, {.name = unique_name()});
+  };
+  // Half of the threads, half of the rest and so on, and one for each when there are none.
+  const std::vector<unsigned> shares = {4, 2, 1, 1, 1, 1};
+  const auto sound = attach_one(std::make_shared<MemoryDevice>(kMebibyte));
+  std::vector<std::shared_ptr<MemoryDevice>> contents;
+  std::vector<std::unique_ptr<transport::AttachedDevice>> stuck;
+  for (std::size_t index = 0; index < shares.size(); ++index) {
+    contents.push_back(std::make_shared<MemoryDevice>(kMebibyte));
+    stuck.push_back(attach_one(contents.back()));
+    contents.back()->stall_reads();
+  }
+  std::vector<std::thread> readers;
+  for (std::size_t index = 0; index < shares.size(); ++index) {
+    for (unsigned reader = 0; reader < kReaders; ++reader) {
+      readers.emplace_back([&, index, reader] {
+        const UniqueFd fd = open_device(*stuck[index], O_RDONLY | O_DIRECT);
+        const AlignedBytes bytes(kBlock);
+        EXPECT_EQ(read_device(fd.get(), bytes.span(), reader * kBlock), 0);
+      });
+    }
+    const bool has_its_share = contents[index]->wait_for_stalled(shares[index]);
+    EXPECT_TRUE(has_its_share) << "device " << index;
+    if (!has_its_share) break;
+  }
+  std::promise<void> is_served;
+  std::thread user([&] {
+    const UniqueFd fd = open_device(*sound, O_RDWR | O_DIRECT);
+    const AlignedBytes bytes(kBlock);
+    EXPECT_EQ(write_device(fd.get(), bytes.span(), 0), 0);
+    EXPECT_EQ(read_device(fd.get(), bytes.span(), 0), 0);
+    const auto next = attach_one(std::make_shared<MemoryDevice>(kMebibyte));
+    expect_gone(*next);
+    is_served.set_value();
+  });
+  EXPECT_EQ(is_served.get_future().wait_for(10s), std::future_status::ready);
+  for (const auto& content : contents) content->let_reads_go();
+  for (std::thread& reader : readers) reader.join();
+  user.join();
+  for (const auto& device : stuck) expect_gone(*device);
+  expect_gone(*sound);
 }
 
 }  // namespace varve::test
