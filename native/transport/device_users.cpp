@@ -2,16 +2,22 @@
 
 #include <dirent.h>
 #include <fcntl.h>
+#include <linux/loop.h>
+#include <sys/ioctl.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
 #include <unistd.h>
 
 #include <charconv>
 #include <fstream>
+#include <map>
 #include <memory>
 #include <set>
 #include <sstream>
 #include <string_view>
+#include <utility>
+
+#include "syscalls/unique_fd.h"
 
 namespace varve::transport {
 
@@ -51,6 +57,33 @@ std::string link_target(const std::string& path) {
   return target;
 }
 
+// As mountinfo writes it: "\040" for a space.
+std::string unescaped(std::string_view text) {
+  std::string plain;
+  const auto is_octal = [](char character) { return character >= '0' && character <= '7'; };
+  for (std::size_t at = 0; at < text.size(); ++at) {
+    if (text[at] == '\\' && text.size() - at > 3 && is_octal(text[at + 1]) &&
+        is_octal(text[at + 2]) && is_octal(text[at + 3])) {
+      plain += static_cast<char>((text[at + 1] - '0') * 64 + (text[at + 2] - '0') * 8 +
+                                 (text[at + 3] - '0'));
+      at += 3;
+    } else {
+      plain += text[at];
+    }
+  }
+  return plain;
+}
+
+// The device that lies behind a loop device; 0 for one on a file, or without anything.
+dev_t device_behind(const std::string& loop) {
+  const std::string file = first_line("/sys/block/" + loop + "/loop/backing_file");
+  // The root of a file system is no device: those of our own devices need not be opened.
+  if (file.empty() || file == "/") return 0;
+  const UniqueFd fd(::open(("/dev/" + loop).c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK));
+  loop_info64 info = {};
+  return fd && ::ioctl(fd.get(), LOOP_GET_STATUS64, &info) == 0 ? info.lo_rdevice : 0;
+}
+
 std::string process_text(int process) {
   return "process " + std::to_string(process) + " (" +
          first_line("/proc/" + std::to_string(process) + "/comm") + ")";
@@ -82,6 +115,11 @@ class Search {
     for (const std::string& name : names_in("/sys/dev/block/" + numbers_ + "/holders")) {
       add(DeviceUser::Kind::kHolder, 0, "the block device " + name + " is built on it");
     }
+    for (const std::string& name : names_in("/sys/block")) {
+      if (name.rfind("loop", 0) == 0 && device_behind(name) == device_) {
+        add(DeviceUser::Kind::kHolder, 0, "the block device " + name + " is built on it");
+      }
+    }
     look_at_swap();
     // Where it is mounted, the mount is to be undone, and says enough.
     if (!is_mounted_) users_.insert(users_.end(), file_users_.begin(), file_users_.end());
@@ -96,18 +134,19 @@ class Search {
   void look_at_process(int process) {
     const std::string folder = "/proc/" + std::to_string(process);
     bool has_file = false;
+    bool has_device = false;
     for (const std::string& name : names_in(folder + "/fd")) {
       const std::string link = folder + "/fd/" + name;
       struct statx status = {};
       if (!look(link, status)) continue;
-      const bool is_device = (status.stx_mode & S_IFMT) == S_IFBLK &&
-                             ::makedev(status.stx_rdev_major, status.stx_rdev_minor) == device_;
-      if (is_device && !(process == ::getpid() && number_of(name) == own_.number)) {
+      if (is_device(status) && !(process == ::getpid() && number_of(name) == own_.number)) {
         add(DeviceUser::Kind::kDescriptor, process,
             process_text(process) + " has it open as descriptor " + name);
+        has_device = true;
       }
       has_file = has_file || is_on_device(status);
     }
+    look_at_mappings(process, has_device, has_file);
     for (const char* name : {"/cwd", "/root"}) {
       struct statx status = {};
       has_file = has_file || (look(folder + name, status) && is_on_device(status));
@@ -123,10 +162,45 @@ class Search {
     }
   }
 
+  // What is mapped stays in use when its descriptor is closed.
+  void look_at_mappings(int process, bool has_device, bool& has_file) {
+    const std::string folder = "/proc/" + std::to_string(process);
+    std::ifstream table(folder + "/maps");
+    for (std::string line; std::getline(table, line);) {
+      // "7f00-7f80 rw-s 00000000 00:05 12 /dev/loop3": the device that the inode is on, not the one
+      // that it stands for, so each inode is looked at once.
+      std::istringstream fields(line);
+      std::string addresses;
+      std::string skipped;
+      std::string numbers;
+      std::string inode;
+      fields >> addresses >> skipped >> skipped >> numbers >> inode;
+      if (inode.empty() || inode == "0") continue;
+      const auto [known, is_new] = mapped_.emplace(numbers + " " + inode, Mapped());
+      if (is_new) {
+        struct statx status = {};
+        if (!look(folder + "/map_files/" + addresses, status)) {
+          mapped_.erase(known);
+          continue;
+        }
+        known->second = {.is_device = is_device(status), .is_file = is_on_device(status)};
+      }
+      has_file = has_file || known->second.is_file;
+      if (!known->second.is_device || has_device) continue;
+      add(DeviceUser::Kind::kDescriptor, process, process_text(process) + " has it mapped");
+      has_device = true;
+    }
+  }
+
   // Without asking a file system that may not answer.
   static bool look(const std::string& link, struct statx& status) {
     return ::statx(AT_FDCWD, link.c_str(), AT_STATX_DONT_SYNC, STATX_TYPE | STATX_INO, &status) ==
            0;
+  }
+
+  [[nodiscard]] bool is_device(const struct statx& status) const {
+    return (status.stx_mode & S_IFMT) == S_IFBLK &&
+           ::makedev(status.stx_rdev_major, status.stx_rdev_minor) == device_;
   }
 
   [[nodiscard]] bool is_on_device(const struct statx& status) const {
@@ -147,7 +221,8 @@ class Search {
       }
       std::string source;
       fields >> skipped >> source;
-      if (numbers != numbers_ && (path_.empty() || source != path_)) continue;
+      if (numbers != numbers_ && (path_.empty() || unescaped(source) != path_)) continue;
+      mount_point = unescaped(mount_point);
       is_mounted_ = true;
       if (process == ::getpid()) {
         add(DeviceUser::Kind::kMount, 0, "it is mounted at " + mount_point);
@@ -167,11 +242,17 @@ class Search {
     }
   }
 
+  struct Mapped {
+    bool is_device = false;
+    bool is_file = false;
+  };
+
   dev_t device_;
   OwnDescriptor own_;
   std::string numbers_;  // "7:3", as sysfs and mountinfo write it
   std::string path_;
   std::set<std::string> namespaces_;  // of mounts, seen already
+  std::map<std::string, Mapped> mapped_;  // by device and inode, as maps writes them
   bool is_mounted_ = false;
   std::vector<DeviceUser> users_;
   std::vector<DeviceUser> file_users_;

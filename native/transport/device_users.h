@@ -10,7 +10,7 @@ namespace varve::transport {
 
 struct DeviceUser {
   enum class Kind {
-    kDescriptor,  // a process has the device open
+    kDescriptor,  // a process has the device open or mapped
     kFile,        // a process has a file open, or its root or working directory, on the file
                   // system of the device; only told where the mount itself is gone
     kMount,       // it is mounted

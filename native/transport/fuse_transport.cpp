@@ -131,6 +131,9 @@ class FuseDevice : public AttachedDevice {
     const bool is_still_there = has_loop();
     result.is_gone = has_ended && !is_still_there;
     if (is_still_there) result.users = find_device_users(loop_device_);
+    if (is_still_there && result.users.empty() && has_loop()) {
+      result.users.push_back({.text = "somebody who cannot be found has it open"});
+    }
     return result;
   }
 

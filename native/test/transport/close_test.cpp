@@ -1,16 +1,19 @@
 // What closing a device does while nobody, or somebody, uses it; and who that is.
 #include <fcntl.h>
 #include <signal.h>
+#include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <cerrno>
+#include <cstring>
 #include <future>
 #include <thread>
 
 #include "test/transport/transport_test_case.h"
+#include "transport/loop_device.h"
 
 namespace varve::test {
 
@@ -206,14 +209,15 @@ TEST_F(CloseTest, NamesMountsAndWhoUsesFilesOfOneThatWasDetached) {
   ASSERT_EQ(run({"mkfs.ext4", "-q", "-F", device->path()}), 0);
   UniqueFd file;
   {
-    ScopedMount mounted(device->path(), at("mount"), "ext4", 0);
+    const std::string mount_point = at("a mount \\ its point");
+    ScopedMount mounted(device->path(), mount_point, "ext4", 0);
     ASSERT_EQ(mounted.error(), 0);
     const CloseResult refused = device->close(CloseMode::kIfUnused, 10s);
     EXPECT_EQ(refused.error, -EBUSY);
     ASSERT_EQ(refused.users.size(), 1U);
     EXPECT_EQ(refused.users[0].kind, DeviceUser::Kind::kMount);
-    EXPECT_EQ(refused.users[0].text, "it is mounted at " + at("mount"));
-    file.reset(::open(at("mount/file").c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600));
+    EXPECT_EQ(refused.users[0].text, "it is mounted at " + mount_point);
+    file.reset(::open((mount_point + "/file").c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600));
     ASSERT_TRUE(file);
   }
   const CloseResult result = device->close(CloseMode::kDetach, 1ms);
@@ -236,6 +240,71 @@ TEST_F(CloseTest, NamesDevicesThatAreBuiltOnIt) {
   EXPECT_EQ(run({"dmsetup", "remove", unique_name()}), 0);
   EXPECT_EQ(refused.error, -EBUSY);
   EXPECT_TRUE(has_kind(refused.users, DeviceUser::Kind::kHolder));
+  expect_gone(*device);
+}
+
+TEST_F(CloseTest, NamesLoopDevicesOnIt) {
+  const auto device = attach(std::make_shared<MemoryDevice>(kMebibyte));
+  {
+    const UniqueFd file = open_device(*device, O_RDWR);
+    const transport::LoopDevice upper(file.get(), {.name = unique_name("-upper")});
+    const std::string name = upper.path().substr(std::string("/dev/").size());
+    const std::vector<DeviceUser> users = device->users();
+    EXPECT_TRUE(std::any_of(users.begin(), users.end(), [&](const DeviceUser& user) {
+      return user.kind == DeviceUser::Kind::kHolder &&
+             user.text == "the block device " + name + " is built on it";
+    }));
+  }
+  expect_gone(*device);
+}
+
+TEST_F(CloseTest, NamesWhoHasItMapped) {
+  const auto device = attach(std::make_shared<MemoryDevice>(kMebibyte));
+  void* mapped = nullptr;
+  {
+    const UniqueFd fd = open_device(*device, O_RDONLY);
+    mapped = ::mmap(nullptr, kBlock, PROT_READ, MAP_SHARED, fd.get(), 0);
+  }
+  ASSERT_NE(mapped, MAP_FAILED);
+  const CloseResult refused = device->close(CloseMode::kIfUnused, 10s);
+  ::munmap(mapped, kBlock);
+  EXPECT_EQ(refused.error, -EBUSY);
+  EXPECT_TRUE(names_descriptor_of(refused.users, ::getpid()));
+  EXPECT_EQ(refused.users.size(), 1U);
+  expect_gone(*device);
+}
+
+TEST_F(CloseTest, SaysThatSomebodyIsThereWhoCannotBeFound) {
+  const auto device = attach(std::make_shared<MemoryDevice>(kMebibyte));
+  int ends[2] = {};
+  ASSERT_EQ(::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends), 0);
+  UniqueFd sender(ends[0]);
+  UniqueFd receiver(ends[1]);
+  {
+    // A descriptor that is on its way belongs to no process.
+    const UniqueFd fd = open_device(*device, O_RDONLY);
+    alignas(cmsghdr) char control[CMSG_SPACE(sizeof(int))] = {};
+    char byte = 0;
+    iovec bytes = {&byte, 1};
+    msghdr message = {};
+    message.msg_iov = &bytes;
+    message.msg_iovlen = 1;
+    message.msg_control = control;
+    message.msg_controllen = sizeof control;
+    cmsghdr* header = CMSG_FIRSTHDR(&message);
+    header->cmsg_level = SOL_SOCKET;
+    header->cmsg_type = SCM_RIGHTS;
+    header->cmsg_len = CMSG_LEN(sizeof(int));
+    const int number = fd.get();
+    std::memcpy(CMSG_DATA(header), &number, sizeof number);
+    ASSERT_EQ(::sendmsg(sender.get(), &message, 0), 1);
+  }
+  const CloseResult result = device->close(CloseMode::kIfUnused, 1ms);
+  EXPECT_FALSE(result.is_gone);
+  ASSERT_EQ(result.users.size(), 1U);
+  EXPECT_EQ(result.users[0].text, "somebody who cannot be found has it open");
+  sender.reset();
+  receiver.reset();
   expect_gone(*device);
 }
 
