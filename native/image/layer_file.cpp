@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "io/mapped_file.h"
+#include "io/reporting_file.h"
 #include "io/slice_file.h"
 #include "tar/layer_entry.h"
 #include "zfile/reader.h"
@@ -47,6 +48,8 @@ LayerFile unwrap_layer(std::unique_ptr<const io::File> file, const UnwrapOptions
         std::make_unique<zfile::ZFile>(std::move(content), options.damage_listener);
     layer.zfile = compressed->header();
     content = std::move(compressed);
+  } else if (options.damage_listener != nullptr) {
+    content = io::open_reporting(std::move(content), *options.damage_listener);
   }
   layer.content = std::move(content);
   return layer;

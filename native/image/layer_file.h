@@ -28,7 +28,7 @@ struct LayerFile {
 };
 
 struct UnwrapOptions {
-  // Told of damage in compressed layers; may be null, must live as long as the layer.
+  // Told of damage; may be null, must live as long as the layer.
   io::DamageListener* damage_listener = nullptr;
   // Whether lz4 layers are read where they lie in the page cache (io/mapped_file.h).
   bool maps_files = true;
