@@ -178,6 +178,7 @@ void Device::seal() {
   } catch (const io::FormatError& error) {
     throw DeviceError("failed", "device " + parts_.name + " cannot be sealed: " + error.what());
   }
+  is_sealed_ = true;
 }
 
 void Device::resize(std::uint64_t size_bytes) {

@@ -2,6 +2,7 @@
 // called by one thread at a time, which the table of devices sees to.
 #pragma once
 
+#include <atomic>
 #include <chrono>
 #include <future>
 #include <memory>
@@ -58,7 +59,7 @@ class Device {
   [[nodiscard]] const std::string& path() const noexcept { return attached_->path(); }
   [[nodiscard]] bool has_direct_io() const noexcept { return attached_->has_direct_io(); }
   [[nodiscard]] std::uint64_t size() const noexcept { return content_->size(); }
-  [[nodiscard]] bool is_read_only() const noexcept { return is_read_only_; }
+  [[nodiscard]] bool is_read_only() const noexcept { return is_read_only_ || is_sealed_; }
   [[nodiscard]] std::size_t layer_count() const noexcept { return content_->image().layer_count(); }
 
   struct Closed {
@@ -98,6 +99,8 @@ class Device {
 
   DeviceParts parts_;
   bool is_read_only_;
+  // Not told to the kernel, which would keep it of the loop device for its next use.
+  std::atomic<bool> is_sealed_ = false;
   bool has_writable_layer_;  // which a device that was opened read-only may have as well
   std::shared_ptr<MeteredDevice> content_;
   std::unique_ptr<transport::AttachedDevice> attached_;

@@ -153,6 +153,7 @@ test('a writable device is written, resized, committed and sealed', { skip }, as
 
   await bd.request('seal', { device: 'rw' });
   assert.equal(sumOf(path), sum);
+  assert.equal((await list(bd)).find(({ device }) => device === 'rw')?.readOnly, true);
   await assert.rejects(bd.request('seal', { device: 'rw' }), { code: 'not-writable' });
   assert.equal((await close(bd, 'rw')).gone, true);
   const sealed = readOnlyConfig(directory, 'sealed');

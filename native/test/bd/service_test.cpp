@@ -233,6 +233,7 @@ TEST_F(ServiceTest, WorkOnLayersNeedsAWritableDevice) {
   }
   EXPECT_EQ(ask_and_wait(bd::SealRequest{.device = "rw"})["device"], "rw");
   EXPECT_EQ(list()[2]["state"], "sealed");
+  EXPECT_EQ(list()[2]["readOnly"], true);
   EXPECT_EQ(ask_and_wait(bd::SealRequest{.device = "rw"})["code"], "not-writable");
   EXPECT_EQ(ask_and_wait(bd::SealRequest{.device = "none"})["code"], "not-found");
 }
