@@ -62,6 +62,9 @@ class Device {
   [[nodiscard]] bool is_read_only() const noexcept { return is_read_only_ || is_sealed_; }
   [[nodiscard]] std::size_t layer_count() const noexcept { return content_->image().layer_count(); }
 
+  // Whether closing it once more may change anything; not while another call is under way.
+  [[nodiscard]] bool can_go_on_closing() const { return !is_let_go_ || attached_->has_ended(); }
+
   struct Closed {
     bool is_gone = false;
     std::vector<transport::DeviceUser> users;  // of one that is not gone yet

@@ -257,7 +257,9 @@ void Service::watch_lingering() {
     for (const auto& [name, entry] : devices) {
       if (std::string_view(entry->state) != "closing") continue;
       is_anybody_left = true;
-      if (entry->job != nullptr) continue;
+      if (entry->job != nullptr || entry->device == nullptr) continue;
+      // Looking for users takes a look at every process.
+      if (!entry->device->can_go_on_closing()) continue;
       try {
         run(CloseRequest{.device = name,
                          .mode = transport::CloseMode::kDetach,

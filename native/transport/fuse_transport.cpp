@@ -86,6 +86,10 @@ class FuseDevice : public AttachedDevice {
     return loop_ || has_loop() ? lasting_users() : std::vector<DeviceUser>();
   }
 
+  [[nodiscard]] bool has_ended() const override {
+    return end_->wait(std::chrono::milliseconds(0));
+  }
+
   [[nodiscard]] int resized() override {
     const std::lock_guard lock(mutex_);
     const auto connection = connection_.lock();
@@ -151,8 +155,6 @@ class FuseDevice : public AttachedDevice {
     // Without fusectl the end of the only descriptor does the same.
     pool_->remove(id_);
   }
-
-  [[nodiscard]] bool has_ended() const { return end_->wait(std::chrono::milliseconds(0)); }
 
   // Once the connection has ended by itself, the loop device is gone, and the numbers of both may be
   // another device's by now.

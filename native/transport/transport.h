@@ -56,6 +56,8 @@ class AttachedDevice {
   // Without direct I/O a device works, but many times slower: worth a warning.
   [[nodiscard]] virtual bool has_direct_io() const noexcept = 0;
   [[nodiscard]] virtual std::vector<DeviceUser> users() const = 0;
+  // Whether nothing serves it any more: it is gone, or was aborted. Takes no time.
+  [[nodiscard]] virtual bool has_ended() const = 0;
   // Tells the kernel that the content's size has changed. 0 or a negative errno.
   [[nodiscard]] virtual int resized() = 0;
   // Writes to the content what the kernel still holds of the device and of a file system on it, and

@@ -98,6 +98,10 @@ class MemoryAttached final : public transport::AttachedDevice {
     if (!transport_.is_used_) return {};
     return {{transport::DeviceUser::Kind::kDescriptor, 12, "process 12 (cat) has it open"}};
   }
+  [[nodiscard]] bool has_ended() const override {
+    ++transport_.look_count_;
+    return !transport_.is_used_;
+  }
   [[nodiscard]] int resized() override { return 0; }
   [[nodiscard]] int sync() override {
     transport_.syncs.pass();
@@ -108,6 +112,7 @@ class MemoryAttached final : public transport::AttachedDevice {
       is_aborted_ = true;
       transport_.syncs.open();
     }
+    ++transport_.close_count_;
     transport::CloseResult result;
     result.users = users();
     result.is_gone = result.users.empty();

@@ -77,11 +77,16 @@ class MemoryTransport final : public transport::Transport {
   void use(bool is_used) noexcept { is_used_ = is_used; }
   Stall syncs;  // which an abort lets go, with an error
   [[nodiscard]] unsigned attached() const noexcept { return attached_; }
+  // How often a device was asked to close, and whether it has ended.
+  [[nodiscard]] unsigned close_count() const noexcept { return close_count_; }
+  [[nodiscard]] unsigned look_count() const noexcept { return look_count_; }
 
  private:
   friend class MemoryAttached;
   std::atomic<bool> is_used_ = false;
   std::atomic<unsigned> attached_ = 0;
+  std::atomic<unsigned> close_count_ = 0;
+  std::atomic<unsigned> look_count_ = 0;
   std::atomic<unsigned> next_ = 0;
 };
 

@@ -176,6 +176,9 @@ TEST_F(ServiceTest, ADeviceThatWasLetGoOfStaysUntilItsLastUserIsGone) {
   EXPECT_EQ(list()[0]["state"], "closing");
   EXPECT_EQ(open("a", "/one")["code"], "already-exists");
   EXPECT_FALSE(has_event("closed", "a"));
+  const unsigned closes = transport_.close_count();
+  run_until([this] { return transport_.look_count() >= 2; });
+  EXPECT_EQ(transport_.close_count(), closes) << "users are looked for though it is still in use";
   transport_.use(false);
   run_until([this] { return has_event("closed", "a"); });
   EXPECT_EQ(list(), Json::array());
