@@ -176,7 +176,10 @@ void Service::run(OpenRequest request, Reply reply) {
   entry->parts.name = request.device;
   entry->parts.reports = std::make_shared<DeviceReports>(
       request.device, entry->parts.metrics, around_.log,
-      [this](Json event) { asio::post(context_, [this, event] { publish_(event); }); });
+      // Called by threads that may outlive this; what they post only runs while it lives.
+      [this, &context = context_](Json event) {
+        asio::post(context, [this, event] { publish_(event); });
+      });
   const auto job = std::make_shared<Job>(context_, "open", std::move(reply));
   const std::chrono::milliseconds deadline = request.deadline;
   start_job(entry, job,

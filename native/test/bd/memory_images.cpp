@@ -129,6 +129,7 @@ class MemoryAttached final : public transport::AttachedDevice {
 
 std::unique_ptr<transport::AttachedDevice> MemoryTransport::attach(
     std::shared_ptr<transport::BlockDevice> content, const transport::AttachOptions&) {
+  last_content = content;
   return std::make_unique<MemoryAttached>(*this, std::move(content));
 }
 

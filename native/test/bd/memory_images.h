@@ -81,6 +81,8 @@ class MemoryTransport final : public transport::Transport {
   [[nodiscard]] unsigned close_count() const noexcept { return close_count_; }
   [[nodiscard]] unsigned look_count() const noexcept { return look_count_; }
 
+  std::weak_ptr<transport::BlockDevice> last_content;
+
  private:
   friend class MemoryAttached;
   std::atomic<bool> is_used_ = false;

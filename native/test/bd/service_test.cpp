@@ -5,8 +5,12 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <array>
+#include <cerrno>
 #include <filesystem>
 #include <fstream>
+#include <memory>
+#include <new>
 #include <optional>
 
 #include "test/bd/memory_images.h"
@@ -298,6 +302,32 @@ TEST_F(ServiceTest, RequestsUnderWayAreBounded) {
   images_.opens.open();
   answers.pop_back();
   for (const Answer& answer : answers) EXPECT_TRUE(wait(answer)["device"].is_string());
+}
+
+TEST(Service, ARequestThatFailsAfterItsEndDoesNothingToIt) {
+  asio::io_context context;
+  const MemoryImages images;
+  MemoryTransport transport;
+  bd::Log log(bd::LogLevel::kFatal);
+  alignas(bd::Service) std::array<std::byte, sizeof(bd::Service)> place;
+  auto* service = new (place.data())
+      bd::Service(context, {.images = images, .transport = transport, .log = log},
+                  [](const Json&) {});
+  bool is_open = false;
+  service->handle(bd::OpenRequest{.config = "/one", .device = "a"},
+                  [&](const Json&) { is_open = true; });
+  while (!is_open) {
+    context.restart();
+    context.run_one_for(10s);
+  }
+  const auto content = std::dynamic_pointer_cast<bd::MeteredDevice>(transport.last_content.lock());
+  ASSERT_NE(content, nullptr);
+  EXPECT_TRUE(service->is_idle(10s));
+  service->~Service();
+  place.fill(std::byte{0xff});
+  static_cast<MemoryImage&>(content->image()).error = -EIO;
+  std::array<std::byte, 512> bytes;
+  EXPECT_EQ(content->read(bytes, 0), -EIO);
 }
 
 }  // namespace varve::test
