@@ -39,6 +39,9 @@ inline constexpr std::chrono::milliseconds kPatienceMax{600'000};
 // What a close may take besides its patience: looking for users, flushing.
 inline constexpr std::chrono::milliseconds kCloseGrace{30'000};
 
+// How soon a close that waits gives way to one that goes further, and to the end of the daemon.
+inline constexpr std::chrono::milliseconds kClosePart{250};
+
 // How often a device that was let go of is looked at until it is gone.
 inline constexpr std::chrono::milliseconds kLingerInterval{500};
 

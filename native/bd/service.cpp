@@ -2,8 +2,10 @@
 
 #include <unistd.h>
 
+#include <algorithm>
 #include <asio/post.hpp>
 #include <asio/use_future.hpp>
+#include <optional>
 #include <system_error>
 #include <utility>
 
@@ -21,6 +23,10 @@ struct Service::Entry {
   const char* state = "opening";
   // The job that works on it, or null.
   std::shared_ptr<Job> job;
+  // What was asked for while that job gave way to it, or null.
+  std::function<void()> next;
+  // Whether the end of the daemon has let go of it.
+  bool is_abandoned = false;
   std::shared_ptr<Device> device;  // null while it is opened, and when it is gone
 };
 
@@ -32,12 +38,47 @@ struct Service::Job {
     if (reply) std::exchange(reply, nullptr)(std::move(document));
   }
 
+  // Whether it only waits, and ends for a close that goes further.
+  [[nodiscard]] bool gives_way_to(transport::CloseMode mode) const {
+    return close_mode && !cancellation.is_cancelled() && (!reply || *close_mode < mode);
+  }
+
   const char* name;
   Reply reply;
   Cancellation cancellation;
   asio::steady_timer timer;
   EntryPointer entry;
+  std::optional<transport::CloseMode> close_mode;  // of a close
 };
+
+namespace {
+
+// Waits in parts, so that somebody else can put an end to it.
+Device::Closed close_in_parts(Device& device, const CloseRequest& request,
+                              const Cancellation& cancellation) {
+  using Clock = std::chrono::steady_clock;
+  const Clock::time_point deadline = Clock::now() + request.patience;
+  while (true) {
+    const Clock::time_point begin = Clock::now();
+    const auto left = std::chrono::ceil<std::chrono::milliseconds>(deadline - begin);
+    const auto part = std::clamp(left, std::chrono::milliseconds(0), kClosePart);
+    Device::Closed closed = device.close(request.mode, part);
+    const Clock::time_point now = Clock::now();
+    // One that did not wait would not do so the next time either.
+    const bool has_waited = now - begin >= part;
+    if (closed.is_gone || !has_waited || now >= deadline || cancellation.is_cancelled()) {
+      return closed;
+    }
+  }
+}
+
+Json closed_reply(const std::string& device, const Device::Closed& closed) {
+  return ok_reply({{"device", device},
+                   {"gone", closed.is_gone},
+                   {"users", users_document(closed.users)}});
+}
+
+}  // namespace
 
 Service::Service(asio::io_context& context, const Surroundings& around, Publish publish)
     : context_(context),
@@ -89,9 +130,12 @@ void Service::start_job(EntryPointer entry, std::shared_ptr<Job> job,
 }
 
 void Service::end_job(const std::shared_ptr<Job>& job) {
+  const EntryPointer entry = job->entry;
   job->timer.cancel();
-  if (job->entry->job == job) job->entry->job = nullptr;
+  if (entry->job == job) entry->job = nullptr;
   --running_;
+  if (entry->next) std::exchange(entry->next, nullptr)();
+  if (stage_ == Stage::kClosing) abandon(entry);
   check_stop();
 }
 
@@ -123,6 +167,7 @@ void Service::await(const std::shared_ptr<Job>& job, std::chrono::milliseconds d
                              " ms; until it comes back, nothing else can be done with the device";
     around_.log.warn(text, {{"device", job->entry->parts.name}, {"operation", job->name}});
     job->answer(error_reply("deadline", text));
+    if (job->entry->next) std::exchange(job->entry->next, nullptr)();
   });
 }
 
@@ -212,11 +257,17 @@ void Service::opened(const EntryPointer& entry, Job& job) {
 }
 
 void Service::run(const CloseRequest& request, Reply reply) {
+  if (const EntryPointer busy = find(request.device);
+      busy->job != nullptr && busy->job->gives_way_to(request.mode)) {
+    close_next(busy, request, std::move(reply));
+    return;
+  }
   const EntryPointer entry = find_idle(request.device);
   const auto job = std::make_shared<Job>(context_, "close", std::move(reply));
+  job->close_mode = request.mode;
   auto device = entry->device;
   start_job(entry, job, [this, job, device, request]() mutable -> std::function<void()> {
-    const Device::Closed closed = device->close(request.mode, request.patience);
+    const Device::Closed closed = close_in_parts(*device, request, job->cancellation);
     const std::string path = device->path();
     if (closed.is_gone) release(job, std::move(device));
     return [this, job, closed, path] {
@@ -239,12 +290,26 @@ void Service::run(const CloseRequest& request, Reply reply) {
         job->answer(error_reply(error.code(), error.what()));
         return;
       }
-      job->answer(ok_reply({{"device", of->parts.name},
-                            {"gone", closed.is_gone},
-                            {"users", users_document(closed.users)}}));
+      job->answer(closed_reply(of->parts.name, closed));
     };
   });
   await(job, request.patience + kCloseGrace);
+}
+
+// The one that waits now is told how far it came.
+void Service::close_next(const EntryPointer& entry, const CloseRequest& request, Reply reply) {
+  entry->job->cancellation.cancel();
+  if (entry->job->reply) await(entry->job, kCloseGrace);
+  entry->next = [this, entry, request, reply = std::move(reply)] {
+    const auto found = devices_.find(request.device);
+    if (found != devices_.end() && found->second == entry) {
+      handle(request, reply);
+    } else {
+      Device::Closed gone;
+      gone.is_gone = true;
+      reply(closed_reply(request.device, gone));
+    }
+  };
 }
 
 // Devices that were let go of stay in the table until their last user is gone.
@@ -450,40 +515,43 @@ void Service::check_stop() {
   }
 }
 
-// Whoever still uses a device gets errors from now on, since nobody is left who could serve it; so
-// what can be made durable is, and the users are named.
 void Service::close_all() {
   stage_ = Stage::kClosing;
   stop_timer_.cancel();
   const auto devices = devices_;
-  for (const auto& [name, entry] : devices) {
-    if (entry->job != nullptr || entry->device == nullptr) continue;
-    const auto job = std::make_shared<Job>(context_, "close", nullptr);
-    auto device = entry->device;
-    try {
-      start_job(entry, job, [this, job, device]() mutable -> std::function<void()> {
-        const Device::Closed closed = device->abandon(kStopSyncPatience, kStopDetachPatience);
-        const std::string path = device->path();
-        if (closed.is_gone) release(job, std::move(device));
-        return [this, job, closed, path] {
-          const EntryPointer of = job->entry;
-          Json fields = {{"path", path}};
-          if (!closed.is_gone) {
-            fields["users"] = users_document(closed.users);
-            around_.log.error("the daemon ends while the device is in use: its users get errors",
-                              {{"device", of->parts.name}, {"users", fields["users"]}});
-          }
-          if (closed.flush_error != 0) fields["flushError"] = error_name(-closed.flush_error);
-          tell("closed", of, fields);
-          forget(of);
-        };
-      });
-    } catch (const std::exception& error) {
-      // It ends with the process.
-      around_.log.error(error.what(), {{"device", name}});
-    }
-  }
+  for (const auto& [name, entry] : devices) abandon(entry);
   if (running_ == 0) check_stop();
+}
+
+// Whoever still uses a device gets errors from now on, since nobody is left who could serve it; so
+// what can be made durable is, and the users are named. One on which a job works comes after that.
+void Service::abandon(const EntryPointer& entry) {
+  if (entry->job != nullptr || entry->device == nullptr || entry->is_abandoned) return;
+  entry->is_abandoned = true;
+  const auto job = std::make_shared<Job>(context_, "close", nullptr);
+  auto device = entry->device;
+  try {
+    start_job(entry, job, [this, job, device]() mutable -> std::function<void()> {
+      const Device::Closed closed = device->abandon(kStopSyncPatience, kStopDetachPatience);
+      const std::string path = device->path();
+      if (closed.is_gone) release(job, std::move(device));
+      return [this, job, closed, path] {
+        const EntryPointer of = job->entry;
+        Json fields = {{"path", path}};
+        if (!closed.is_gone) {
+          fields["users"] = users_document(closed.users);
+          around_.log.error("the daemon ends while the device is in use: its users get errors",
+                            {{"device", of->parts.name}, {"users", fields["users"]}});
+        }
+        if (closed.flush_error != 0) fields["flushError"] = error_name(-closed.flush_error);
+        tell("closed", of, fields);
+        forget(of);
+      };
+    });
+  } catch (const std::exception& error) {
+    // It ends with the process.
+    around_.log.error(error.what(), {{"device", entry->parts.name}});
+  }
 }
 
 }  // namespace varve::bd

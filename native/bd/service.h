@@ -71,9 +71,11 @@ class Service {
   void opened(const EntryPointer& entry, Job& job);
   void release(const std::shared_ptr<Job>& job, std::shared_ptr<Device> device);
   void forget(const EntryPointer& entry);
+  void close_next(const EntryPointer& entry, const CloseRequest& request, Reply reply);
   void watch_lingering();
   void check_stop();
   void close_all();
+  void abandon(const EntryPointer& entry);
   void tell(const char* event, const EntryPointer& entry, Json fields = Json::object());
 
   asio::io_context& context_;

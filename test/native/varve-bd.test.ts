@@ -473,6 +473,28 @@ test('a second daemon refuses, and one that was killed leaves nothing', { skip }
   assert.equal(kept.toString(), 'kept'.repeat(1024));
 });
 
+test('what a close waits for is written before the daemon ends', { skip }, async (t) => {
+  const directory = scratchDirectory(t);
+  const daemon = await start(t, join(directory, 'run/bd.sock'));
+  const bd = await client(t, daemon);
+  const config = writableConfig(directory);
+  const { path } = await open(bd, config, 'awaited');
+  const file = openSync(path, 'r+');
+  writeSync(file, Buffer.alloc(4096, 'kept'), 0, 4096, 0);
+  const waiting = bd.request('close', { device: 'awaited', mode: 'detach', patienceMs: 600_000 });
+  waiting.catch(() => undefined);
+  let work: string | null | undefined;
+  while (work !== 'close') work = (await list(bd))[0]?.work;
+  assert.equal(await daemon.end('SIGTERM'), 0);
+  const [line] = daemon.said(/ends while the device is in use/);
+  assert.match(JSON.stringify(line), new RegExp(`process ${process.pid} \\(`));
+  closeSync(file);
+  const next = await start(t, daemon.socket);
+  const again = await client(t, next);
+  const kept = readRange((await open(again, config, 'awaited')).path, 0, 4096);
+  assert.equal(kept.toString(), 'kept'.repeat(1024));
+});
+
 test('every command of varve bd works, for people and for programs', { skip }, async (t) => {
   const directory = scratchDirectory(t);
   const daemon = await start(t, join(directory, 'run/bd.sock'));

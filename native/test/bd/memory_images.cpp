@@ -1,5 +1,7 @@
 #include "test/bd/memory_images.h"
 
+#include <sys/prctl.h>
+
 #include <array>
 #include <cerrno>
 
@@ -30,6 +32,10 @@ void Stall::wait_for(unsigned waiting) {
 }
 
 void MemoryImage::commit(const lsmt::LayerOptions&, const lsmt::Output& output) {
+  if (images_ != nullptr) {
+    images_->is_committed_by_flusher = ::prctl(PR_GET_IO_FLUSHER, 0, 0, 0, 0) == 1;
+    images_->commits.pass();
+  }
   constexpr std::array<std::byte, 512> kBytes{};
   for (int turn = 0; turn < 4; ++turn) {
     if (const int result = output(kBytes); result != 0) {
@@ -66,7 +72,7 @@ class MemoryConfiguration final : public bd::ImageConfiguration {
                                                 bool is_read_only) const override {
     if (has("slow")) images_.opens.pass();
     if (has("absent")) throw io::FormatError(ENOENT, path_ + ": its layer is not there");
-    return std::make_unique<MemoryImage>(has_writable_layer() && !is_read_only);
+    return std::make_unique<MemoryImage>(has_writable_layer() && !is_read_only, &images_);
   }
 
  private:
@@ -104,19 +110,30 @@ class MemoryAttached final : public transport::AttachedDevice {
   }
   [[nodiscard]] int resized() override { return 0; }
   [[nodiscard]] int sync() override {
+    ++transport_.sync_count_;
     transport_.syncs.pass();
     return is_aborted_ ? -EIO : content_->flush();
   }
-  transport::CloseResult close(transport::CloseMode mode, std::chrono::milliseconds) override {
-    if (mode == transport::CloseMode::kAbort) {
-      is_aborted_ = true;
-      transport_.syncs.open();
-    }
+  transport::CloseResult close(transport::CloseMode mode,
+                               std::chrono::milliseconds patience) override {
     ++transport_.close_count_;
     transport::CloseResult result;
     result.users = users();
+    if (mode == transport::CloseMode::kIfUnused && !result.users.empty()) {
+      result.error = -EBUSY;
+      return result;
+    }
+    if (mode == transport::CloseMode::kAbort) {
+      ++transport_.aborts_;
+      is_aborted_ = true;
+      transport_.syncs.open();
+    } else {
+      std::unique_lock lock(transport_.mutex_);
+      ++transport_.waits_;
+      transport_.changed_.wait_for(lock, patience, [this] { return !transport_.is_used_; });
+    }
+    result.users = users();
     result.is_gone = result.users.empty();
-    if (mode == transport::CloseMode::kIfUnused && !result.is_gone) result.error = -EBUSY;
     return result;
   }
 
@@ -126,6 +143,12 @@ class MemoryAttached final : public transport::AttachedDevice {
   std::string path_;
   std::atomic<bool> is_aborted_ = false;
 };
+
+void MemoryTransport::use(bool is_used) noexcept {
+  const std::lock_guard lock(mutex_);
+  is_used_ = is_used;
+  changed_.notify_all();
+}
 
 std::unique_ptr<transport::AttachedDevice> MemoryTransport::attach(
     std::shared_ptr<transport::BlockDevice> content, const transport::AttachOptions&) {

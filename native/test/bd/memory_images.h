@@ -29,9 +29,12 @@ class Stall {
   unsigned waiting_ = 0;
 };
 
+class MemoryImages;
+
 class MemoryImage final : public bd::Image {
  public:
-  explicit MemoryImage(bool is_writable) : is_writable_(is_writable) {}
+  explicit MemoryImage(bool is_writable, const MemoryImages* images = nullptr)
+      : is_writable_(is_writable), images_(images) {}
 
   [[nodiscard]] bool is_writable() const noexcept override { return is_writable_; }
   [[nodiscard]] std::size_t layer_count() const noexcept override { return 1; }
@@ -52,17 +55,20 @@ class MemoryImage final : public bd::Image {
 
  private:
   bool is_writable_;
+  const MemoryImages* images_;
   std::atomic<std::uint64_t> size_ = 1U << 20;
 };
 
 // Every path is an image; those with these words in them are special: "absent" cannot be opened,
-// "slow" waits at `opens`, "writable" is writable.
+// "slow" waits at `opens`, "writable" is writable. Commits wait at `commits`.
 class MemoryImages final : public bd::ImageSource {
  public:
   [[nodiscard]] std::unique_ptr<bd::ImageConfiguration> load(
       const std::string& path) const override;
 
   mutable Stall opens;
+  mutable Stall commits;
+  mutable std::atomic<bool> is_committed_by_flusher = false;
   std::string result_file;
 };
 
@@ -73,8 +79,8 @@ class MemoryTransport final : public transport::Transport {
       std::shared_ptr<transport::BlockDevice> content,
       const transport::AttachOptions& options) override;
 
-  // Gives every device a user, or none.
-  void use(bool is_used) noexcept { is_used_ = is_used; }
+  // Gives every device a user, or none. A close waits for it, an abort does not.
+  void use(bool is_used) noexcept;
   Stall syncs;  // which an abort lets go, with an error
   [[nodiscard]] unsigned attached() const noexcept { return attached_; }
   // How often a device was asked to close, and whether it has ended.
@@ -82,6 +88,10 @@ class MemoryTransport final : public transport::Transport {
   [[nodiscard]] unsigned look_count() const noexcept { return look_count_; }
 
   std::weak_ptr<transport::BlockDevice> last_content;
+  // How often it was asked to write out, to wait for users, to fail them.
+  [[nodiscard]] unsigned sync_count() const noexcept { return sync_count_; }
+  [[nodiscard]] unsigned waits() const noexcept { return waits_; }
+  [[nodiscard]] unsigned aborts() const noexcept { return aborts_; }
 
  private:
   friend class MemoryAttached;
@@ -90,6 +100,11 @@ class MemoryTransport final : public transport::Transport {
   std::atomic<unsigned> close_count_ = 0;
   std::atomic<unsigned> look_count_ = 0;
   std::atomic<unsigned> next_ = 0;
+  std::atomic<unsigned> sync_count_ = 0;
+  std::atomic<unsigned> waits_ = 0;
+  std::atomic<unsigned> aborts_ = 0;
+  std::mutex mutex_;
+  std::condition_variable changed_;
 };
 
 }  // namespace varve::test

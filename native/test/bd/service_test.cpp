@@ -3,6 +3,7 @@
 #include "bd/service.h"
 
 #include <gtest/gtest.h>
+#include <sys/prctl.h>
 
 #include <algorithm>
 #include <array>
@@ -28,6 +29,8 @@ class ServiceTest : public TemporaryDirectory {
   ~ServiceTest() override {
     images_.opens.open();
     transport_.syncs.open();
+    images_.commits.open();
+    transport_.use(false);
     run_until([this] { return service_.is_idle(0ms); });
   }
 
@@ -62,6 +65,14 @@ class ServiceTest : public TemporaryDirectory {
 
   Json open(const std::string& device, const std::string& config) {
     return ask_and_wait(bd::OpenRequest{.config = config, .device = device});
+  }
+  // A close that waits for users, once it does.
+  Answer close_patiently(const std::string& device) {
+    const unsigned before = transport_.waits();
+    const Answer answer = ask(bd::CloseRequest{
+        .device = device, .mode = transport::CloseMode::kDetach, .patience = 600s});
+    run_until([&] { return transport_.waits() > before; });
+    return answer;
   }
   Json list() { return ask_and_wait(bd::ListRequest{})["devices"]; }
   [[nodiscard]] bool has_event(const std::string& event, const std::string& device) const {
@@ -173,8 +184,8 @@ TEST_F(ServiceTest, ADeviceInUseIsKeptAndItsUsersNamed) {
 TEST_F(ServiceTest, ADeviceThatWasLetGoOfStaysUntilItsLastUserIsGone) {
   open("a", "/one");
   transport_.use(true);
-  const Json closed =
-      ask_and_wait(bd::CloseRequest{.device = "a", .mode = transport::CloseMode::kDetach});
+  const Json closed = ask_and_wait(
+      bd::CloseRequest{.device = "a", .mode = transport::CloseMode::kDetach, .patience = 1ms});
   EXPECT_EQ(closed["gone"], false);
   EXPECT_EQ(closed["users"].size(), 1U);
   EXPECT_EQ(list()[0]["state"], "closing");
@@ -224,6 +235,26 @@ TEST_F(ServiceTest, AnAbortEndsAWriteOutThatHangs) {
   EXPECT_NE(aborted["message"].get<std::string>().find("flushing failed with EIO"),
             std::string::npos);
   EXPECT_EQ(list(), Json::array());
+}
+
+TEST_F(ServiceTest, ACloseThatWaitsGivesWayToOneThatGoesFurther) {
+  open("a", "/one");
+  transport_.use(true);
+  const Answer waiting = close_patiently("a");
+  EXPECT_EQ(ask_and_wait(bd::CloseRequest{.device = "a"})["code"], "busy");
+  const Json aborted =
+      ask_and_wait(bd::CloseRequest{.device = "a", .mode = transport::CloseMode::kAbort});
+  EXPECT_EQ(aborted["gone"], false) << aborted;
+  EXPECT_EQ(transport_.aborts(), 1U);
+  EXPECT_EQ(wait(waiting)["gone"], false);
+  EXPECT_EQ((*waiting)["ok"]["users"].size(), 1U);
+
+  const Answer last = close_patiently("a");
+  const Answer other =
+      ask(bd::CloseRequest{.device = "a", .mode = transport::CloseMode::kAbort});
+  transport_.use(false);
+  EXPECT_EQ(wait(last)["gone"], true);
+  EXPECT_EQ(wait(other)["gone"], true) << "it went away before its turn came";
 }
 
 TEST_F(ServiceTest, WorkOnLayersNeedsAWritableDevice) {
@@ -276,6 +307,39 @@ TEST_F(ServiceTest, EverythingEndsWithTheDaemon) {
   EXPECT_EQ(wait(slow)["code"], "deadline");
   run_until([this] { return transport_.attached() == 0; });
   EXPECT_TRUE(has_event("closed", "a"));
+}
+
+TEST_F(ServiceTest, TheEndWritesOutWhatACloseWaitsFor) {
+  open("used", "/writable");
+  transport_.use(true);
+  const Answer waiting = close_patiently("used");
+  const unsigned syncs = transport_.sync_count();
+  bool has_stopped = false;
+  service_.stop([&] { has_stopped = true; });
+  const Answer late = ask(bd::CloseRequest{.device = "used"});
+  run_until([&] { return has_stopped; });
+  EXPECT_EQ(wait(waiting)["gone"], false);
+  EXPECT_EQ(wait(late)["code"], "stopping");
+  EXPECT_TRUE(service_.is_idle(0ms)) << "the wait has ended, too";
+  EXPECT_GT(transport_.sync_count(), syncs);
+  ASSERT_TRUE(has_event("closed", "used"));
+  EXPECT_EQ(events_.back()["users"][0]["process"], 12);
+}
+
+TEST_F(ServiceTest, TheEndLetsGoOfADeviceWhoseWorkEndsLate) {
+  open("late", "/writable");
+  images_.commits.close();
+  ask(bd::CommitRequest{.device = "late", .output = at("layer")});
+  images_.commits.wait_for(1);
+  open("slow-to-go", "/one");
+  transport_.use(true);
+  bool has_stopped = false;
+  service_.stop([&] { has_stopped = true; });
+  // By then what is under way has had its time.
+  run_until([&] { return transport_.waits() > 0; });
+  images_.commits.open();
+  run_until([&] { return has_stopped; });
+  EXPECT_TRUE(has_event("closed", "late"));
 }
 
 TEST_F(ServiceTest, TheEndWaitsForNobodyWhoHangs) {
