@@ -5,8 +5,11 @@ import { connect, type Socket } from 'node:net';
 /** The version of the protocol that is spoken here. */
 const protocolVersion = 1;
 
-/** How long the daemon may take to accept the connection. */
-const connectDeadlineMs = 5000;
+/**
+ * How long the daemon may be silent while something is awaited of it: then it is asked for a sign
+ * of life, which it gives at once whatever it works on, and for which it has as long again.
+ */
+const silenceMaxMs = 3000;
 
 /** What an operation is asked with: its fields, without those that every request has. */
 export type Fields = Readonly<Record<string, string | number | boolean | undefined>>;
@@ -56,11 +59,13 @@ export class BlockDaemonClient {
   #wakeListener: () => void = () => undefined;
   #nextId = 1;
   #unfinished = '';
+  #isProbed = false;
   #failure: Error | undefined;
 
-  private constructor(socket: Socket) {
+  private constructor(socket: Socket, silenceMs: number) {
     this.#socket = socket;
     socket.setEncoding('utf8');
+    socket.setTimeout(silenceMs).on('timeout', () => this.#probe());
     socket.on('data', (text: string) => this.#take(text));
     socket.on('error', (error: NodeJS.ErrnoException) =>
       this.#end(new BlockDaemonUnreachable(error.code ?? 'EIO', error.message)),
@@ -71,21 +76,24 @@ export class BlockDaemonClient {
   }
 
   /** Connects; rejects with a BlockDaemonUnreachable. */
-  static async connect(socketPath: string): Promise<BlockDaemonClient> {
+  static async connect(
+    socketPath: string,
+    silenceMs: number = silenceMaxMs,
+  ): Promise<BlockDaemonClient> {
     const socket = connect(socketPath);
     await new Promise<void>((resolve, reject) => {
       const fail = (code: string, message: string): void => {
         socket.destroy();
         reject(new BlockDaemonUnreachable(code, message));
       };
-      socket.setTimeout(connectDeadlineMs, () => fail('ETIMEDOUT', 'no answer'));
+      socket.setTimeout(silenceMs, () => fail('ETIMEDOUT', 'no answer'));
       socket.once('error', (error: NodeJS.ErrnoException) =>
         fail(error.code ?? 'EIO', error.message),
       );
       socket.once('connect', resolve);
     });
     socket.setTimeout(0).removeAllListeners();
-    return new BlockDaemonClient(socket);
+    return new BlockDaemonClient(socket, silenceMs);
   }
 
   /** Carries out one operation; rejects with a BlockDaemonError or a BlockDaemonUnreachable. */
@@ -122,7 +130,20 @@ export class BlockDaemonClient {
     this.#socket.destroy();
   }
 
+  /** The socket has been silent; one that is full of events that nobody reads tells nothing. */
+  #probe(): void {
+    if (this.#socket.isPaused()) return;
+    if (this.#isProbed) {
+      this.#end(new BlockDaemonUnreachable('ETIMEDOUT', 'no answer'));
+      return;
+    }
+    this.#isProbed = true;
+    // Whatever the answer is, it is one.
+    void this.request('list').catch(() => undefined);
+  }
+
   #take(text: string): void {
+    this.#isProbed = false;
     const lines = (this.#unfinished + text).split('\n');
     this.#unfinished = lines.pop() ?? '';
     for (const line of lines) this.#takeLine(line);

@@ -97,6 +97,8 @@ function unreachable({ code, message }: BlockDaemonUnreachable, path: string): C
         exitCodes.permission,
         `permission denied at ${path}: run this as root, or as the user who runs varve-bd`,
       );
+    // So many wait to be accepted already.
+    case 'EAGAIN':
     case 'ETIMEDOUT':
       return new CliFailure(
         exitCodes.unreachable,
