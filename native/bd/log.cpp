@@ -1,8 +1,9 @@
 #include "bd/log.h"
 
 #include <spdlog/async.h>
+#include <spdlog/details/file_helper.h>
+#include <spdlog/sinks/base_sink.h>
 #include <spdlog/sinks/basic_file_sink.h>
-#include <spdlog/sinks/rotating_file_sink.h>
 #include <spdlog/sinks/stdout_sinks.h>
 
 #include <algorithm>
@@ -11,6 +12,7 @@
 #include <cstdio>
 #include <ctime>
 #include <exception>
+#include <mutex>
 #include <stdexcept>
 
 namespace varve::bd {
@@ -26,8 +28,59 @@ const char* name_of(LogLevel level) noexcept {
   return kLevelNames[static_cast<std::size_t>(level)];
 }
 
-// More of them spdlog would not rename one by one.
+// Each turn renames every one.
 constexpr int kRotatedFilesMax = 1000;
+
+// A file that is rotated as overlaybd does it: path, path.1, path.2. spdlog's own would put the
+// number before the suffix, where nobody who collects such logs looks for it.
+class RotatedFileSink final : public spdlog::sinks::base_sink<std::mutex> {
+ public:
+  RotatedFileSink(std::string path, std::size_t size_max_bytes, int rotated_files)
+      : path_(std::move(path)), size_max_bytes_(size_max_bytes), rotated_files_(rotated_files) {
+    open(false);
+  }
+
+ protected:
+  void sink_it_(const spdlog::details::log_msg& message) override {
+    if (!is_open_) open(false);
+    spdlog::memory_buf_t line;
+    formatter_->format(message, line);
+    if (size_bytes_ > 0 && size_bytes_ + line.size() > size_max_bytes_) rotate();
+    file_.write(line);
+    size_bytes_ += line.size();
+  }
+  void flush_() override {
+    if (is_open_) file_.flush();
+  }
+
+ private:
+  [[nodiscard]] std::string rotated(int number) const {
+    return number == 0 ? path_ : path_ + "." + std::to_string(number);
+  }
+
+  void open(bool is_to_be_empty) {
+    file_.open(path_, is_to_be_empty);
+    is_open_ = true;
+    size_bytes_ = file_.size();
+  }
+
+  void rotate() {
+    file_.close();
+    is_open_ = false;
+    // What cannot be renamed is lost rather than that the log outgrows its bound.
+    for (int number = rotated_files_; number > 0; --number) {
+      std::rename(rotated(number - 1).c_str(), rotated(number).c_str());
+    }
+    open(true);
+  }
+
+  const std::string path_;
+  const std::size_t size_max_bytes_;
+  const int rotated_files_;
+  spdlog::details::file_helper file_;
+  bool is_open_ = false;
+  std::size_t size_bytes_ = 0;
+};
 
 spdlog::sink_ptr sink_of(const std::optional<image::LogConfig>& file) {
   if (!file || file->path.empty()) return std::make_shared<spdlog::sinks::stderr_sink_mt>();
@@ -36,10 +89,9 @@ spdlog::sink_ptr sink_of(const std::optional<image::LogConfig>& file) {
     if (file->size_max_mb == 0) {
       return std::make_shared<spdlog::sinks::basic_file_sink_mt>(file->path);
     }
-    const auto count =
-        static_cast<std::size_t>(std::clamp(file->rotated_files, 0, kRotatedFilesMax));
-    return std::make_shared<spdlog::sinks::rotating_file_sink_mt>(
-        file->path, std::size_t{file->size_max_mb} << 20, count);
+    return std::make_shared<RotatedFileSink>(
+        file->path, std::size_t{file->size_max_mb} << 20,
+        std::clamp(file->rotated_files, 0, kRotatedFilesMax));
   } catch (const spdlog::spdlog_ex& error) {
     throw std::runtime_error("the log cannot be written to " + file->path + ": " + error.what());
   }
