@@ -46,6 +46,7 @@ std::shared_ptr<Device> Device::open(const OpenRequest& request, const Surroundi
                                      const DeviceParts& parts, Cancellation& cancellation) {
   std::string result_file;
   const auto tell = [&](const std::optional<std::string>& failure) {
+    if (failure && parts.result_files->has(result_file)) return;
     const int error = image::write_result_file(result_file, failure);
     if (error == 0) return;
     around.log.warn(
@@ -88,6 +89,8 @@ std::shared_ptr<Device> Device::open(const OpenRequest& request, const Surroundi
     device.reset();
     refuse("deadline", request.config + " was not open in time and was given up");
   }
+  device->result_file_ = result_file;
+  parts.result_files->add(result_file);
   return device;
 }
 

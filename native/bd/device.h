@@ -16,6 +16,7 @@
 #include "bd/layer_output.h"
 #include "bd/metered_device.h"
 #include "bd/request.h"
+#include "bd/result_files.h"
 #include "transport/transport.h"
 
 namespace varve::bd {
@@ -40,6 +41,7 @@ struct DeviceParts {
   std::string name;
   std::shared_ptr<DeviceMetrics> metrics = std::make_shared<DeviceMetrics>();
   std::shared_ptr<DeviceReports> reports;
+  std::shared_ptr<ResultFiles> result_files = std::make_shared<ResultFiles>();  // of all devices
 };
 
 // What devices are made of and with; outlives them.
@@ -55,6 +57,9 @@ class Device {
   // DeviceError; nothing is left then. One that is cancelled meanwhile has failed.
   static std::shared_ptr<Device> open(const OpenRequest& request, const Surroundings& around,
                                       const DeviceParts& parts, Cancellation& cancellation);
+  ~Device() { parts_.result_files->remove(result_file_); }
+  Device(const Device&) = delete;
+  Device& operator=(const Device&) = delete;
 
   [[nodiscard]] const std::string& path() const noexcept { return attached_->path(); }
   [[nodiscard]] bool has_direct_io() const noexcept { return attached_->has_direct_io(); }
@@ -101,6 +106,7 @@ class Device {
   int final_flush_error();
 
   DeviceParts parts_;
+  std::string result_file_;  // that is ours
   bool is_read_only_;
   // Not told to the kernel, which would keep it of the loop device for its next use.
   std::atomic<bool> is_sealed_ = false;

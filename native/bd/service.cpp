@@ -219,6 +219,7 @@ void Service::run(OpenRequest request, Reply reply) {
   const auto entry = std::make_shared<Entry>();
   entry->config = request.config;
   entry->parts.name = request.device;
+  entry->parts.result_files = result_files_;
   entry->parts.reports = std::make_shared<DeviceReports>(
       request.device, entry->parts.metrics, around_.log,
       // Called by threads that may outlive this; what they post only runs while it lives.

@@ -82,6 +82,7 @@ class Service {
   Surroundings around_;
   Publish publish_;
   Jobs jobs_;
+  std::shared_ptr<ResultFiles> result_files_ = std::make_shared<ResultFiles>();
   std::map<std::string, EntryPointer> devices_;
   std::size_t running_ = 0;
   std::uint64_t next_number_ = 1;

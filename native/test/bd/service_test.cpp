@@ -162,6 +162,20 @@ TEST_F(ServiceTest, WhatCannotBeOpenedSaysWhyAndLeavesNothing) {
             "failed:/absent: its layer is not there");
 }
 
+TEST_F(ServiceTest, AnOpenThatFailsLeavesTheResultFileOfAnOpenDeviceAlone) {
+  images_.result_file = at("result");
+  const auto result = [&] {
+    std::ifstream file(at("result"));
+    return std::string{std::istreambuf_iterator<char>(file), {}};
+  };
+  open("a", "/one");
+  EXPECT_EQ(open("b", "/absent")["code"], "open-failed");
+  EXPECT_EQ(result(), "success");
+  ask_and_wait(bd::CloseRequest{.device = "a"});
+  open("b", "/absent");
+  EXPECT_EQ(result(), "failed:/absent: its layer is not there") << "there is no such device now";
+}
+
 TEST_F(ServiceTest, ADeviceInUseIsKeptAndItsUsersNamed) {
   open("a", "/writable");
   transport_.use(true);
