@@ -81,7 +81,9 @@ std::shared_ptr<Device> Device::open(const OpenRequest& request, const Surroundi
   } catch (const io::FormatError& error) {
     refuse("open-failed", error.what());
   } catch (const transport::TransportError& error) {
-    refuse("attach-failed", request.config + " cannot be attached: " + error.what());
+    std::string text = request.config + " cannot be attached: " + error.what();
+    for (const std::string& lacking : around.transport.lacking()) text += "; " + lacking;
+    refuse("attach-failed", text);
   }
   // Last, because it can take long as well, and then what it says must be taken back.
   if (!cancellation.is_cancelled()) tell(std::nullopt);

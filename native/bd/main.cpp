@@ -107,6 +107,9 @@ void serve(const Options& options, Log& log, asio::io_context& context,
   });
   server->begin();
   tell_pool(*pool, log);
+  for (const std::string& lacking : transport.lacking()) {
+    log.warn("no device can be attached: " + lacking, {});
+  }
   log.info("serving", {{"address", options.socket},
                        {"runDir", options.run_dir},
                        {"transport", transport.name()},

@@ -1,10 +1,14 @@
 #include "transport/fuse_transport.h"
 
+#include <fcntl.h>
+#include <linux/capability.h>
 #include <linux/close_range.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include <algorithm>
+#include <array>
 #include <atomic>
 #include <cerrno>
 #include <chrono>
@@ -27,6 +31,13 @@ constexpr std::uint64_t kSectorBytes = 512;
 // How often users are looked for before they count.
 constexpr int kLooks = 6;
 constexpr std::chrono::milliseconds kLookPause{20};
+
+bool has_admin_capability() {
+  __user_cap_header_struct header = {_LINUX_CAPABILITY_VERSION_3, 0};
+  std::array<__user_cap_data_struct, _LINUX_CAPABILITY_U32S_3> sets = {};
+  if (::syscall(SYS_capget, &header, sets.data()) != 0) return true;
+  return (sets[0].effective & (1U << CAP_SYS_ADMIN)) != 0;
+}
 
 [[noreturn]] void fail(const std::string& step, int error) {
   throw TransportError(error, step + ": " + std::strerror(error));
@@ -197,6 +208,25 @@ class FuseDevice : public AttachedDevice {
 FuseTransport::FuseTransport(std::shared_ptr<ServingPool> pool, OpenFuse open)
     : pool_(std::move(pool)), open_(std::move(open)) {
   if (!open_) open_ = [](const std::string&) { return open_fuse(); };
+}
+
+std::vector<std::string> FuseTransport::lacking() const {
+  std::vector<std::string> found;
+  if (!has_admin_capability()) {
+    found.emplace_back("this process lacks CAP_SYS_ADMIN: run it as root, or with that capability");
+  }
+  constexpr std::array<std::array<const char*, 2>, 2> kNeeded = {
+      {{"/dev/fuse", "fuse"}, {"/dev/loop-control", "loop"}}};
+  for (const auto& [path, module] : kNeeded) {
+    if (const UniqueFd file(::open(path, O_RDWR | O_CLOEXEC)); file) continue;
+    const int error = errno;
+    const bool is_forbidden = error == EACCES || error == EPERM;
+    found.push_back(std::string(path) + " cannot be opened (" + std::strerror(error) + "): " +
+                    (is_forbidden ? "run this process as root"
+                                  : std::string("load the kernel's module ") + module) +
+                    ", or let its container have the device");
+  }
+  return found;
 }
 
 std::unique_ptr<AttachedDevice> FuseTransport::attach(std::shared_ptr<BlockDevice> content,

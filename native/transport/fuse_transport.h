@@ -22,6 +22,7 @@ class FuseTransport : public Transport {
   explicit FuseTransport(std::shared_ptr<ServingPool> pool, OpenFuse open = {});
 
   [[nodiscard]] std::string name() const override { return "fuse"; }
+  [[nodiscard]] std::vector<std::string> lacking() const override;
   std::unique_ptr<AttachedDevice> attach(std::shared_ptr<BlockDevice> content,
                                          const AttachOptions& options) override;
 

@@ -73,6 +73,8 @@ class Transport {
  public:
   virtual ~Transport() = default;
   [[nodiscard]] virtual std::string name() const = 0;
+  // What this process lacks to attach devices, each a sentence that says what to do.
+  [[nodiscard]] virtual std::vector<std::string> lacking() const { return {}; }
   // Throws TransportError; nothing is left of a device that could not be attached.
   virtual std::unique_ptr<AttachedDevice> attach(std::shared_ptr<BlockDevice> content,
                                                  const AttachOptions& options) = 0;

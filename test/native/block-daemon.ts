@@ -104,8 +104,10 @@ export async function start(
   t: TestContext,
   socket: string,
   flags: readonly string[] = [],
+  options: { readonly uid?: number } = {},
 ): Promise<Daemon> {
   const child = spawn(findProgram(), ['--socket', socket, ...flags], {
+    ...options,
     stdio: ['ignore', 'ignore', 'pipe'],
     env: environment(),
   });

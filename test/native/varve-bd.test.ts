@@ -495,6 +495,19 @@ test('what a close waits for is written before the daemon ends', { skip }, async
   assert.equal(kept.toString(), 'kept'.repeat(1024));
 });
 
+test('without what devices need, the daemon says what is missing', { skip }, async (t) => {
+  const directory = scratchDirectory(t);
+  chmodSync(directory, 0o777);
+  const daemon = await start(t, join(directory, 'bd.sock'), [], { uid: 65534 });
+  const [warning] = daemon.said(/CAP_SYS_ADMIN/);
+  assert.match(String(warning?.['msg']), /no device can be attached: .* run it as root/);
+  const config = readOnlyConfig(directory);
+  await assert.rejects(open(await client(t, daemon), config, 'denied'), {
+    code: 'attach-failed',
+    message: /cannot be attached: .*lacks CAP_SYS_ADMIN: run it as root/,
+  });
+});
+
 test('every command of varve bd works, for people and for programs', { skip }, async (t) => {
   const directory = scratchDirectory(t);
   const daemon = await start(t, join(directory, 'run/bd.sock'));
