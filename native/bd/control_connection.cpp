@@ -49,6 +49,8 @@ void ControlConnection::read() {
         } else if (error == asio::error::eof) {
           // Who only sends and then listens gets what is still to come.
           self->has_input_ended_ = true;
+          // The last line need not have an end.
+          if (!self->received_.empty()) self->take(std::exchange(self->received_, {}));
           self->end_if_done();
         } else if (error) {
           self->close();

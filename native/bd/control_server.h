@@ -6,6 +6,7 @@
 #include <set>
 
 #include "bd/control_connection.h"
+#include "bd/device_reports.h"
 
 namespace varve::bd {
 
@@ -26,12 +27,16 @@ class ControlServer {
   void accept();
   void add(ControlConnection::Socket socket);
   void try_again_later();
+  void tell_not_accepted(const std::error_code& error);
 
   asio::local::stream_protocol::acceptor acceptor_;
   asio::steady_timer pause_;
   Service& service_;
   Log& log_;
+  RateBound not_accepted_{1, kNotAcceptedInterval};
+  bool is_accepting_ = false;
   std::set<Connection> connections_;
+  std::set<Connection> refused_;
 };
 
 }  // namespace varve::bd

@@ -15,6 +15,10 @@ inline constexpr std::size_t kConnectionsMax = 64;
 // A client that is refused may go on sending for so long and so much, so that it gets to read why.
 inline constexpr std::chrono::milliseconds kRefusedPatience{1'000};
 inline constexpr std::size_t kRefusedBytesMax = std::size_t{16} << 20;
+// How often the log says that clients cannot be accepted.
+inline constexpr std::chrono::seconds kNotAcceptedInterval{60};
+// So many are refused at a time; more wait in the kernel's queue until these are gone.
+inline constexpr std::size_t kRefusedMax = 16;
 // Each request that works on a device has a thread of its own while it runs.
 inline constexpr std::size_t kRequestsMax = 256;
 inline constexpr std::size_t kRequestsPerConnectionMax = 128;

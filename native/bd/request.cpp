@@ -184,7 +184,8 @@ class Fields {
 
   [[noreturn]] static void wrong_type(const std::string& name, const char* wanted,
                                       const Json& value) {
-    refuse("wrong-type", name + " must be " + wanted + ", not " + value.type_name());
+    const std::string found = value.is_number() ? value.dump() : value.type_name();
+    refuse("wrong-type", name + " must be " + wanted + ", not " + found);
   }
 
   static void check_device_name(const std::string& name) {

@@ -368,7 +368,10 @@ test('hostile lines are refused by name, and harm nobody', { skip }, async (t) =
   });
   talkative.end();
   await once(talkative, 'close');
-  assert.deepEqual(await raw(t, daemon.socket, '{"version":1,"id":1'), [], 'half a line');
+  const [half] = await raw(t, daemon.socket, '{"version":1,"id":1');
+  assert.match(half ?? '', /"bad-json"/);
+  const [whole] = await raw(t, daemon.socket, '{"version":1,"id":1,"operation":"list"}');
+  assert.equal(whole, '{"id":1,"ok":{"devices":[]}}', 'a last line need not have an end');
   const sockets = Array.from({ length: 64 }, () => connect(daemon.socket));
   t.after(() => sockets.forEach((socket) => socket.destroy()));
   await Promise.all(sockets.map((socket) => once(socket, 'connect')));
@@ -376,6 +379,22 @@ test('hostile lines are refused by name, and harm nobody', { skip }, async (t) =
   while (!refused.includes('too-many-connections')) {
     refused = (await raw(t, daemon.socket, '')).join('');
   }
+  // Those who are refused and stay are few at a time; the others wait for their turn.
+  const crowd = Array.from({ length: 100 }, () => {
+    const socket = connect({ path: daemon.socket, allowHalfOpen: true });
+    return { socket, why: once(socket, 'data') };
+  });
+  t.after(() => crowd.forEach(({ socket }) => socket.destroy()));
+  let descriptorsMax = 0;
+  await Promise.all(
+    crowd.map(async ({ socket, why }) => {
+      assert.match(String((await why)[0]), /too-many-connections/);
+      const descriptors = readdirSync(`/proc/${daemon.pid}/fd`).length;
+      descriptorsMax = Math.max(descriptorsMax, descriptors);
+      socket.destroy();
+    }),
+  );
+  assert.ok(descriptorsMax < 64 + 40, `${descriptorsMax} descriptors`);
   sockets.forEach((socket) => socket.destroy());
   await until(() => isRunning(daemon.pid));
   assert.deepEqual(await list(await client(t, daemon)), []);

@@ -116,7 +116,7 @@ TEST(RequestTest, WhatIsNoRequestIsRefusedByName) {
       {R"({"id":1,"id":2})", {"bad-json", "\"id\" is there twice"}},
       {"{}", {"missing-field", "id"}},
       {R"({"id":-1})", {"invalid-value", "id must be from 0"}},
-      {R"({"id":1.5})", {"wrong-type", "id must be a whole number"}},
+      {R"({"id":1.5})", {"wrong-type", "id must be a whole number, not 1.5"}},
       {R"({"id":"1"})", {"wrong-type", "id must be a whole number, not string"}},
       {R"({"id":18446744073709551616})", {"wrong-type", "id"}},
       {R"({"id":1e400})", {"bad-json", "a number that is too large"}},
