@@ -26,6 +26,17 @@ std::string kernel_name(const std::string& device) {
   throw DeviceError("failed", "device " + device + ": " + step + ": " + std::strerror(error));
 }
 
+// What to do about an image that cannot be opened.
+const char* next_step(int error) {
+  switch (error) {
+    case EBUSY: return "; close it or wait for it to end first";
+    case ENOENT: return "; mend the path, or put the file there";
+    case EINVAL:
+    case EIO: return "; mend the configuration or the layer that it names";
+    default: return "";
+  }
+}
+
 std::string described(const std::vector<transport::DeviceUser>& users) {
   std::string text;
   for (const transport::DeviceUser& user : users) text += (text.empty() ? "" : "; ") + user.text;
@@ -53,9 +64,9 @@ std::shared_ptr<Device> Device::open(const OpenRequest& request, const Surroundi
         "a result file cannot be written",
         {{"device", parts.name}, {"path", result_file}, {"reason", std::strerror(-error)}});
   };
-  const auto refuse = [&](const char* code, const std::string& text) {
+  const auto refuse = [&](const char* code, const std::string& text, const char* next = "") {
     tell(text);
-    throw DeviceError(code, text);
+    throw DeviceError(code, text + next);
   };
   std::shared_ptr<Device> device;
   try {
@@ -77,9 +88,9 @@ std::shared_ptr<Device> Device::open(const OpenRequest& request, const Surroundi
     }
   } catch (const image::ConfigError& error) {
     result_file = error.result_file();
-    refuse("open-failed", error.what());
+    refuse("open-failed", error.what(), next_step(error.error()));
   } catch (const io::FormatError& error) {
-    refuse("open-failed", error.what());
+    refuse("open-failed", error.what(), next_step(error.error()));
   } catch (const transport::TransportError& error) {
     std::string text = request.config + " cannot be attached: " + error.what();
     for (const std::string& lacking : around.transport.lacking()) text += "; " + lacking;
@@ -169,7 +180,8 @@ CommitSummary Device::commit(const CommitRequest& request, Cancellation& cancell
     if (error.error() == EEXIST) {
       throw DeviceError("already-exists", error.what());
     }
-    throw DeviceError("failed", "device " + parts_.name + " cannot be committed: " + error.what());
+    throw DeviceError("failed", "device " + parts_.name + " cannot be committed to " +
+                                    request.output + ": " + error.what());
   }
 }
 

@@ -55,6 +55,11 @@ test('a device in use is kept, and its user named', { skip }, async (t) => {
   const refused = await varve(['bd', 'close', 'used', '--socket', daemon.socket]);
   assert.equal(refused.code, 1);
   assert.match(refused.stderr, new RegExp(`^varve: device used is in use: process ${process.pid}`));
+  const asJson = await varve(['bd', 'close', 'used', '--json', '--socket', daemon.socket]);
+  assert.equal(asJson.code, 1);
+  const answer = JSON.parse(asJson.stdout) as { gone: boolean; users: DeviceUser[] };
+  assert.equal(answer.gone, false);
+  assert.equal(answer.users[0]?.process, process.pid);
   const kept = await varve([
     'bd',
     'close',
@@ -69,6 +74,16 @@ test('a device in use is kept, and its user named', { skip }, async (t) => {
   assert.equal(document.gone, false);
   assert.equal(document.users[0]?.process, process.pid);
   assert.equal((await list(bd))[0]?.state, 'closing');
+  const failed = await varve([
+    'bd',
+    'close',
+    'used',
+    '--mode=abort',
+    '--patience=1',
+    '--socket',
+    daemon.socket,
+  ]);
+  assert.match(failed.stdout, /^used fails its users from now on, and goes away with the last/);
   closeSync(file);
   let left = 1;
   while (left > 0) left = (await list(bd)).length;

@@ -560,6 +560,18 @@ test('every command of varve bd works, for people and for programs', { skip }, a
   );
   const bad = await run('open', config, '--device', 'no/name');
   assert.equal(bad.code, 2);
+  assert.match(bad.stderr, /^varve: the name of a device must be 1 to 128 letters/);
+  const never = await run('open', config, '--deadline', '0');
+  assert.equal(never.code, 2);
+  assert.match(never.stderr, /^varve: --deadline must be from 1 to /);
+  const nowhere = await run('open', join(directory, 'nowhere.json'));
+  assert.match(nowhere.stderr, /mend the path, or put the file there$/m);
+  await succeed('open', writableConfig(directory), '--device', 'first');
+  const second = await run('open', config, '--device', 'second');
+  assert.match(second.stderr, /layer of another device, .*; close it or wait for it to end first$/m);
+  await succeed('close', 'first');
+  const folder = await run('ls', '--socket', directory);
+  assert.match(folder.stderr, /^varve: .* is no socket: name its socket with --socket/);
   assert.equal((await run('resize', 'cli', 'much')).code, 2);
   assert.equal(await daemon.end('SIGTERM'), 0);
   const gone = await run('ls');

@@ -4,6 +4,7 @@
 
 #include <array>
 #include <cerrno>
+#include <cstring>
 
 namespace varve::test {
 
@@ -35,6 +36,9 @@ void MemoryImage::commit(const lsmt::LayerOptions&, const lsmt::Output& output) 
   if (images_ != nullptr) {
     images_->is_committed_by_flusher = ::prctl(PR_GET_IO_FLUSHER, 0, 0, 0, 0) == 1;
     images_->commits.pass();
+    if (const int failure = images_->commit_error; failure != 0) {
+      throw io::FormatError(failure, std::string("cannot write the layer: ") + strerror(failure));
+    }
   }
   constexpr std::array<std::byte, 512> kBytes{};
   for (int turn = 0; turn < 4; ++turn) {

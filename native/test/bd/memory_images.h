@@ -68,6 +68,7 @@ class MemoryImages final : public bd::ImageSource {
 
   mutable Stall opens;
   mutable Stall commits;
+  std::atomic<int> commit_error = 0;
   mutable std::atomic<bool> is_committed_by_flusher = false;
   std::string result_file;
 };

@@ -154,7 +154,8 @@ TEST_F(ServiceTest, WhatCannotBeOpenedSaysWhyAndLeavesNothing) {
   images_.result_file = at("result");
   const Json refused = open("a", "/absent");
   EXPECT_EQ(refused["code"], "open-failed");
-  EXPECT_EQ(refused["message"], "/absent: its layer is not there");
+  EXPECT_EQ(refused["message"],
+            "/absent: its layer is not there; mend the path, or put the file there");
   EXPECT_EQ(list(), Json::array());
   EXPECT_TRUE(has_event("error", "a"));
   std::ifstream file(at("result"));
@@ -302,6 +303,11 @@ TEST_F(ServiceTest, ACommitNeverReplacesAFileAndLeavesNoPieces) {
   bd::CommitRequest nowhere = request;
   nowhere.output = at("none/layer");
   EXPECT_EQ(ask_and_wait(nowhere)["code"], "failed");
+  bd::CommitRequest too_much = request;
+  too_much.output = at("out/too-much");
+  images_.commit_error = ENOSPC;
+  const std::string text = ask_and_wait(too_much)["message"].get<std::string>();
+  EXPECT_NE(text.find(at("out/too-much") + ": cannot write"), std::string::npos) << text;
   const auto files = std::distance(std::filesystem::directory_iterator(at("out")),
                                    std::filesystem::directory_iterator());
   EXPECT_EQ(files, 1);

@@ -19,9 +19,12 @@ export class BlockDaemonError extends Error {
   override readonly name = 'BlockDaemonError';
   /** As docs/block-daemon.md lists them. */
   readonly code: string;
-  constructor(code: string, message: string) {
+  /** Everything that the daemon tells of it. */
+  readonly details: Readonly<Record<string, unknown>>;
+  constructor(code: string, message: string, details: Readonly<Record<string, unknown>> = {}) {
     super(message);
     this.code = code;
+    this.details = details;
   }
 }
 
@@ -43,7 +46,10 @@ export type BlockDaemonEvent = { readonly event: string; readonly time: string }
 interface Line {
   readonly id?: number | null;
   readonly ok?: unknown;
-  readonly error?: { readonly code: string; readonly message: string };
+  readonly error?: Readonly<Record<string, unknown>> & {
+    readonly code: string;
+    readonly message: string;
+  };
   readonly event?: string;
 }
 
@@ -164,7 +170,11 @@ export class BlockDaemonClient {
       return;
     }
     const { code, message } = line.error ?? {};
-    const error = new BlockDaemonError(code ?? 'failed', message ?? 'no reason was told');
+    const error = new BlockDaemonError(
+      code ?? 'failed',
+      message ?? 'no reason was told',
+      line.error,
+    );
     const waiting = this.#waiting.get(line.id ?? 0);
     if (waiting === undefined) {
       // A refusal of the connection itself is of no request.

@@ -5,6 +5,7 @@ import {
   BlockDaemonError,
   BlockDaemonUnreachable,
 } from '../../adapters/block-daemon/client.ts';
+import { statSync } from 'node:fs';
 import { isSocketPath } from '../../config/values.ts';
 import { resolve } from 'node:path';
 import type { CommandContext } from '../command-context.ts';
@@ -64,16 +65,41 @@ const endings: Readonly<Record<string, readonly [ExitCode, string]>> = {
   'invalid-value': [exitCodes.usage, ''],
   'in-use': [exitCodes.failure, ''],
   stopping: [exitCodes.unreachable, ''],
-  'open-failed': [exitCodes.failure, 'mend the configuration or the layer that it names'],
 };
+
+/** What the fields of requests are called on the command line. */
+const flags: Readonly<Record<string, string>> = {
+  device: 'the name of a device',
+  config: 'the path of the configuration',
+  output: 'the path of the output file',
+  sizeBytes: 'the size in bytes',
+  deadlineMs: '--deadline',
+  patienceMs: '--patience',
+  mode: '--mode',
+  algorithm: '--algorithm',
+  blockSizeBytes: '--block-size',
+  userTag: '--user-tag',
+  uuid: '--uuid',
+  parentUuid: '--parent-uuid',
+};
+
+/** What the daemon says, in the words of the command line. */
+function translated({ code, message }: BlockDaemonError): string {
+  if (code === 'not-found') return message.replace(/: list .*$/, '');
+  if (code !== 'invalid-value') return message;
+  return message.replace(/^\w+/, (field) => flags[field] ?? field);
+}
+
+/** What the daemon tells when it refuses because somebody uses the device. */
+export function inUseDetails(error: unknown): Readonly<Record<string, unknown>> | undefined {
+  return error instanceof BlockDaemonError && error.code === 'in-use' ? error.details : undefined;
+}
 
 function failureOf(error: unknown, path: string): unknown {
   if (error instanceof BlockDaemonError) {
     const [exitCode, next] = endings[error.code] ?? [exitCodes.failure, ''];
-    // The daemon's own advice is in the words of the protocol.
-    const message =
-      next === '' ? error.message : `${error.message.replace(/: list .*$/, '')}; ${next}`;
-    return new CliFailure(exitCode, message, error);
+    const message = translated(error);
+    return new CliFailure(exitCode, next === '' ? message : `${message}; ${next}`, error);
   }
   return error instanceof BlockDaemonUnreachable ? unreachable(error, path) : error;
 }
@@ -87,6 +113,9 @@ function unreachable({ code, message }: BlockDaemonUnreachable, path: string): C
         `no varve-bd at ${path}: start varve-bd --socket ${path}, or ${named}`,
       );
     case 'ECONNREFUSED':
+      if (statSync(path, { throwIfNoEntry: false })?.isSocket() === false) {
+        return new CliFailure(exitCodes.unreachable, `${path} is no socket: ${named}`);
+      }
       return new CliFailure(
         exitCodes.unreachable,
         `the varve-bd at ${path} is not running: start varve-bd --socket ${path}`,
