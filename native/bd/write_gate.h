@@ -2,6 +2,8 @@
 // is closed only when nobody is inside. Open, it costs two atomic additions.
 #pragma once
 
+#include <sys/prctl.h>
+
 #include <atomic>
 #include <condition_variable>
 #include <cstdint>
@@ -47,11 +49,19 @@ class WriteGate {
   std::condition_variable changed_;
 };
 
-// Keeps a gate closed while it lives.
+// Keeps a gate closed while it lives. The kernel's writeback may wait at it, so the thread that
+// holds it, and those that it starts, must not wait for writeback when they need memory. Needs
+// CAP_SYS_RESOURCE, as does the pool of the transport, which tells of it.
 class ClosedGate {
  public:
-  explicit ClosedGate(WriteGate& gate) noexcept : gate_(gate) { gate_.close(); }
-  ~ClosedGate() { gate_.open(); }
+  explicit ClosedGate(WriteGate& gate) noexcept : gate_(gate) {
+    ::prctl(PR_SET_IO_FLUSHER, 1, 0, 0, 0);
+    gate_.close();
+  }
+  ~ClosedGate() {
+    gate_.open();
+    ::prctl(PR_SET_IO_FLUSHER, 0, 0, 0, 0);
+  }
   ClosedGate(const ClosedGate&) = delete;
   ClosedGate& operator=(const ClosedGate&) = delete;
 

@@ -177,6 +177,13 @@ TEST_F(ServiceTest, AnOpenThatFailsLeavesTheResultFileOfAnOpenDeviceAlone) {
   EXPECT_EQ(result(), "failed:/absent: its layer is not there") << "there is no such device now";
 }
 
+TEST_F(ServiceTest, WhatHoldsWritesBackIsPartOfWriteback) {
+  if (::prctl(PR_SET_IO_FLUSHER, 0, 0, 0, 0) != 0) GTEST_SKIP() << "needs CAP_SYS_RESOURCE";
+  open("a", "/writable");
+  ask_and_wait(bd::CommitRequest{.device = "a", .output = at("layer")});
+  EXPECT_TRUE(images_.is_committed_by_flusher);
+}
+
 TEST_F(ServiceTest, ADeviceInUseIsKeptAndItsUsersNamed) {
   open("a", "/writable");
   transport_.use(true);
