@@ -114,54 +114,76 @@ class Check {
     if (!is_same) place_.defect(trailer_offset(), "ZFile header and trailer describe two files");
   }
 
+  struct Defect {
+    std::uint64_t offset = 0;
+    std::string text;
+  };
+
+  // By pieces: how many entries there are is a claim, so memory follows those that can be.
   void check_index(std::uint64_t index_end) {
-    std::vector<std::uint32_t> lengths(header_.block_count);
-    const std::span<std::byte> bytes = std::as_writable_bytes(std::span(lengths));
-    if (const int error = file_.read(bytes, header_.index_offset); error != 0) {
-      place_.defect(header_.index_offset, "the ZFile index " + unreadable(error));
-      return;
-    }
-    if (header_.index_offset + bytes.size() != index_end) {
-      place_.defect(header_.index_offset + bytes.size(),
-                    "there are " + size_text(index_end - header_.index_offset - bytes.size()) +
-                        " that belong to nothing behind the ZFile index");
-    }
-    if (header_.has(zfile::flags::has_digest)) {
-      const std::uint32_t actual = crc32c::update(0, bytes);
-      if (actual != header_.index_sum) {
-        place_.defect(header_.index_offset,
-                      "the checksum of the ZFile index " + sums_text(actual, header_.index_sum) +
-                          "; the blocks are not checked, since it says where they are");
+    constexpr std::uint64_t piece_max = kMib / sizeof(std::uint32_t);
+    const std::uint64_t size = header_.block_count * sizeof(std::uint32_t);
+    const bool has_digest = header_.has(zfile::flags::has_digest);
+    std::vector<std::uint32_t> entries(std::min(piece_max, header_.block_count));
+    std::vector<std::uint32_t> lengths;
+    std::optional<Defect> defect;
+    std::uint32_t actual = 0;
+    blocks_end_ = header_.data_offset();
+    for (std::uint64_t first = 0; first < header_.block_count; first += piece_max) {
+      const std::span<std::uint32_t> piece =
+          std::span(entries).first(std::min(piece_max, header_.block_count - first));
+      const std::span<std::byte> bytes = std::as_writable_bytes(piece);
+      const int error = file_.read(bytes, header_.index_offset + first * sizeof(std::uint32_t));
+      if (error != 0) {
+        place_.defect(header_.index_offset, "the ZFile index " + unreadable(error));
         return;
       }
+      actual = crc32c::update(actual, bytes);
+      if (!defect) defect = take_lengths(piece, lengths);
+      if (defect && !has_digest) break;
     }
-    if (check_lengths(lengths)) check_blocks(lengths);
+    if (header_.index_offset + size != index_end) {
+      place_.defect(header_.index_offset + size,
+                    "there are " + size_text(index_end - header_.index_offset - size) +
+                        " that belong to nothing behind the ZFile index");
+    }
+    if (has_digest && actual != header_.index_sum) {
+      place_.defect(header_.index_offset,
+                    "the checksum of the ZFile index " + sums_text(actual, header_.index_sum) +
+                        "; the blocks are not checked, since it says where they are");
+    } else if (defect) {
+      place_.defect(defect->offset, std::move(defect->text));
+    } else {
+      if (blocks_end_ != header_.index_offset) {
+        place_.defect(blocks_end_, "the blocks end " +
+                                       size_text(header_.index_offset - blocks_end_) +
+                                       " before the ZFile index");
+      }
+      result_.is_readable = true;
+      check_blocks(lengths);
+    }
   }
 
-  bool check_lengths(const std::vector<std::uint32_t>& lengths) {
+  // Moves lengths that can be; the first that cannot is a defect.
+  std::optional<Defect> take_lengths(std::span<const std::uint32_t> piece,
+                                     std::vector<std::uint32_t>& lengths) {
     const std::uint32_t sum_size = header_.has_sums != 0 ? zfile::kSumSize : 0;
     const std::uint32_t longest = header_.block_size + zfile::kExpansionMax + sum_size;
-    std::uint64_t offset = header_.data_offset();
-    for (std::size_t block = 0; block < lengths.size(); ++block) {
-      const std::uint64_t entry = header_.index_offset + block * sizeof(std::uint32_t);
-      if (lengths[block] <= sum_size || lengths[block] > longest) {
-        place_.defect(entry, "block " + std::to_string(block) + " cannot have " +
-                                 count_text(lengths[block], "byte"));
-        return false;
+    const auto defect = [&](const std::string& text) {
+      return Defect{header_.index_offset + lengths.size() * sizeof(std::uint32_t),
+                    "block " + std::to_string(lengths.size()) + text};
+    };
+    for (const std::uint32_t length : piece) {
+      if (length <= sum_size || length > longest) {
+        return defect(" cannot have " + count_text(length, "byte"));
       }
-      if (lengths[block] > header_.index_offset - offset) {
-        place_.defect(entry, "block " + std::to_string(block) + " at " + std::to_string(offset) +
-                                 " reaches into the ZFile index");
-        return false;
+      if (length > header_.index_offset - blocks_end_) {
+        return defect(" at " + std::to_string(blocks_end_) + " reaches into the ZFile index");
       }
-      offset += lengths[block];
+      blocks_end_ += length;
+      lengths.push_back(length);
     }
-    if (offset != header_.index_offset) {
-      place_.defect(offset, "the blocks end " + size_text(header_.index_offset - offset) +
-                                " before the ZFile index");
-    }
-    result_.is_readable = true;
-    return true;
+    return std::nullopt;
   }
 
   // Neighbouring blocks that are checked at once.
@@ -170,11 +192,6 @@ class Check {
     std::uint64_t offset = 0;
     std::span<const std::uint32_t> lengths{};
     std::size_t size = 0;
-  };
-
-  struct Defect {
-    std::uint64_t offset = 0;
-    std::string text;
   };
 
   struct Checked {
@@ -273,6 +290,7 @@ class Check {
   const Place& place_;
   const std::function<void(std::uint64_t)>& progress_;
   Header header_;
+  std::uint64_t blocks_end_ = 0;
   ZFileCheck result_;
 };
 

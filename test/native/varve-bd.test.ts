@@ -568,7 +568,10 @@ test('every command of varve bd works, for people and for programs', { skip }, a
   assert.match(nowhere.stderr, /mend the path, or put the file there$/m);
   await succeed('open', writableConfig(directory), '--device', 'first');
   const second = await run('open', config, '--device', 'second');
-  assert.match(second.stderr, /layer of another device, .*; close it or wait for it to end first$/m);
+  assert.match(
+    second.stderr,
+    /layer of another device, .*; close it or wait for it to end first$/m,
+  );
   await succeed('close', 'first');
   const folder = await run('ls', '--socket', directory);
   assert.match(folder.stderr, /^varve: .* is no socket: name its socket with --socket/);
