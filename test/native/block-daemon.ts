@@ -99,15 +99,21 @@ function findReport(test: string, said: readonly string[]): void {
   if (at !== -1) reports.push(`${test}:\n${text.slice(at)}`);
 }
 
-/** Starts a daemon that ends with the test; resolves once it serves, or tells what it said. */
+/**
+ * Starts a daemon that ends with the test, without the capability `lacking`; resolves once it serves,
+ * or tells what it said.
+ */
 export async function start(
   t: TestContext,
   socket: string,
   flags: readonly string[] = [],
-  options: { readonly uid?: number } = {},
+  { lacking }: { readonly lacking?: string } = {},
 ): Promise<Daemon> {
-  const child = spawn(findProgram(), ['--socket', socket, ...flags], {
-    ...options,
+  const command = [findProgram(), '--socket', socket, ...flags];
+  const [program = '', ...args] = lacking
+    ? ['setpriv', `--bounding-set=-${lacking}`, ...command]
+    : command;
+  const child = spawn(program, args, {
     stdio: ['ignore', 'ignore', 'pipe'],
     env: environment(),
   });
