@@ -100,8 +100,8 @@ function findReport(test: string, said: readonly string[]): void {
 }
 
 /**
- * Starts a daemon that ends with the test, without the capability `lacking`; resolves once it serves,
- * or tells what it said.
+ * Starts a daemon that ends with the test, without the capability `lacking`; resolves once it
+ * serves, or tells what it said.
  */
 export async function start(
   t: TestContext,
