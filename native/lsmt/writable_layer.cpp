@@ -26,14 +26,6 @@ void check(int error, const io::File& file, const std::string& what) {
   if (error != 0) throw io::FormatError(-error, file.name() + ": " + what + std::strerror(-error));
 }
 
-// A placeholder, or an index whose writing broke off before its header, which comes last.
-bool is_blank(const io::File& index) {
-  if (index.size() < kHeaderBytes) return true;
-  HeaderBlock block;
-  check(index.read(block, 0), index, "cannot read the index: ");
-  return std::all_of(block.begin(), block.end(), [](std::byte byte) { return byte == std::byte{}; });
-}
-
 // Whether the trailer at the end is that of this file. Others may be there: somebody may have
 // written a finished layer into the disk.
 bool is_sealed_in_place(const Header& header, const io::File& data) {
@@ -61,6 +53,13 @@ Header index_header(const Header& data) {
 }
 
 }  // namespace
+
+bool is_blank_index(const io::File& index) {
+  if (index.size() < kHeaderBytes) return true;
+  HeaderBlock block;
+  check(index.read(block, 0), index, "cannot read the index: ");
+  return std::all_of(block.begin(), block.end(), [](std::byte byte) { return byte == std::byte{}; });
+}
 
 WritableLayer::WritableLayer(std::unique_ptr<io::WritableFile> data,
                              std::unique_ptr<io::WritableFile> index)
@@ -115,7 +114,7 @@ std::unique_ptr<WritableLayer> WritableLayer::open(std::unique_ptr<io::WritableF
            "written");
   }
   layer->data_end_ = round_up(layer->data_->size(), kSectorSize);
-  if (header.is_sparse && is_blank(*layer->index_file_)) {
+  if (header.is_sparse && is_blank_index(*layer->index_file_)) {
     layer->load_holes();
   } else {
     layer->load_entries(lost_data);

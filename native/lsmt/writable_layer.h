@@ -39,6 +39,10 @@ struct NewLayer {
 // them when writes were under way that nobody had flushed; so does a data file that was cut off.
 enum class LostData { kRefuse, kDrop };
 
+// Whether an index file is a placeholder, or its writing broke off before its header, which comes
+// last: the holes of a sparse layer count then. Throws io::FormatError.
+[[nodiscard]] bool is_blank_index(const io::File& index);
+
 class WritableLayer {
  public:
   // Writes the headers into two empty files. Throws io::FormatError.

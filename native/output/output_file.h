@@ -19,8 +19,8 @@ namespace varve::output {
 enum class Existing { kRefuse, kReplace };
 
 // From now on SIGINT, SIGTERM, SIGHUP and SIGPIPE, unless they are ignored, remove what is not
-// published, and then end the process as they would have. For programs that write a few files at a time and have no handlers of
-// their own; call it before the first OutputFile.
+// published, and then end the process as they would have. For programs that write a few files at a
+// time and have no handlers of their own; call it before the first OutputFile.
 void remove_unpublished_on_signals();
 
 class OutputFile {

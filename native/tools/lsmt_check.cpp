@@ -9,8 +9,10 @@
 #include "io/bytes.h"
 #include "lsmt/header.h"
 #include "lsmt/index.h"
+#include "lsmt/layer_writer.h"
 #include "lsmt/mapping.h"
 #include "lsmt/writable_index.h"
+#include "lsmt/writable_layer.h"
 #include "tools/amounts.h"
 
 namespace varve::tools {
@@ -23,8 +25,6 @@ using lsmt::kHeaderSectors;
 using lsmt::kSectorSize;
 using lsmt::Mapping;
 
-// What upstream's reader takes.
-constexpr std::uint64_t kEntriesMaxOfUpstream = 1'000'000;
 
 // Where in a header or trailer what readers do not look at lies, and where the last field ends.
 constexpr std::size_t kSizeAt = 24;
@@ -239,21 +239,13 @@ bool check_trailer(const Header& trailer, std::uint64_t offset, const Place& pla
                                   std::to_string(trailer.index_offset + index_size) +
                                   ", and not at the trailer");
   }
-  if (trailer.index_count > kEntriesMaxOfUpstream) {
+  if (trailer.index_count > lsmt::kReadersMappingsMax) {
     place.note(offset + 40,
                "overlaybd itself takes no more than 1000000 index entries, and this "
                "layer has " +
                    std::to_string(trailer.index_count));
   }
   return true;
-}
-
-// What readers take for no index: the holes of a sparse layer count then, as upstream has it.
-bool is_blank(const io::File& index) {
-  if (index.size() < kHeaderBytes) return true;
-  lsmt::HeaderBlock block;
-  if (index.read(block, 0) != 0) return false;
-  return std::ranges::all_of(block, [](std::byte byte) { return byte == std::byte{}; });
 }
 
 // Entries of a sparse layer point to their own place. That place may be gone where the disk became
@@ -318,7 +310,7 @@ std::uint64_t check_writable_layer(const io::File& data, const io::File* index,
   const Header* header = &begin->header;
   check_fields(*header, 0, data_place);
   note_index_of_header(*header, data_place);
-  if (index == nullptr || (header->is_sparse && is_blank(*index))) {
+  if (index == nullptr || (header->is_sparse && lsmt::is_blank_index(*index))) {
     if (!header->is_sparse) {
       data_place.defect(0,
                         "an append-only layer is nothing without its index; name it with "
