@@ -18,9 +18,6 @@ namespace {
 using zfile::Header;
 using zfile::kHeaderSize;
 
-// As readers have it: 4 GB of index.
-constexpr std::uint64_t kBlocksMax = 1'000'000'000;
-
 std::string sums_text(std::uint32_t actual, std::uint32_t expected) {
   return "is " + io::hexadecimal(actual) + ", expected " + io::hexadecimal(expected);
 }
@@ -50,7 +47,7 @@ class Check {
       place_.defect(is_final ? 0 : trailer_offset(), "the ZFile cannot be: " + defect);
       return result_;
     }
-    if (counts->block_count > kBlocksMax) {
+    if (counts->block_count > zfile::kBlockCountMax) {
       place_.defect(is_final ? 0 : trailer_offset(),
                     "no reader takes " + std::to_string(counts->block_count) + " blocks");
       return result_;

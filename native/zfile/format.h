@@ -28,6 +28,9 @@ inline constexpr std::uint32_t kBlockSizeMax = 65536;
 // either codec ever needs.
 inline constexpr std::uint32_t kExpansionMax = 512;
 
+// What readers take and writers make: 4 GB of index, 4 TB of content in blocks of 4 KiB.
+inline constexpr std::uint64_t kBlockCountMax = 1'000'000'000;
+
 enum class Algorithm : std::uint8_t { lz4 = 1, zstd = 2 };
 
 [[nodiscard]] const char* name_of(Algorithm algorithm) noexcept;

@@ -16,9 +16,6 @@ namespace varve::zfile {
 
 namespace {
 
-// 4 GB of index: 4 TB of content in blocks of 4 KiB.
-constexpr std::uint64_t kBlockCountMax = 1'000'000'000;
-
 [[noreturn]] void refuse(const io::File& file, const std::string& why, int error = EINVAL) {
   throw io::FormatError(error, file.name() + ": " + why);
 }

@@ -22,7 +22,6 @@ namespace varve::zfile {
 namespace {
 
 constexpr unsigned kThreadsMax = 256;
-constexpr std::uint64_t kBlockCountMax = 1'000'000'000;
 
 unsigned threads_of(const WriteOptions& options) {
   const unsigned wanted =
