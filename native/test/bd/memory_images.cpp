@@ -154,9 +154,17 @@ void MemoryTransport::use(bool is_used) noexcept {
   changed_.notify_all();
 }
 
+std::shared_ptr<transport::BlockDevice> MemoryTransport::last_content() const {
+  const std::lock_guard lock(mutex_);
+  return last_content_.lock();
+}
+
 std::unique_ptr<transport::AttachedDevice> MemoryTransport::attach(
     std::shared_ptr<transport::BlockDevice> content, const transport::AttachOptions&) {
-  last_content = content;
+  {
+    const std::lock_guard lock(mutex_);
+    last_content_ = content;
+  }
   return std::make_unique<MemoryAttached>(*this, std::move(content));
 }
 

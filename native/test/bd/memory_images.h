@@ -88,7 +88,8 @@ class MemoryTransport final : public transport::Transport {
   [[nodiscard]] unsigned close_count() const noexcept { return close_count_; }
   [[nodiscard]] unsigned look_count() const noexcept { return look_count_; }
 
-  std::weak_ptr<transport::BlockDevice> last_content;
+  // Of the device that was attached last.
+  [[nodiscard]] std::shared_ptr<transport::BlockDevice> last_content() const;
   // How often it was asked to write out, to wait for users, to fail them.
   [[nodiscard]] unsigned sync_count() const noexcept { return sync_count_; }
   [[nodiscard]] unsigned waits() const noexcept { return waits_; }
@@ -104,8 +105,9 @@ class MemoryTransport final : public transport::Transport {
   std::atomic<unsigned> sync_count_ = 0;
   std::atomic<unsigned> waits_ = 0;
   std::atomic<unsigned> aborts_ = 0;
-  std::mutex mutex_;
+  mutable std::mutex mutex_;
   std::condition_variable changed_;
+  std::weak_ptr<transport::BlockDevice> last_content_;
 };
 
 }  // namespace varve::test
