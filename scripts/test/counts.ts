@@ -36,14 +36,20 @@ export function countConformance(output: string): Counts | undefined {
   return { passed, failed: all - passed, skipped: 0, skips: [] };
 }
 
-/** Reads ctest's summary, which counts a skipped test as passed, and its list of skipped ones. */
+/**
+ * Reads ctest's summary, which counts a skipped test as passed, its list of skipped ones, and what
+ * scripts/ctest.sh adds to it.
+ */
 export function countNativeTests(output: string): Counts | undefined {
   const summary = /(\d+)% tests passed, (\d+) tests failed out of (\d+)/.exec(output);
   if (summary === null) return undefined;
   const failed = Number(summary[2]);
+  const reasons = new Map(
+    [...output.matchAll(/^skipped (\S+): (.*)$/gm)].map((match) => [match[1], match[2]]),
+  );
   const skips = [...output.matchAll(/^\s+\d+ - (\S+) \(Skipped\)$/gm)].map((match) => ({
     name: match[1] ?? '',
-    reason: 'needs root',
+    reason: reasons.get(match[1]) ?? 'no reason is told',
   }));
   const skipped = skips.length;
   return { passed: Number(summary[3]) - failed - skipped, failed, skipped, skips };

@@ -145,7 +145,7 @@ function sourcesSuite({ checkout }: SuiteOptions): Suite {
 function nativeSuite({ checkout, isLong }: SuiteOptions): Suite {
   const ctest = (folder: string, options: readonly string[] = []): Step => ({
     name: `ctest ${folder}`,
-    argv: ['ctest', '--test-dir', folder, '--output-on-failure', '--no-tests=error', ...options],
+    argv: ['scripts/ctest.sh', folder, ...options],
     count: countNativeTests,
   });
   const build = (argv: readonly string[]): Step =>
