@@ -239,7 +239,7 @@ void Device::check_unused(const char* work) const {
 
 void Device::refuse_to_close(const std::vector<transport::DeviceUser>& users) const {
   throw DeviceError("in-use", "device " + parts_.name + " is in use: " + described(users) +
-                                  "; let go of it, or close it with detach or abort",
+                                  "; let go of it, or close it in the mode detach or abort",
                     users);
 }
 

@@ -6,11 +6,12 @@
 #include <fcntl.h>
 #include <signal.h>
 #include <sys/resource.h>
+#include <sys/signalfd.h>
 #include <unistd.h>
 
 #include <asio/io_context.hpp>
+#include <asio/posix/stream_descriptor.hpp>
 #include <asio/post.hpp>
-#include <asio/signal_set.hpp>
 #include <algorithm>
 #include <array>
 #include <cstdlib>
@@ -18,6 +19,7 @@
 #include <filesystem>
 #include <iostream>
 #include <memory>
+#include <system_error>
 #include <thread>
 
 #include "bd/control_server.h"
@@ -48,6 +50,29 @@ void raise_descriptor_limit() {
   if (::getrlimit(RLIMIT_NOFILE, &limit) != 0) return;
   limit.rlim_cur = limit.rlim_max;
   ::setrlimit(RLIMIT_NOFILE, &limit);
+}
+
+sigset_t set_of(std::initializer_list<int> numbers) {
+  sigset_t set;
+  ::sigemptyset(&set);
+  for (const int number : numbers) ::sigaddset(&set, number);
+  return set;
+}
+
+// Before there is a second thread: all threads inherit it, so no signal that can be blocked ends
+// the process by its default, however early or late it comes.
+void block_signals() {
+  const sigset_t blocked =
+      set_of({SIGTERM, SIGINT, SIGHUP, SIGUSR1, SIGUSR2, SIGALRM, SIGPIPE});
+  ::pthread_sigmask(SIG_BLOCK, &blocked, nullptr);
+}
+
+// A descriptor from which the signals are read that end the daemon.
+int open_end_signals() {
+  const sigset_t set = set_of({SIGTERM, SIGINT});
+  const int fd = ::signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
+  if (fd < 0) throw std::system_error(errno, std::generic_category(), "signalfd");
+  return fd;
 }
 
 void notify(const char* state) {
@@ -94,10 +119,11 @@ void serve(const Options& options, Log& log, asio::io_context& context,
                   [&server](const Json& event) { server->publish(event); });
   server = std::make_unique<ControlServer>(std::move(acceptor), service, log);
 
-  asio::signal_set signals(context, SIGTERM, SIGINT);
-  signals.async_wait([&](const std::error_code& error, int number) {
-    if (error) return;
-    log.info("stopping", {{"signal", ::strsignal(number)}});
+  asio::posix::stream_descriptor signals(context, open_end_signals());
+  signals.async_wait(asio::posix::stream_descriptor::wait_read, [&](const std::error_code& error) {
+    signalfd_siginfo signal = {};
+    if (error || ::read(signals.native_handle(), &signal, sizeof signal) != sizeof signal) return;
+    log.info("stopping", {{"signal", ::strsignal(static_cast<int>(signal.ssi_signo))}});
     notify("STOPPING=1");
     end_in_any_case();
     server->stop();
@@ -131,7 +157,7 @@ int run(const Options& options) {
   image::GlobalConfig config;
   if (!options.config.empty()) config = image::load_global_config(options.config);
   hold_standard_descriptors();
-  ::signal(SIGPIPE, SIG_IGN);
+  block_signals();
   raise_descriptor_limit();
 
   make_private_directory(std::filesystem::path(options.socket).parent_path().string());

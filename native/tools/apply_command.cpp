@@ -171,7 +171,8 @@ void add_apply(CLI::App& app, Action& action) {
       ->add_option("--checksum", options->checksum,
                    "What the SHA-256 of the uncompressed tar has to be")
       ->type_name("sha256:HEX");
-  add_unsupported(*command, {"--from_qcow2", "--gz_index_path"});
+  add_unsupported(*command, {"--from_qcow2", "--extract-rootfs", "--no-extract-rootfs", "--gz_index_path",
+                             "--service_config_path", "--verbose"});
   add_json(*command, options->is_json);
   command->callback([options, &action] { action = [options] { return apply(*options); }; });
 }

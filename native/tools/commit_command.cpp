@@ -149,7 +149,8 @@ void add_commit(CLI::App& app, Action& action) {
   command->add_option("OUTPUT", options->third, "File to make");
   command->add_flag("-z,--compress", options->is_compressed, "Compress the layer (ZFile)");
   add_unsupported(*command, {"--turboOCI", "--fastoci", "--upload", "--upload_bs",
-                             "--cred_file_path", "--tls_key_path", "--tls_cert_path"});
+                             "--cred_file_path", "--tls_key_path", "--tls_cert_path",
+                             "--verbose"});
   add_format(*command, options->format);
   add_identity(*command, options->identity);
   command->add_flag("--seal", options->seals,

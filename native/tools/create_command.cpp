@@ -127,7 +127,7 @@ void add_create(CLI::App& app, Action& action) {
   command->add_flag("--mkfs", options->makes_file_system, "Make an empty ext4 in it");
   // overlaybd-create calls the parent's -u.
   add_identity(*command, options->identity, "-p,-u,--parent-uuid");
-  add_unsupported(*command, {"--turboOCI", "--fastoci", "--raw"});
+  add_unsupported(*command, {"--turboOCI", "--fastoci", "--raw", "--verbose"});
   command->callback([options, &action] { action = [options] { return create(*options); }; });
 }
 

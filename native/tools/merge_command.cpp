@@ -58,7 +58,7 @@ void add_merge(CLI::App& app, Action& action) {
   add_off_switch(*command, "--no-compress", options->is_compressed, "Write the layer as it is")
       ->excludes(compress);
   add_unsupported(*command, {"--upload", "--upload_bs", "--cred_file_path", "--tls_key_path",
-                             "--tls_cert_path"});
+                             "--tls_cert_path", "--service_config_path", "--verbose"});
   add_format(*command, options->format);
   add_identity(*command, options->identity);
   add_force(*command, options->is_forced);

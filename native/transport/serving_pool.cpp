@@ -47,6 +47,10 @@ ServingPool::ServingPool(const ServingPoolOptions& options) : options_(options) 
   event.events = EPOLLIN;
   event.data.u64 = kStopId;
   if (::epoll_ctl(epoll_.get(), EPOLL_CTL_ADD, stop_event_.get(), &event) != 0) fail("epoll_ctl");
+#ifdef PR_GET_IO_FLUSHER
+  // Reading it asks for the same right as setting it.
+  if (::prctl(PR_GET_IO_FLUSHER, 0, 0, 0, 0) < 0) io_flusher_error_ = errno;
+#endif
   try {
     for (unsigned index = 0; index < options_.threads_min; ++index) start_thread(false);
     supervisor_ = std::thread([this] { supervise(); });
@@ -152,7 +156,8 @@ void ServingPool::start_thread(bool is_extra) {
 void ServingPool::work(bool is_extra, std::list<std::thread>::iterator self,
                        const RequestBuffer& buffer) {
 #ifdef PR_SET_IO_FLUSHER
-  if (::prctl(PR_SET_IO_FLUSHER, 1, 0, 0, 0) != 0) io_flusher_error_ = errno;
+  // Whether it may, the constructor has asked.
+  static_cast<void>(::prctl(PR_SET_IO_FLUSHER, 1, 0, 0, 0));
 #endif
   const int timeout = is_extra ? static_cast<int>(options_.idle.count()) : -1;
   while (true) {

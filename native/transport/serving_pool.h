@@ -46,7 +46,7 @@ class ServingPool {
 
   [[nodiscard]] unsigned thread_count() const;
   [[nodiscard]] std::size_t connection_count() const;
-  // 0, or the errno with which the kernel refused to treat these threads as part of writeback
+  // 0, or the errno with which the kernel refuses to treat these threads as part of writeback
   // (EPERM without CAP_SYS_RESOURCE): under memory pressure a writable device may then wait for
   // itself.
   [[nodiscard]] int io_flusher_error() const noexcept { return io_flusher_error_; }
@@ -88,7 +88,7 @@ class ServingPool {
   std::atomic<unsigned> busy_count_ = 0;
   std::atomic<bool> is_supervisor_waiting_ = false;
   std::atomic<std::uint64_t> completed_count_ = 0;
-  std::atomic<int> io_flusher_error_ = 0;
+  int io_flusher_error_ = 0;
   std::thread supervisor_;
 };
 

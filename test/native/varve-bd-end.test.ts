@@ -1,6 +1,7 @@
 // How devices of varve-bd and the daemon itself end: with users, with what nobody flushed, on disks
 // that are full or hang, by a signal or killed.
 import assert from 'node:assert/strict';
+import { once } from 'node:events';
 import {
   closeSync,
   existsSync,
@@ -260,5 +261,42 @@ test(
     closeSync(file);
     await until(() => loopsOf('ended-').length === 0);
     assert.deepEqual(readdirSync(join(directory, 'run')), []);
+  },
+);
+
+test(
+  'no signal but those that end the daemon ends it, and none ends it by default',
+  { skip },
+  async (t) => {
+    const directory = scratchDirectory(t);
+    const daemon = await start(t, join(directory, 'run/bd.sock'));
+    const { pid } = daemon;
+    for (const signal of ['SIGHUP', 'SIGUSR1', 'SIGUSR2', 'SIGALRM', 'SIGPIPE'] as const) {
+      process.kill(pid, signal);
+    }
+    assert.deepEqual(await list(await client(t, daemon)), []);
+    const exited = once(daemon.child, 'exit');
+    // Again and again until it is gone, so that one meets every moment of its end.
+    while (daemon.child.exitCode === null && daemon.child.signalCode === null) {
+      process.kill(pid, 'SIGTERM');
+      await new Promise((resolve) => setImmediate(resolve));
+    }
+    await exited;
+    assert.equal(daemon.child.exitCode, 0, `it ended by ${daemon.child.signalCode}`);
+    assert.deepEqual(readdirSync(join(directory, 'run')), []);
+  },
+);
+
+test(
+  'a daemon whose threads cannot be part of writeback says so every time',
+  { skip },
+  async (t) => {
+    const directory = scratchDirectory(t);
+    for (let count = 0; count < 5; count += 1) {
+      const socket = join(directory, `run-${count}/bd.sock`);
+      const daemon = await start(t, socket, [], { lacking: 'sys_resource' });
+      await daemon.end('SIGTERM');
+      assert.equal(daemon.said(/not part of writeback/).length, 1);
+    }
   },
 );

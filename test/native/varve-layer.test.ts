@@ -425,18 +425,24 @@ test('what overlaybd has and this has not is refused by name', (t) => {
   const unsupported = [
     ['create', '--turboOCI', one, two, '1'],
     ['create', '--fastoci', one, two, '1'],
+    ['create', '--verbose', one, two, '1'],
+    ['commit', one, two, '--verbose'],
     ['commit', '--turboOCI', one, two],
     ['commit', '--fastoci', one, two, 'three'],
     ['commit', '--upload', 'http://localhost/', one, two],
     ['commit', one, two, '--upload=http://localhost/'],
     ['merge', '--upload', 'http://localhost/', one, two],
     ['apply', '--from_qcow2', one, two],
+    ['merge', '--service_config_path', one, two, two],
     ['apply', '--gz_index_path', one, two, two],
+    ['apply', '--service_config_path', one, two, two],
+    ['apply', '--no-extract-rootfs', one, two],
+    ['apply', one, two, '--verbose'],
   ];
   for (const args of unsupported) {
     const { status, stderr } = runTool(args);
     assert.equal(status, 2, `${args.join(' ')}: ${stderr}`);
-    assert.match(stderr, /--[a-zA-Z_0-9]+: is not supported yet/, args.join(' '));
+    assert.match(stderr, /--[-a-zA-Z_0-9]+: is not supported yet/, args.join(' '));
   }
   assert.deepEqual(readdirSync(directory), []);
 });
