@@ -57,6 +57,11 @@ class DiskFile final : public WritableFile {
     return 0;
   }
 
+  [[nodiscard]] bool is_cut_off() const noexcept override {
+    struct stat status = {};
+    return ::fstat(fd_.get(), &status) == 0 && std::cmp_less(status.st_size, size());
+  }
+
   [[nodiscard]] int write(std::span<const std::byte> source, std::uint64_t offset) override {
     if (!is_within(offset, source.size(), kSizeMax)) return -EFBIG;
     while (!source.empty()) {
@@ -161,6 +166,7 @@ class MappedFile final : public File {
 
   [[nodiscard]] std::uint64_t size() const noexcept override { return file_->size(); }
   [[nodiscard]] const std::string& name() const noexcept override { return file_->name(); }
+  [[nodiscard]] bool is_cut_off() const noexcept override { return file_->is_cut_off(); }
 
   [[nodiscard]] int read(std::span<std::byte> destination,
                          std::uint64_t offset) const noexcept override {

@@ -71,6 +71,9 @@ class File {
     return nullptr;
   }
 
+  // Whether it lacks bytes at its end that were there when it was opened.
+  [[nodiscard]] virtual bool is_cut_off() const noexcept { return false; }
+
   // The name for messages.
   [[nodiscard]] virtual const std::string& name() const noexcept = 0;
 };

@@ -17,6 +17,7 @@ class ReportingFile final : public File {
 
   [[nodiscard]] std::uint64_t size() const noexcept override { return file_->size(); }
   [[nodiscard]] const std::string& name() const noexcept override { return file_->name(); }
+  [[nodiscard]] bool is_cut_off() const noexcept override { return file_->is_cut_off(); }
   [[nodiscard]] const std::byte* view(const ByteRange& range) const noexcept override {
     return file_->view(range);
   }
@@ -32,9 +33,11 @@ class ReportingFile final : public File {
   void report(const ByteRange& range, int error) const noexcept {
     // What is to be told must not cost more than is lost already.
     try {
+      const std::string reason = error == EIO && is_cut_off()
+                                     ? "the file is shorter than when it was opened"
+                                     : error_text(error);
       listener_.damaged({file_->name(), range.offset,
-                         std::to_string(range.length) + " bytes cannot be read: " +
-                             error_text(error)});
+                         std::to_string(range.length) + " bytes cannot be read: " + reason});
     } catch (const std::exception&) {
       return;
     }

@@ -16,6 +16,7 @@ class SliceFile final : public File {
 
   [[nodiscard]] std::uint64_t size() const noexcept override { return range_.length; }
   [[nodiscard]] const std::string& name() const noexcept override { return name_; }
+  [[nodiscard]] bool is_cut_off() const noexcept override { return file_->is_cut_off(); }
 
   [[nodiscard]] int read(std::span<std::byte> destination,
                          std::uint64_t offset) const noexcept override {

@@ -108,7 +108,10 @@ int ZFile::read_blocks(Scratch& scratch, const Request& request, std::uint64_t f
   }
   if (is_there) return error;
   scratch.kept_identity = 0;
-  report(first, "cannot be read", 0, 0);
+  report(first,
+         source_->is_cut_off() ? "cannot be read: the file is shorter than when it was opened"
+                               : "cannot be read",
+         0, 0);
   return -EIO;
 }
 
