@@ -20,12 +20,12 @@ WritableStack::WritableStack(std::unique_ptr<WritableLayer> upper,
                              bool is_read_only)
     : upper_(std::move(upper)), lower_(std::move(lower)), name_(std::move(name)) {
   if (upper_->virtual_size() != 0) return;
-  if (!lower_) throw io::FormatError(EINVAL, name_ + ": no layer says a virtual size");
+  if (!lower_) throw io::FormatError(EINVAL, upper_->data().name() + ": no layer says a virtual size");
   is_as_lower_ = is_read_only;
   if (is_as_lower_) return;
   if (const int error = upper_->resize(lower_->size()); error != 0) {
-    throw io::FormatError(-error, name_ + ": cannot keep the size of what is below in " +
-                                      upper_->data().name() + ": " + std::strerror(-error));
+    throw io::FormatError(-error, upper_->data().name() + ": cannot keep the size of what is below: " +
+                                      std::strerror(-error));
   }
 }
 

@@ -303,6 +303,12 @@ TEST_F(ImageOpenTest, AnUpperLayerIsOneDevicesAlone) {
   EXPECT_TRUE(open_text(config)->is_writable());
 }
 
+TEST_F(ImageOpenTest, AnUpperLayerWithoutASizeNeedsALayerBelow) {
+  create_upper(0, false);
+  EXPECT_EQ(refusal_of([&] { open_text("{" + upper_json() + "}"); }),
+            "config: upper: " + at("data") + ": no layer says a virtual size");
+}
+
 TEST_F(ImageOpenTest, ReadOnlyImagesShareAnUpperLayerAndLeaveItAlone) {
   create_upper(kDisk, false);
   const std::string config = "{" + upper_json() + "}";
