@@ -5,7 +5,6 @@
 #include <utility>
 
 #include "image/parallel.h"
-#include "image/upper_lock.h"
 
 namespace varve::image {
 
@@ -129,7 +128,7 @@ void Image::open_upper(const ImageConfig& config, const OpenOptions& options) {
   const std::string data = resolve_path(config.upper->data, options.folder);
   const std::string index = resolve_path(config.upper->index, options.folder);
   try {
-    upper_lock_ = lock_upper(data, options.is_read_only);
+    upper_lock_ = lock_upper(data, index, options.is_read_only);
     std::unique_ptr<lsmt::WritableLayer> upper = lsmt::WritableLayer::open(
         io::open_existing_writable_file(data, !options.is_read_only),
         io::open_existing_writable_file(index, !options.is_read_only), options.lost_data);

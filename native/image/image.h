@@ -14,9 +14,9 @@
 #include "image/blob_source.h"
 #include "image/image_config.h"
 #include "image/layer_file.h"
+#include "image/upper_lock.h"
 #include "lsmt/read_only_stack.h"
 #include "lsmt/writable_stack.h"
-#include "syscalls/unique_fd.h"
 #include "transport/block_device.h"
 
 namespace varve::image {
@@ -81,7 +81,7 @@ class Image final : public transport::BlockDevice {
   std::vector<ImageLayer> layers_;
   std::shared_ptr<const lsmt::ReadOnlyStack> lowers_;
   std::unique_ptr<lsmt::WritableStack> writable_;
-  UniqueFd upper_lock_;
+  UpperLock upper_lock_;
   bool is_read_only_ = false;
 };
 

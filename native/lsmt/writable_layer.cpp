@@ -27,14 +27,16 @@ void check(int error, const io::File& file, const std::string& what) {
 }
 
 // Whether the trailer at the end is that of this file. Others may be there: somebody may have
-// written a finished layer into the disk.
+// written a finished layer into the disk. They say where their index lies in that layer, which is
+// elsewhere in this file.
 bool is_sealed_in_place(const Header& header, const io::File& data) {
   if (data.size() < 2 * kHeaderBytes) return false;
   const std::uint64_t offset = data.size() - kHeaderBytes;
   HeaderBlock block;
   check(data.read(block, offset), data, "cannot read the end: ");
   const std::optional<Header> trailer = Header::decode(block);
-  if (!trailer || trailer->is_header || !trailer->is_sealed || trailer->uuid != header.uuid) {
+  if (!trailer || trailer->is_header || !trailer->is_data || !trailer->is_sealed ||
+      trailer->is_sparse != header.is_sparse) {
     return false;
   }
   // The division keeps a huge count from overflowing.
@@ -52,7 +54,26 @@ Header index_header(const Header& data) {
   return header;
 }
 
+bool is_same_uuid(const Uuid& one, const Uuid& other) {
+  if (one == other) return true;
+  const std::optional<Uuid> parsed = parse_uuid(one);
+  return parsed && parsed == parse_uuid(other);
+}
+
+std::string uuid_text(const Uuid& uuid) { return uuid.empty() ? "none" : uuid; }
+
 }  // namespace
+
+// The size is no part of it: a resize that broke off between the two headers leaves two sizes.
+std::string pair_defect(const Header& data, const Header& index) {
+  if (!is_same_uuid(data.uuid, index.uuid)) {
+    return "its uuid is " + uuid_text(index.uuid) + ", that of the data is " +
+           uuid_text(data.uuid);
+  }
+  if (is_same_uuid(data.parent_uuid, index.parent_uuid)) return {};
+  return "its parent uuid is " + uuid_text(index.parent_uuid) + ", that of the data is " +
+         uuid_text(data.parent_uuid);
+}
 
 bool is_blank_index(const io::File& index) {
   if (index.size() < kHeaderBytes) return true;
@@ -129,11 +150,11 @@ void WritableLayer::load_entries(LostData lost_data) {
   if (header.is_sealed || header.index_offset != kHeaderBytes) {
     refuse(*index_file_, "not the index of a writable layer");
   }
-  // Resizing writes this one first.
-  if (!header_.is_sparse) {
-    header_.virtual_size = header.virtual_size;
-    header_.uuid = header.uuid;
+  if (const std::string defect = pair_defect(header_, header); !defect.empty()) {
+    refuse(*index_file_, "belongs to another data file than " + data_->name() + ": " + defect);
   }
+  // Resizing writes this one first.
+  if (!header_.is_sparse) header_.virtual_size = header.virtual_size;
   const std::uint64_t count = (index_file_->size() - kHeaderBytes) / sizeof(Mapping);
   if (count > Index::kMappingsMax) refuse(*index_file_, "has more entries than are supported");
   // What is left of a torn append is written over.

@@ -43,6 +43,10 @@ enum class LostData { kRefuse, kDrop };
 // last: the holes of a sparse layer count then. Throws io::FormatError.
 [[nodiscard]] bool is_blank_index(const io::File& index);
 
+// By what an index's header shows that it belongs to another data file; empty for two that belong
+// together. Whoever makes a writable layer gives both files one uuid and one parent, also upstream.
+[[nodiscard]] std::string pair_defect(const Header& data, const Header& index);
+
 class WritableLayer {
  public:
   // Writes the headers into two empty files. Throws io::FormatError.

@@ -40,7 +40,7 @@ void report_dropped(const Options& options, const lsmt::WritableLayer& layer) {
 // In place: until the trailer is written the file is the writable layer that it was.
 int seal(const Options& options) {
   if (!options.third.empty()) throw Misuse("--seal writes into DATA, so there is no OUTPUT");
-  const UniqueFd lock = image::lock_upper(options.data, false);
+  const image::UpperLock lock = image::lock_upper(options.data, options.second, false);
   const auto layer =
       open_writable_layer(options.data, options.second, Access::kWrite, lost_data(options));
   report_dropped(options, *layer);
@@ -79,7 +79,7 @@ int commit_writable(const Options& options) {
         "--commit_sealed");
   }
   const lsmt::LayerOptions identity = layer_options(options.identity);
-  const UniqueFd lock = image::lock_upper(options.data, true);
+  const image::UpperLock lock = image::lock_upper(options.data, options.second, true);
   const auto layer =
       open_writable_layer(options.data, options.second, Access::kRead, lost_data(options));
   report_dropped(options, *layer);

@@ -1,8 +1,8 @@
 // varve-layer create: the two files of an empty writable layer.
 #include <algorithm>
-#include <filesystem>
 
 #include "apply/apply.h"
+#include "io/same_file.h"
 #include "lsmt/writable_layer.h"
 #include "lsmt/writable_stack.h"
 #include "tools/amounts.h"
@@ -82,9 +82,7 @@ int create(const Options& options) {
     throw Misuse("--mkfs needs the size of the device, which is 0 here");
   }
 
-  std::error_code ignored;
-  if (std::filesystem::weakly_canonical(options.data, ignored) ==
-      std::filesystem::weakly_canonical(options.index, ignored)) {
+  if (io::is_same_file(options.data, options.index)) {
     throw Misuse(printable(options.data) + ": DATA and INDEX are two files; give two names");
   }
 

@@ -3,7 +3,6 @@
 #include <utility>
 #include <vector>
 
-#include "image/upper_lock.h"
 #include "tools/damage_printer.h"
 #include "tools/failure.h"
 #include "tools/source_files.h"
@@ -36,7 +35,7 @@ Device Device::open(const std::string& path, const std::string& index) {
       image::unwrap_layer(open_existing(path, Access::kRead), {.damage_listener = &damage_printer});
   const Shape shape = shape_of(*file.content, !index.empty());
   if (shape == Shape::kWritable) {
-    device.own_lock_ = image::lock_upper(path, true);
+    device.own_lock_ = image::lock_upper(path, index, true);
     auto layer = open_writable_layer(path, index, Access::kRead, lsmt::LostData::kRefuse);
     device.own_writable_ = std::make_unique<lsmt::WritableStack>(std::move(layer), nullptr, path);
     device.take(nullptr, device.own_writable_.get());

@@ -6,9 +6,9 @@
 #include <string>
 
 #include "image/image.h"
+#include "image/upper_lock.h"
 #include "lsmt/read_only_stack.h"
 #include "lsmt/writable_stack.h"
-#include "syscalls/unique_fd.h"
 #include "tools/content_runs.h"
 
 namespace varve::tools {
@@ -34,7 +34,7 @@ class Device {
 
   std::shared_ptr<image::Image> image_;
   std::shared_ptr<const lsmt::ReadOnlyStack> stack_;
-  UniqueFd own_lock_;
+  image::UpperLock own_lock_;
   std::unique_ptr<lsmt::WritableStack> own_writable_;
   const lsmt::ReadOnlyStack* lower_ = nullptr;
   const lsmt::WritableStack* writable_ = nullptr;

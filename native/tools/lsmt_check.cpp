@@ -326,6 +326,16 @@ std::uint64_t check_writable_layer(const io::File& data, const io::File* index,
     index_place.defect(28, "this is not the index of a writable layer");
     return 0;
   }
+  if (const std::string defect = lsmt::pair_defect(*header, *own); !defect.empty()) {
+    index_place.defect(56, "this is the index of another data file than " + data.name() + ": " +
+                               defect);
+    return 0;
+  }
+  if (own->virtual_size != header->virtual_size) {
+    index_place.note(48, "the index says " + count_text(own->virtual_size, "byte") +
+                             ", the data file " + count_text(header->virtual_size, "byte") +
+                             ": a resize broke off, and is to be done again");
+  }
   const std::uint64_t bytes = index->size() - kHeaderBytes;
   const std::uint64_t count = bytes / sizeof(Mapping);
   if (bytes % sizeof(Mapping) != 0) {

@@ -300,7 +300,10 @@ test('what makes no sense is refused with 2, what cannot be done with 1', (t) =>
     [['compress', layer, join(directory, 'no/such')], /no file can be made beside it/],
     [['compress', layer, directory], /exists already/],
     [['compress', '-f', layer, directory], /is not a regular file and is not replaced/],
-    [['commit', layer, layer, data], /a finished layer, which cannot be written/],
+    [
+      ['commit', layer, fixture('rw-append/index'), data],
+      /a finished layer, which cannot be written/,
+    ],
     [['checksum', fixture('bad/cases.json')], /cases\.json/],
   ];
   for (const [args, message] of failures) {
@@ -591,6 +594,40 @@ test('every command explains itself', () => {
     'verify',
     'checksum',
     'bench',
+test('a data file and the index of another one are refused, by both names', (t) => {
+  const directory = scratchDirectory(t);
+  const [data, index] = [join(directory, 'data1'), join(directory, 'index3')];
+  tool('create', data, join(directory, 'index1'), '1M');
+  tool('create', join(directory, 'data3'), index, '1M');
+  const before = readFileSync(data);
+  const layer = join(directory, 'layer');
+  for (const args of [
+    ['commit', data, index, layer],
+    ['commit', '--seal', data, index],
+    ['inspect', data, '--index', index],
+    ['checksum', data, '--index', index],
+  ]) {
+    const refused = runTool(args);
+    assert.equal(refused.status, 1, args.join(' '));
+    assert.match(refused.stderr, /index3: belongs to another data file than .*data1: its uuid is /);
+  }
+  assert.equal(existsSync(layer), false);
+  assert.deepEqual(readFileSync(data), before);
+  const { status, stdout } = runTool(['verify', data, '--index', index]);
+  assert.equal(status, 1);
+  assert.match(stdout, /index3: defect at 56: this is the index of another data file than .*data1/);
+});
+
+test('an index file that is in use is not sealed with another data file', (t) => {
+  const directory = scratchDirectory(t);
+  copyFixture('rw-append', directory);
+  const [data, index] = [join(directory, 'data'), join(directory, 'index')];
+  const sealing = [findNativeFile('varve-layer'), 'commit', '--seal', data, index];
+  const refused = spawnSync('flock', ['-x', index, ...sealing], { encoding: 'utf8' });
+  assert.equal(refused.status, 1);
+  assert.match(refused.stderr, /index: is in use as the writable layer of another device/);
+});
+
   ]) {
     assert.ok(commands.includes(command), command);
   }

@@ -309,6 +309,33 @@ TEST_F(ImageOpenTest, AnUpperLayerWithoutASizeNeedsALayerBelow) {
             "config: upper: " + at("data") + ": no layer says a virtual size");
 }
 
+TEST_F(ImageOpenTest, AnIndexFileIsOneDevicesAlone) {
+  create_upper(kDisk, false);
+  fs::copy(at("data"), at("other"));
+  const auto first = open_text("{" + upper_json() + "}");
+  EXPECT_EQ(refusal_of([&] { open_text(R"({"upper": {"data": "other", "index": "index"}})"); }),
+            "config: upper: " + at("index") +
+                ": is in use as the writable layer of another device, or a command works on it");
+}
+
+TEST_F(ImageOpenTest, AnIndexFileIsNoDataFile) {
+  create_upper(kDisk, false);
+  fs::create_symlink("data", at("link"));
+  EXPECT_EQ(refusal_of([&] { open_text(R"({"upper": {"data": "data", "index": "link"}})"); }),
+            "config: upper: " + at("link") + ": is the data file " + at("data") +
+                " under another name; a writable layer has an index file of its own");
+}
+
+TEST_F(ImageOpenTest, AnIndexFileOfAnotherLayerIsRefused) {
+  create_upper(kDisk, false);
+  fs::rename(at("data"), at("data1"));
+  fs::rename(at("index"), at("index1"));
+  create_upper(kDisk, false);
+  EXPECT_TRUE(refusal_of([&] { open_text(R"({"upper": {"data": "data", "index": "index1"}})"); })
+                  .starts_with("config: upper: " + at("index1") +
+                               ": belongs to another data file than " + at("data") + ": its uuid"));
+}
+
 TEST_F(ImageOpenTest, ReadOnlyImagesShareAnUpperLayerAndLeaveItAlone) {
   create_upper(kDisk, false);
   const std::string config = "{" + upper_json() + "}";

@@ -1,4 +1,5 @@
 // Writable layers, append-only and sparse: the golden ones, and what they do one by one.
+#include <algorithm>
 #include <fstream>
 #include <nlohmann/json.hpp>
 #include <thread>
@@ -180,6 +181,18 @@ TEST_P(Sealed, CannotBeOpenedForWritingAgain) {
   EXPECT_EQ(open_layer(sealed).mappings.size(), 1U);
 }
 
+// The trailer counts by where it says that the index lies, whatever it says that the layer is.
+TEST_P(Sealed, IsSealedWhateverItsUuidIs) {
+  const LayerFiles files;
+  const Header header = files.create({.virtual_size = 65536, .is_sparse = GetParam()})->header();
+  files.open()->seal();
+  Header other = header;
+  other.uuid = "112C78F9-66FB-4CB1-B438-22F9C75770BF";
+  std::ranges::copy(other.encode(), files.data->bytes.begin());
+  EXPECT_NE(refusal_of([&] { static_cast<void>(files.open()); }).find("data: was sealed"),
+            std::string::npos);
+}
+
 // Whoever writes a finished layer into the disk does not finish the layer that the disk is in.
 TEST_P(Sealed, IsNotTakenForWhatTheDiskHolds) {
   const LayerFiles inner;
@@ -196,6 +209,53 @@ TEST_P(Sealed, IsNotTakenForWhatTheDiskHolds) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Layers, Sealed, testing::Bool(), [](const auto& is_sparse) {
+  return is_sparse.param ? "Sparse" : "AppendOnly";
+});
+
+class Pair : public testing::TestWithParam<bool> {
+ protected:
+  static LayerFiles pair_of(const char* uuid, const char* parent) {
+    LayerFiles files;
+    const auto layer = files.create(
+        {.virtual_size = 65536, .is_sparse = GetParam(), .uuid = uuid, .parent_uuid = parent});
+    // A sparse layer has an index from its first write on.
+    EXPECT_EQ(layer->write(filled(512, 'a'), 0), 0);
+    return files;
+  }
+  static std::string refusal_of_pair(const LayerFiles& one, const LayerFiles& other) {
+    const LayerFiles mixed{one.data, other.index};
+    return refusal_of([&] { static_cast<void>(mixed.open()); });
+  }
+};
+
+TEST_P(Pair, OfTwoLayersIsRefused) {
+  const char* const kOne = "112C78F9-66FB-4CB1-B438-22F9C75770BF";
+  const char* const kOther = "3FC7F4B7-215E-49D4-89C7-C155C53F17C2";
+  const LayerFiles files = pair_of(kOne, "");
+  EXPECT_EQ(refusal_of_pair(files, pair_of(kOther, "")),
+            std::string("index: belongs to another data file than data: its uuid is ") + kOther +
+                ", that of the data is " + kOne);
+  EXPECT_EQ(refusal_of_pair(files, pair_of(kOne, kOther)),
+            std::string("index: belongs to another data file than data: its parent uuid is ") +
+                kOther + ", that of the data is none");
+}
+
+TEST_P(Pair, MayWriteItsUuidInEitherCase) {
+  EXPECT_EQ(refusal_of_pair(pair_of("112C78F9-66FB-4CB1-B438-22F9C75770BF", ""),
+                            pair_of("112c78f9-66fb-4cb1-b438-22f9c75770bf", "")),
+            "");
+}
+
+// As a resize leaves it that broke off between the two.
+TEST_P(Pair, MayHaveTwoSizes) {
+  const LayerFiles files = pair_of("", "");
+  Header header = files.open()->header();
+  header.virtual_size = 32768;
+  std::ranges::copy(header.encode(), files.data->bytes.begin());
+  EXPECT_EQ(files.open()->virtual_size(), GetParam() ? 32768U : 65536U);
+}
+
+INSTANTIATE_TEST_SUITE_P(Layers, Pair, testing::Bool(), [](const auto& is_sparse) {
   return is_sparse.param ? "Sparse" : "AppendOnly";
 });
 
