@@ -58,11 +58,10 @@ std::shared_ptr<Device> Device::open(const OpenRequest& request, const Surroundi
   std::string result_file;
   const auto tell = [&](const std::optional<std::string>& failure) {
     if (failure && parts.result_files->has(result_file)) return;
-    const int error = image::write_result_file(result_file, failure);
-    if (error == 0) return;
-    around.log.warn(
-        "a result file cannot be written",
-        {{"device", parts.name}, {"path", result_file}, {"reason", std::strerror(-error)}});
+    const std::optional<std::string> obstacle = image::write_result_file(result_file, failure);
+    if (!obstacle) return;
+    around.log.warn("a result file cannot be written",
+                    {{"device", parts.name}, {"path", result_file}, {"reason", *obstacle}});
   };
   const auto refuse = [&](const char* code, const std::string& text, const char* next = "") {
     tell(text);

@@ -1,11 +1,15 @@
 #include "bd/layer_images.h"
 
+#include <cerrno>
 #include <filesystem>
+#include <optional>
 #include <utility>
+#include <vector>
 
 #include "image/image.h"
 #include "image/image_config.h"
 #include "image/layer_file.h"
+#include "image/result_file.h"
 
 namespace varve::bd {
 
@@ -58,12 +62,18 @@ std::string resolved_result_file(const std::string& path, const std::string& fol
   return path.empty() ? path : image::resolve_path(path, folder);
 }
 
+// All that an open reads, the configuration as well.
+std::vector<image::NamedFile> all_files(const image::ImageConfig& config, const std::string& path,
+                                        const std::string& folder) {
+  std::vector<image::NamedFile> files = image::files_of(config, folder);
+  files.push_back({"configuration", path});
+  return files;
+}
+
 class LayerConfiguration final : public ImageConfiguration {
  public:
   LayerConfiguration(image::ImageConfig config, std::string folder)
-      : config_(std::move(config)), folder_(std::move(folder)) {
-    config_.result_file = resolved_result_file(config_.result_file, folder_);
-  }
+      : config_(std::move(config)), folder_(std::move(folder)) {}
 
   [[nodiscard]] const std::string& result_file() const noexcept override {
     return config_.result_file;
@@ -93,16 +103,32 @@ class LayerConfiguration final : public ImageConfiguration {
 
 std::unique_ptr<ImageConfiguration> LayerImages::load(const std::string& path) const {
   const std::string folder = std::filesystem::path(path).parent_path().string();
+  image::ImageConfig config;
   try {
-    image::ImageConfig config = image::load_image_config(path);
-    for (const image::Note& note : config.notes) {
-      log_.warn(note.text, {{"config", path}, {"key", note.key}});
-    }
-    return std::make_unique<LayerConfiguration>(std::move(config), folder);
+    config = image::load_image_config(path);
   } catch (const image::ConfigError& error) {
-    throw image::ConfigError(error.error(), error.what(),
-                             resolved_result_file(error.result_file(), folder));
+    image::ImageConfig read;
+    read.result_file = resolved_result_file(error.result_file(), folder);
+    // Then the reply alone tells.
+    if (const std::optional<std::string> obstacle =
+            image::result_file_obstacle(read.result_file, all_files(error.read(), path, folder))) {
+      log_.warn("a result file cannot be written",
+                {{"config", path}, {"path", read.result_file}, {"reason", *obstacle}});
+      read.result_file.clear();
+    }
+    throw image::ConfigError(error.error(), error.what(), std::move(read));
   }
+  config.result_file = resolved_result_file(config.result_file, folder);
+  // Not told in that file, of course.
+  if (const std::optional<std::string> obstacle =
+          image::result_file_obstacle(config.result_file, all_files(config, path, folder))) {
+    throw image::ConfigError(EINVAL,
+                             path + ": resultFile: " + config.result_file + ": " + *obstacle);
+  }
+  for (const image::Note& note : config.notes) {
+    log_.warn(note.text, {{"config", path}, {"key", note.key}});
+  }
+  return std::make_unique<LayerConfiguration>(std::move(config), folder);
 }
 
 }  // namespace varve::bd

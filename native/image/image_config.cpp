@@ -67,18 +67,19 @@ void read_lowers(const JsonObject& root, ImageConfig& config) {
 
 void read_upper(const JsonObject& root, ImageConfig& config) {
   const JsonObject object = root.object("upper");
+  const UpperConfig upper{object.text("data"), object.text("index")};
+  if (!upper.data.empty() && !upper.index.empty()) config.upper = upper;
   refuse_target(object, {"target", "gzipIndex"});
-  UpperConfig upper{object.text("data"), object.text("index")};
-  if (upper.data.empty() && upper.index.empty()) return;
+  if (config.upper || (upper.data.empty() && upper.index.empty())) return;
   if (upper.data.empty()) object.refuse("data", "is missing, upper.index is there");
-  if (upper.index.empty()) object.refuse("index", "is missing, upper.data is there");
-  config.upper = std::move(upper);
+  object.refuse("index", "is missing, upper.data is there");
 }
 
 void read_rest(const JsonObject& root, ImageConfig& config) {
   config.repository_url = root.text("repoBlobUrl");
-  read_lowers(root, config);
+  // First, so that its files are known also when something else is refused.
   read_upper(root, config);
+  read_lowers(root, config);
   if (config.lowers.empty() && !config.upper) {
     root.refuse("lowers", "there is no layer, and no upper");
   }
@@ -123,7 +124,7 @@ ImageConfig parse_image_config(std::string_view text, const std::string& name) {
   try {
     read_rest(root, config);
   } catch (const ConfigError& error) {
-    throw ConfigError(error.error(), error.what(), config.result_file);
+    throw ConfigError(error.error(), error.what(), std::move(config));
   }
   return config;
 }

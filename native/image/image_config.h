@@ -62,13 +62,15 @@ struct ImageConfig {
 // A configuration that is refused; the text begins with its name and names the key.
 class ConfigError : public io::FormatError {
  public:
-  ConfigError(int error, const std::string& text, std::string result_file = {})
-      : io::FormatError(error, text), result_file_(std::move(result_file)) {}
+  ConfigError(int error, const std::string& text, ImageConfig read = {})
+      : io::FormatError(error, text), read_(std::move(read)) {}
   // Where whoever wrote it looks for the outcome; empty if it says nothing, or is no JSON.
-  [[nodiscard]] const std::string& result_file() const noexcept { return result_file_; }
+  [[nodiscard]] const std::string& result_file() const noexcept { return read_.result_file; }
+  // What had been read of it by then.
+  [[nodiscard]] const ImageConfig& read() const noexcept { return read_; }
 
  private:
-  std::string result_file_;
+  ImageConfig read_;
 };
 
 // Reads and checks; both throw ConfigError. Paths are as they stand in the file: see

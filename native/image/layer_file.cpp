@@ -19,6 +19,16 @@ constexpr const char* kNamesInDirectory[] = {"overlaybd.commit", ".commit", "ove
 
 bool exists(const std::string& path) { return ::access(path.c_str(), F_OK) == 0; }
 
+// Where the file of a lower may be; the first one that exists counts.
+std::vector<std::string> places_of(const LowerConfig& lower, const std::string& folder) {
+  std::vector<std::string> places;
+  if (!lower.file.empty()) places.push_back(resolve_path(lower.file, folder));
+  if (lower.directory.empty()) return places;
+  const std::string directory = resolve_path(lower.directory, folder);
+  for (const char* name : kNamesInDirectory) places.push_back(directory + "/" + name);
+  return places;
+}
+
 // The layer's own bytes, out of the archive if there is one.
 std::unique_ptr<const io::File> take_member(std::unique_ptr<const io::File> file,
                                             const std::optional<io::ByteRange>& member) {
@@ -65,17 +75,24 @@ LayerFile open_layer_file(const std::string& path, const UnwrapOptions& options)
 }
 
 std::optional<std::string> find_local_file(const LowerConfig& lower, const std::string& folder) {
-  if (!lower.file.empty()) {
-    std::string path = resolve_path(lower.file, folder);
-    if (exists(path)) return path;
-  }
-  if (lower.directory.empty()) return std::nullopt;
-  const std::string directory = resolve_path(lower.directory, folder);
-  for (const char* name : kNamesInDirectory) {
-    std::string path = directory + "/" + name;
-    if (exists(path)) return path;
+  for (std::string& path : places_of(lower, folder)) {
+    if (exists(path)) return std::move(path);
   }
   return std::nullopt;
+}
+
+std::vector<NamedFile> files_of(const ImageConfig& config, const std::string& folder) {
+  std::vector<NamedFile> files;
+  for (std::size_t at = 0; at < config.lowers.size(); ++at) {
+    for (std::string& path : places_of(config.lowers[at], folder)) {
+      files.push_back({"lowers[" + std::to_string(at) + "]", std::move(path)});
+    }
+  }
+  if (config.upper) {
+    files.push_back({"upper.data", resolve_path(config.upper->data, folder)});
+    files.push_back({"upper.index", resolve_path(config.upper->index, folder)});
+  }
+  return files;
 }
 
 std::string resolve_path(const std::string& path, const std::string& folder) {

@@ -9,6 +9,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "image/blob_source.h"
 #include "image/image_config.h"
@@ -43,6 +44,15 @@ LayerFile unwrap_layer(std::unique_ptr<const io::File> file, const UnwrapOptions
 // The path of a lower's local file, or nothing if there is none. `folder` is where relative paths
 // are taken from.
 std::optional<std::string> find_local_file(const LowerConfig& lower, const std::string& folder);
+
+// A file that a configuration names, and what it is there, such as upper.data.
+struct NamedFile {
+  std::string key;
+  std::string path;
+};
+// All of them, lowest first; of a lower every place where its file may be, whether there is one or
+// not. Throws io::FormatError.
+std::vector<NamedFile> files_of(const ImageConfig& config, const std::string& folder);
 
 // `path` itself if it is absolute, else in `folder`; throws io::FormatError for a relative one
 // without a folder.

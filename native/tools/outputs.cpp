@@ -1,40 +1,23 @@
 #include "tools/outputs.h"
 
-#include <sys/stat.h>
-
-#include <optional>
+#include <filesystem>
+#include <utility>
 
 #include "image/image_config.h"
 #include "image/layer_file.h"
+#include "io/same_file.h"
 #include "tools/failure.h"
 #include "tools/source_files.h"
 
 namespace varve::tools {
 
-namespace {
-
-bool is_same_file(const std::string& one, const std::string& other) {
-  struct stat first = {};
-  struct stat second = {};
-  return ::stat(one.c_str(), &first) == 0 && ::stat(other.c_str(), &second) == 0 &&
-         first.st_dev == second.st_dev && first.st_ino == second.st_ino;
-}
-
-}  // namespace
-
 std::vector<std::string> inputs_of(const std::string& path, const std::string& index) {
   std::vector<std::string> inputs = {path};
   if (!index.empty()) inputs.push_back(index);
   if (!is_config(path)) return inputs;
-  const image::ImageConfig config = image::load_image_config(path);
-  const std::string folder = folder_of(path);
-  for (const image::LowerConfig& lower : config.lowers) {
-    const std::optional<std::string> file = image::find_local_file(lower, folder);
-    if (file) inputs.push_back(*file);
-  }
-  if (config.upper) {
-    inputs.push_back(image::resolve_path(config.upper->data, folder));
-    inputs.push_back(image::resolve_path(config.upper->index, folder));
+  for (image::NamedFile& file : image::files_of(image::load_image_config(path), folder_of(path))) {
+    // Where a layer could be and is not, none is read.
+    if (std::filesystem::exists(file.path)) inputs.push_back(std::move(file.path));
   }
   return inputs;
 }
@@ -46,7 +29,7 @@ output::OutputFile open_output(const std::string& path, output::Existing existin
                  "name");
   }
   for (const std::string& input : inputs) {
-    if (is_same_file(path, input)) {
+    if (io::is_same_file(path, input)) {
       throw Misuse(path + ": is what is read here" + (input == path ? "" : " as " + input) +
                    ", and would be replaced; give another name");
     }

@@ -157,10 +157,13 @@ TEST(ImageConfig, TellsWhatDoesNotDoAllThatItSays) {
 // Whoever wrote it waits for that file. What is no JSON has none, as in overlaybd.
 TEST(ImageConfig, SaysWhereTheOutcomeGoesWhenItIsRefused) {
   try {
-    parse(R"({"resultFile": "/r", "lowers": [{"targetFile": "/x"}]})");
+    parse(R"({"resultFile": "/r", "lowers": [{"targetFile": "/x"}],
+              "upper": {"data": "/d", "index": "/i"}})");
     FAIL();
   } catch (const image::ConfigError& error) {
     EXPECT_EQ(error.result_file(), "/r");
+    ASSERT_TRUE(error.read().upper);
+    EXPECT_EQ(error.read().upper->index, "/i");
   }
   try {
     parse(R"({"resultFile": "/r", "lowers": [)");

@@ -1,16 +1,11 @@
-// An image as a block device: what is written reads back, also after opening it again; and the
-// file that tells its outcome.
+// An image as a block device: what is written reads back, also after opening it again.
 #include <gtest/gtest.h>
 #include <sys/stat.h>
 
 #include <cerrno>
-#include <cstring>
 #include <filesystem>
-#include <fstream>
-#include <iterator>
 #include <random>
 
-#include "image/result_file.h"
 #include "test/image/fixture_image.h"
 
 namespace varve::test {
@@ -155,35 +150,6 @@ TEST_F(SparseImage, ZeroesTakeTheSpaceThatALaterWriteNeeds) {
   ASSERT_EQ(image->flush(), 0);
   EXPECT_EQ(blocks_of(at("data")), before);
   EXPECT_EQ(std::filesystem::file_size(at("index")), index);
-}
-
-using ResultFile = ImageTestCase;
-
-std::string text_of(const std::string& path) {
-  std::ifstream file(path, std::ios::binary);
-  return {std::istreambuf_iterator<char>(file), {}};
-}
-
-TEST_F(ResultFile, SaysSuccessOrWhatFailed) {
-  const std::string path = at("result");
-  const mode_t mask = ::umask(077);
-  EXPECT_EQ(image::write_result_file(path, "a long reason\nin two lines"), 0);
-  ::umask(mask);
-  EXPECT_EQ(text_of(path), "failed:a long reason in two lines");
-  EXPECT_EQ(image::write_result_file(path, std::nullopt), 0);
-  EXPECT_EQ(text_of(path), "success");
-  EXPECT_EQ(image::write_result_file(path, ""), 0);
-  EXPECT_EQ(text_of(path), "failed:");
-  struct stat status = {};
-  ASSERT_EQ(::stat(path.c_str(), &status), 0);
-  EXPECT_EQ(status.st_mode & 07777U, 0644U);
-}
-
-TEST_F(ResultFile, IsNotWrittenWhereNoneIsWantedOrPossible) {
-  EXPECT_EQ(image::write_result_file("", std::nullopt), 0);
-  EXPECT_EQ(image::write_result_file(at("none/result"), std::nullopt), -ENOENT);
-  ASSERT_EQ(::mkfifo(at("pipe").c_str(), 0600), 0);
-  EXPECT_EQ(image::write_result_file(at("pipe"), std::nullopt), -ENXIO);
 }
 
 }  // namespace
