@@ -14,7 +14,6 @@
 #include <utility>
 
 #include "io/bytes.h"
-#include "syscalls/unique_fd.h"
 
 namespace varve::output {
 
@@ -62,6 +61,9 @@ std::string directory_of(const std::string& path) {
   return slash == 0 ? "/" : path.substr(0, slash);
 }
 
+// By which the kernel finds an open file.
+std::string name_of(int descriptor) { return "/proc/self/fd/" + std::to_string(descriptor); }
+
 }  // namespace
 
 void remove_unpublished_on_signals() {
@@ -78,10 +80,18 @@ void remove_unpublished_on_signals() {
   }
 }
 
-OutputFile::OutputFile(std::string path, Existing existing)
+OutputFile::OutputFile(std::string path, Existing existing, Unfinished unfinished)
     : path_(std::move(path)), existing_(existing), directory_(directory_of(path_)) {
   refuse_existing();
-  make_file();
+  if (unfinished == Unfinished::kNamed || !make_nameless_file()) make_named_file();
+  const int other = ::fcntl(descriptor_.get(), F_DUPFD_CLOEXEC, 0);
+  if (other >= 0) {
+    file_ = io::adopt_file(other, path_);
+    return;
+  }
+  const int error = errno;
+  remove_temporary();
+  fail(error, path_, "cannot be written");
 }
 
 // Early, because the work may be long; publish() checks it again without a gap.
@@ -101,21 +111,33 @@ void OutputFile::refuse_existing() const {
   }
 }
 
-void OutputFile::make_file() {
+bool OutputFile::make_nameless_file() {
+  descriptor_ = UniqueFd(::open(directory_.c_str(), O_TMPFILE | O_RDWR | O_CLOEXEC, 0644));
+  // Without /proc it could not be given a name. What is wrong with the folder shows once more.
+  if (descriptor_ && ::access(name_of(descriptor_.get()).c_str(), F_OK) == 0) return true;
+  descriptor_.reset();
+  return false;
+}
+
+void OutputFile::make_named_file() {
+  make_name([this](const std::string& path) {
+    constexpr int kFlags = O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC | O_NOCTTY;
+    descriptor_ = UniqueFd(::open(path.c_str(), kFlags, 0644));
+    return descriptor_ ? 0 : errno;
+  });
+}
+
+void OutputFile::make_name(const std::function<int(const std::string&)>& make) {
   constexpr unsigned kNamesMax = 1000;
   const std::string stem = directory_ + "/.varve-layer." + std::to_string(::getpid()) + ".";
   if (stem.size() + 8 > PATH_MAX) fail(ENAMETOOLONG, path_, "cannot be written");
   for (unsigned number = 0; number < kNamesMax; ++number) {
     temporary_path_ = stem + std::to_string(number);
     slot_ = remember(temporary_path_);
-    const int descriptor =
-        ::open(temporary_path_.c_str(), O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC | O_NOCTTY, 0644);
-    if (descriptor >= 0) {
-      file_ = io::adopt_file(descriptor, path_);
-      return;
-    }
-    const int error = errno;
+    const int error = make(temporary_path_);
+    if (error == 0) return;
     forget();
+    temporary_path_.clear();
     if (error != EEXIST) fail(error, path_, "no file can be made beside it");
   }
   throw io::FormatError(
@@ -127,14 +149,16 @@ void OutputFile::forget() noexcept {
   slot_.reset();
 }
 
-OutputFile::~OutputFile() {
-  if (is_published_) return;
-  ::unlink(temporary_path_.c_str());
+OutputFile::~OutputFile() { remove_temporary(); }
+
+void OutputFile::remove_temporary() noexcept {
+  if (!temporary_path_.empty()) ::unlink(temporary_path_.c_str());
+  temporary_path_.clear();
   forget();
 }
 
 void OutputFile::set_mode(mode_t mode) {
-  if (::chmod(temporary_path_.c_str(), mode) != 0) fail(errno, path_, "no mode can be set");
+  if (::fchmod(descriptor_.get(), mode) != 0) fail(errno, path_, "no mode can be set");
 }
 
 void OutputFile::make_durable() {
@@ -144,18 +168,39 @@ void OutputFile::make_durable() {
 
 void OutputFile::publish() {
   make_durable();
-  const unsigned flags = existing_ == Existing::kRefuse ? unsigned{RENAME_NOREPLACE} : 0U;
-  if (::renameat2(AT_FDCWD, temporary_path_.c_str(), AT_FDCWD, path_.c_str(), flags) != 0) {
-    const int error = errno;
-    if (error != EEXIST) fail(error, path_, "the complete file cannot be moved there");
+  int error = temporary_path_.empty() ? link_to(path_) : rename_to_path();
+  if (error == EEXIST && existing_ == Existing::kReplace) {
+    // No call replaces a name by a file without one.
+    make_name([this](const std::string& path) { return link_to(path); });
+    error = rename_to_path();
+  }
+  if (error == EEXIST) {
     throw io::FormatError(EEXIST, path_ + ": somebody else made it meanwhile; give another name");
   }
+  if (error != 0) fail(error, path_, "the complete file cannot be moved there");
   is_published_ = true;
+  temporary_path_.clear();
   forget();
+  // A file system may have left out of the file's own sync what it does for files with a name.
+  if (::fsync(descriptor_.get()) != 0) fail(errno, path_, "cannot be made durable");
   const UniqueFd directory(::open(directory_.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
   if (!directory || ::fsync(directory.get()) != 0) {
     fail(errno, directory_, "the name of the new file cannot be made durable");
   }
+}
+
+int OutputFile::link_to(const std::string& path) const {
+  const std::string own = name_of(descriptor_.get());
+  const int result =
+      ::linkat(AT_FDCWD, own.c_str(), AT_FDCWD, path.c_str(), AT_SYMLINK_FOLLOW);
+  return result == 0 ? 0 : errno;
+}
+
+int OutputFile::rename_to_path() const {
+  const unsigned flags = existing_ == Existing::kRefuse ? unsigned{RENAME_NOREPLACE} : 0U;
+  const int result =
+      ::renameat2(AT_FDCWD, temporary_path_.c_str(), AT_FDCWD, path_.c_str(), flags);
+  return result == 0 ? 0 : errno;
 }
 
 void OutputFile::retract() noexcept {

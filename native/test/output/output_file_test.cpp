@@ -15,9 +15,14 @@ namespace varve::test {
 
 using output::Existing;
 using output::OutputFile;
+using output::Unfinished;
 
-class OutputFileTest : public TemporaryDirectory {
+class OutputFileTest : public TemporaryDirectory,
+                       public ::testing::WithParamInterface<Unfinished> {
  protected:
+  [[nodiscard]] OutputFile open(const std::string& name, Existing existing) const {
+    return {at(name), existing, GetParam()};
+  }
   [[nodiscard]] std::size_t entries() const {
     const std::filesystem::directory_iterator files(path());
     return static_cast<std::size_t>(std::distance(begin(files), end(files)));
@@ -32,8 +37,8 @@ void put(OutputFile& output, const std::string& text) {
   ASSERT_EQ(output.file().write(std::as_bytes(std::span(text)), 0), 0);
 }
 
-TEST_F(OutputFileTest, IsThereWhenItIsPublishedAndNotBefore) {
-  OutputFile output(at("layer"), Existing::kRefuse);
+TEST_P(OutputFileTest, IsThereWhenItIsPublishedAndNotBefore) {
+  OutputFile output = open("layer", Existing::kRefuse);
   put(output, "whole");
   EXPECT_FALSE(exists("layer"));
   output.publish();
@@ -46,54 +51,54 @@ TEST_F(OutputFileTest, IsThereWhenItIsPublishedAndNotBefore) {
   EXPECT_EQ(status.st_mode & 0777, 0644 & ~mask);
 }
 
-TEST_F(OutputFileTest, LeavesNothingWhenItIsGivenUp) {
+TEST_P(OutputFileTest, LeavesNothingWhenItIsGivenUp) {
   {
-    OutputFile output(at("layer"), Existing::kRefuse);
+    OutputFile output = open("layer", Existing::kRefuse);
     put(output, "part");
-    EXPECT_EQ(entries(), 1U);
+    EXPECT_EQ(entries(), GetParam() == Unfinished::kNamed ? 1U : 0U);
   }
   EXPECT_EQ(entries(), 0U);
 }
 
-TEST_F(OutputFileTest, LeavesWhatIsThereUnlessToldToReplaceIt) {
+TEST_P(OutputFileTest, LeavesWhatIsThereUnlessToldToReplaceIt) {
   write_file("layer", "old");
-  EXPECT_THROW(OutputFile(at("layer"), Existing::kRefuse), io::FormatError);
+  EXPECT_THROW(open("layer", Existing::kRefuse), io::FormatError);
   {
-    OutputFile given_up(at("layer"), Existing::kReplace);
+    OutputFile given_up = open("layer", Existing::kReplace);
     put(given_up, "part");
   }
   EXPECT_EQ(content_of("layer"), "old");
-  OutputFile output(at("layer"), Existing::kReplace);
+  OutputFile output = open("layer", Existing::kReplace);
   put(output, "new");
   output.publish();
   EXPECT_EQ(content_of("layer"), "new");
   EXPECT_EQ(entries(), 1U);
 }
 
-TEST_F(OutputFileTest, LeavesWhatSomebodyElseMadeMeanwhile) {
-  OutputFile output(at("layer"), Existing::kRefuse);
+TEST_P(OutputFileTest, LeavesWhatSomebodyElseMadeMeanwhile) {
+  OutputFile output = open("layer", Existing::kRefuse);
   write_file("layer", "theirs");
   EXPECT_THROW(output.publish(), io::FormatError);
   EXPECT_EQ(content_of("layer"), "theirs");
 }
 
-TEST_F(OutputFileTest, ReplacesNothingButFiles) {
+TEST_P(OutputFileTest, ReplacesNothingButFiles) {
   make_directory("folder");
   ASSERT_EQ(::mkfifo(at("pipe").c_str(), 0600), 0);
-  EXPECT_THROW(OutputFile(at("folder"), Existing::kReplace), io::FormatError);
-  EXPECT_THROW(OutputFile(at("pipe"), Existing::kReplace), io::FormatError);
-  EXPECT_THROW(OutputFile(at("nowhere/layer"), Existing::kRefuse), io::FormatError);
+  EXPECT_THROW(open("folder", Existing::kReplace), io::FormatError);
+  EXPECT_THROW(open("pipe", Existing::kReplace), io::FormatError);
+  EXPECT_THROW(open("nowhere/layer", Existing::kRefuse), io::FormatError);
   EXPECT_EQ(entries(), 2U);
 }
 
-TEST_F(OutputFileTest, LeavesNothingWhenASignalEndsTheProcess) {
+TEST_P(OutputFileTest, LeavesNothingWhenASignalEndsTheProcess) {
   for (const int number : {SIGINT, SIGTERM, SIGHUP, SIGPIPE}) {
     const pid_t child = ::fork();
     ASSERT_GE(child, 0);
     if (child == 0) {
       output::remove_unpublished_on_signals();
-      OutputFile one(at("one"), Existing::kRefuse);
-      OutputFile other(at("other"), Existing::kRefuse);
+      OutputFile one = open("one", Existing::kRefuse);
+      OutputFile other = open("other", Existing::kRefuse);
       ::raise(number);
       ::_exit(0);
     }
@@ -104,13 +109,13 @@ TEST_F(OutputFileTest, LeavesNothingWhenASignalEndsTheProcess) {
   }
 }
 
-TEST_F(OutputFileTest, SurvivesASignalThatIsIgnored) {
+TEST_P(OutputFileTest, SurvivesASignalThatIsIgnored) {
   const pid_t child = ::fork();
   ASSERT_GE(child, 0);
   if (child == 0) {
     ::signal(SIGHUP, SIG_IGN);
     output::remove_unpublished_on_signals();
-    OutputFile layer(at("layer"), Existing::kRefuse);
+    OutputFile layer = open("layer", Existing::kRefuse);
     ::raise(SIGHUP);
     layer.publish();
     ::_exit(0);
@@ -121,12 +126,67 @@ TEST_F(OutputFileTest, SurvivesASignalThatIsIgnored) {
   EXPECT_TRUE(exists("layer"));
 }
 
-TEST_F(OutputFileTest, PassesOverWhatAProcessWithTheSameNumberLeft) {
-  write_file(".varve-layer." + std::to_string(::getpid()) + ".0", "left");
-  OutputFile output(at("layer"), Existing::kRefuse);
+TEST_P(OutputFileTest, HasItsModeAndMayBeClosedBeforeItIsPublished) {
+  OutputFile output = open("layer", Existing::kRefuse);
+  put(output, "whole");
+  output.set_mode(0640);
+  output.take_file().reset();
   output.publish();
-  EXPECT_EQ(content_of(".varve-layer." + std::to_string(::getpid()) + ".0"), "left");
+  EXPECT_EQ(content_of("layer"), "whole");
+  struct stat status = {};
+  ASSERT_EQ(::stat(at("layer").c_str(), &status), 0);
+  EXPECT_EQ(status.st_mode & 0777, 0640U);
+  EXPECT_EQ(status.st_nlink, 1U);
+  output.retract();
+  EXPECT_EQ(entries(), 0U);
+}
+
+TEST_P(OutputFileTest, MayReplaceWhatIsNotThere) {
+  OutputFile output = open("layer", Existing::kReplace);
+  output.publish();
   EXPECT_TRUE(exists("layer"));
+  EXPECT_EQ(entries(), 1U);
+}
+
+TEST_P(OutputFileTest, PassesOverWhatAProcessWithTheSameNumberLeft) {
+  const std::string left = ".varve-layer." + std::to_string(::getpid()) + ".0";
+  write_file(left, "left");
+  write_file("layer", "old");
+  OutputFile output = open("layer", Existing::kReplace);
+  put(output, "new");
+  output.publish();
+  EXPECT_EQ(content_of(left), "left");
+  EXPECT_EQ(content_of("layer"), "new");
+  EXPECT_EQ(entries(), 2U);
+}
+
+INSTANTIATE_TEST_SUITE_P(Unfinished, OutputFileTest,
+                         ::testing::Values(Unfinished::kNameless, Unfinished::kNamed),
+                         [](const auto& one) {
+                           return one.param == Unfinished::kNamed ? "Named" : "Nameless";
+                         });
+
+using KilledOutputFile = TemporaryDirectory;
+
+// What nothing in the process can see to.
+TEST_F(KilledOutputFile, LeavesNothing) {
+  {
+    const OutputFile output(at("layer"), Existing::kRefuse);
+    if (!std::filesystem::is_empty(path())) GTEST_SKIP() << "the file system needs names";
+  }
+  const pid_t child = ::fork();
+  ASSERT_GE(child, 0);
+  if (child == 0) {
+    OutputFile one(at("one"), Existing::kRefuse);
+    OutputFile other(at("other"), Existing::kReplace);
+    put(one, "part");
+    ::raise(SIGKILL);
+    ::_exit(0);
+  }
+  int status = 0;
+  ASSERT_EQ(::waitpid(child, &status, 0), child);
+  EXPECT_TRUE(WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL);
+  EXPECT_TRUE(std::filesystem::is_empty(path()));
 }
 
 }  // namespace varve::test
