@@ -1,5 +1,6 @@
 #include "tools/failure.h"
 
+#include <cerrno>
 #include <cstdlib>
 
 #include "io/bytes.h"
@@ -14,6 +15,15 @@ void fail(const std::string& file, const std::string& what, int error, const std
 
 void check(int error, const std::string& file, const std::string& what) {
   if (error != 0) fail(file, what, error);
+}
+
+std::string with_advice(const io::FormatError& error) {
+  std::string text = error.what();
+  if (error.error() == EBUSY) {
+    text += "; close the device first (varve bd ls says which it is, varve bd close NAME closes "
+            "it), or wait for the command to end";
+  }
+  return text;
 }
 
 namespace {

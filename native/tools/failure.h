@@ -4,6 +4,8 @@
 #include <stdexcept>
 #include <string>
 
+#include "io/file.h"
+
 namespace varve::tools {
 
 inline constexpr int kDone = 0;
@@ -26,6 +28,9 @@ class Misuse : public std::runtime_error {
 
 // The same unless `error` is 0.
 void check(int error, const std::string& file, const std::string& what);
+
+// What `error` says, and what to do about a writable layer that is in use.
+[[nodiscard]] std::string with_advice(const io::FormatError& error);
 
 // A text of unknown origin as it may go to a terminal: control characters and what is not ASCII as
 // \xNN.

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "image/layer_file.h"
+#include "image/upper_lock.h"
 #include "io/bytes.h"
 #include "io/slice_file.h"
 #include "tar/layer_entry.h"
@@ -82,11 +83,15 @@ void check_content(LayerCheck& check, const io::File& content, const io::File* i
       check.what += "layer";
       check.entries = check_finished_layer(content, place);
       return;
-    case Shape::kWritable:
+    case Shape::kWritable: {
+      // Under whoever writes it, the two files do not agree from one moment to the next.
+      const image::UpperLock lock =
+          image::lock_upper(check.path, index == nullptr ? "" : check.index_path, true);
       check.what += "writable layer";
       check.entries = check_writable_layer(content, index, place,
                                            Place(check.index_findings, Within::kFile, 0));
       return;
+    }
     case Shape::kIndexOfWritable:
       check.what += "index";
       place.defect(0,
@@ -156,7 +161,7 @@ LayerCheck check_layer(const std::string& path, const std::string& index) {
   } catch (const Failure& error) {
     check.failure = error.what();
   } catch (const io::FormatError& error) {
-    check.failure = error.what();
+    check.failure = with_advice(error);
   }
   return check;
 }

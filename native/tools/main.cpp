@@ -61,6 +61,8 @@ int main(int argument_count, char** arguments) {
   } catch (const Misuse& error) {
     warn(error.what());
     return kMisused;
+  } catch (const varve::io::FormatError& error) {
+    warn(with_advice(error));
   } catch (const std::bad_alloc&) {
     warn("not enough memory");
   } catch (const std::exception& error) {

@@ -1,4 +1,5 @@
 // varve-layer verify: checks layers, alone or all that a configuration names.
+#include <cerrno>
 #include <cstdio>
 #include <nlohmann/json.hpp>
 
@@ -25,6 +26,7 @@ struct Options {
 // What is wrong with a stack as a whole, in words; layers alone are checked one by one.
 struct StackCheck {
   std::string path;
+  std::string failure;  // why it could not be checked as a whole; else empty
   std::vector<std::string> defects;
   std::vector<std::string> notes;
 };
@@ -109,8 +111,13 @@ void check_stack(StackCheck& stack, std::vector<LayerCheck>& checks) {
     is_whole = is_whole && checks.back().is_sound();
   }
   if (!is_whole) return;
-  const auto opened = image::Image::open(config, {.folder = from, .is_read_only = true});
-  if (opened->lowers() != nullptr) stack.notes = lsmt::chain_defects(opened->lowers()->layers());
+  try {
+    const auto opened = image::Image::open(config, {.folder = from, .is_read_only = true});
+    if (opened->lowers() != nullptr) stack.notes = lsmt::chain_defects(opened->lowers()->layers());
+  } catch (const io::FormatError& error) {
+    if (error.error() != EBUSY) throw;
+    stack.failure = with_advice(error);
+  }
 }
 
 // What cannot be opened is for the check to say.
@@ -151,15 +158,17 @@ int verify(const Options& options) {
     json["layers"].push_back(json_of(check));
   }
   for (const StackCheck& stack : stacks) {
-    is_sound = is_sound && stack.defects.empty();
+    is_sound = is_sound && stack.defects.empty() && stack.failure.empty();
+    if (!stack.failure.empty()) text += without_controls(stack.failure) + "\n";
     for (const std::string& defect : stack.defects) {
       text += without_controls(stack.path + ": defect: " + defect) + "\n";
     }
     for (const std::string& note : stack.notes) {
       text += without_controls(stack.path + ": note: " + note) + "\n";
     }
-    json["stacks"].push_back(
-        {{"path", stack.path}, {"defects", stack.defects}, {"notes", stack.notes}});
+    Json one = {{"path", stack.path}, {"defects", stack.defects}, {"notes", stack.notes}};
+    if (!stack.failure.empty()) one["error"] = stack.failure;
+    json["stacks"].push_back(std::move(one));
   }
   json["isSound"] = is_sound;
   print(options.is_json ? json.dump(2, ' ', false, Json::error_handler_t::replace) + "\n" : text);

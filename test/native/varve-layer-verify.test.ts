@@ -1,9 +1,11 @@
 // What `varve-layer verify` finds: nothing in golden layers, every defect in damaged ones.
 import assert from 'node:assert/strict';
+import { spawnSync } from 'node:child_process';
 import { readFileSync, readdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
 
+import { findNativeFile } from '../../src/adapters/native/location.ts';
 import {
   copyFixture,
   expectations,
@@ -304,6 +306,28 @@ test('a configuration is checked as a whole', (t) => {
   assert.equal(status, 1);
   assert.match(stdout, /layer0\.lz4: sound/);
   assert.match(stdout, /config\.v1\.json: defect: layer 1 is not here: \/absent\/layer/);
+});
+
+test('a writable layer that is in use is no defect, but cannot be checked', (t) => {
+  const directory = scratchDirectory(t);
+  const config = copyFixture('rw-append', directory);
+  const [data, index] = [join(directory, 'data'), join(directory, 'index')];
+  for (const args of [[config], [data, '--index', index]]) {
+    const verifying = [findNativeFile('varve-layer'), 'verify', ...args];
+    for (const locked of [data, index]) {
+      const { status, stdout } = spawnSync('flock', ['-x', locked, ...verifying], {
+        encoding: 'utf8',
+      });
+      assert.equal(status, 1);
+      assert.match(
+        stdout,
+        /is in use as the writable layer .*; close the device first \(varve bd /,
+      );
+      assert.doesNotMatch(stdout, /defect/);
+    }
+    // Others that read do not stand in the way.
+    assert.equal(spawnSync('flock', ['-s', data, ...verifying]).status, 0);
+  }
 });
 
 test('a file that cannot be checked at all takes nothing from the others', (t) => {

@@ -583,6 +583,7 @@ test('a writable layer that somebody writes to is not read, one that is read is 
     const refused = under('-x', ...args);
     assert.equal(refused.status, 1, args.join(' '));
     assert.match(refused.stderr, /data: is in use as the writable layer of another device/);
+    assert.match(refused.stderr, /; close the device first \(varve bd ls says which it is/);
   }
   assert.equal(existsSync(layer), false);
   assert.equal(under('-s', 'commit', '--seal', data, index).status, 1);
@@ -593,18 +594,6 @@ test('a writable layer that somebody writes to is not read, one that is read is 
   assert.match(again.stderr, /was sealed: a finished layer now/);
 });
 
-test('every command explains itself', () => {
-  const help = tool('--help');
-  const commands = [...help.matchAll(/^ {2}([a-z]+) {2,}/gm)].map((match) => match[1] ?? '');
-  for (const command of [
-    'create',
-    'apply',
-    'commit',
-    'merge',
-    'inspect',
-    'verify',
-    'checksum',
-    'bench',
 test('a data file and the index of another one are refused, by both names', (t) => {
   const directory = scratchDirectory(t);
   const [data, index] = [join(directory, 'data1'), join(directory, 'index3')];
@@ -639,6 +628,18 @@ test('an index file that is in use is not sealed with another data file', (t) =>
   assert.match(refused.stderr, /index: is in use as the writable layer of another device/);
 });
 
+test('every command explains itself', () => {
+  const help = tool('--help');
+  const commands = [...help.matchAll(/^ {2}([a-z]+) {2,}/gm)].map((match) => match[1] ?? '');
+  for (const command of [
+    'create',
+    'apply',
+    'commit',
+    'merge',
+    'inspect',
+    'verify',
+    'checksum',
+    'bench',
   ]) {
     assert.ok(commands.includes(command), command);
   }
