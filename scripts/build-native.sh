@@ -18,6 +18,9 @@ if [ -f "$cache" ] && ! grep -qxF "CMAKE_HOME_DIRECTORY:INTERNAL=$PWD/native" "$
   rm -rf "$folder"
 fi
 
+# What one checkout has compiled serves every other: paths within it count from its own folder.
+export CCACHE_BASEDIR="$PWD" CCACHE_NOHASHDIR=1
+
 # CMake runs again by itself when its own files change.
 if [ ! -f "$folder/build.ninja" ]; then
   scripts/step.sh "configure $folder" \
