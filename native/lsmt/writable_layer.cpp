@@ -15,6 +15,8 @@ namespace {
 
 // An entry can map a little less than 8 MiB.
 constexpr std::size_t kWriteMax = std::size_t{4} << 20;
+// Of what comes behind data that is durable: the blocks of file systems.
+constexpr std::uint64_t kAppendAlignment = 4096;
 constexpr std::size_t kEntriesAtOnce = 65536;
 constexpr std::size_t kEntriesInSector = kSectorSize / sizeof(Mapping);
 
@@ -134,7 +136,7 @@ std::unique_ptr<WritableLayer> WritableLayer::open(std::unique_ptr<io::WritableF
            "was sealed: a finished layer now, which is read alone or as a lower layer, and cannot be "
            "written");
   }
-  layer->data_end_ = round_up(layer->data_->size(), kSectorSize);
+  layer->data_end_ = round_up(layer->data_->size(), kAppendAlignment);
   if (header.is_sparse && is_blank_index(*layer->index_file_)) {
     layer->load_holes();
   } else {
@@ -386,6 +388,16 @@ int WritableLayer::write_zeroes(const io::ByteRange& range) {
 }
 
 int WritableLayer::flush() {
+  {
+    // A file system that has the block of the file's end on disk counts what is appended to it as
+    // there before it is, and its entry would show zeros in place of what was flushed.
+    const std::unique_lock lock(mutex_);
+    data_end_ = round_up(data_end_, kAppendAlignment);
+  }
+  return sync_files();
+}
+
+int WritableLayer::sync_files() {
   if (const int error = data_->sync(); error != 0) return error;
   return index_file_->sync();
 }
@@ -412,7 +424,7 @@ int WritableLayer::resize(std::uint64_t virtual_size) {
   }
   if (const int error = data_->write(header.encode(), 0); error != 0) return error;
   virtual_size_ = virtual_size;
-  return flush();
+  return sync_files();
 }
 
 void WritableLayer::commit(LayerOptions options, const Output& output) const {

@@ -104,6 +104,7 @@ class WritableLayer {
   void check_sparse_end(std::uint64_t data_sectors) const;
   int write_whole_index();
   int erase_lost_entries();
+  int sync_files();
   int put(const Mapping& mapping);
   int write_piece(std::span<const std::byte> source, std::uint64_t offset);
   int write_in_place(std::span<const std::byte> source, std::uint64_t offset);

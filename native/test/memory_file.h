@@ -6,6 +6,7 @@
 #include <cerrno>
 #include <cstdint>
 #include <cstring>
+#include <functional>
 #include <memory>
 #include <mutex>
 #include <shared_mutex>
@@ -18,6 +19,8 @@
 
 namespace varve::test {
 
+enum class Call { kWrite, kResize, kPunchHole, kSync };
+
 // May be shared: then it outlives the handles that layers own.
 struct MemoryContent {
   static constexpr std::size_t kBlock = 4096;
@@ -26,10 +29,13 @@ struct MemoryContent {
   std::vector<std::byte> bytes;
   std::vector<bool> has_data;  // by block
   int next_write_error = 0;
-  unsigned sync_count = 0;
+  std::function<void(Call)> on_call;        // told of a change that was made, with `mutex` held
   io::ByteRange unreadable;                 // reads that touch it fail with -EIO
   std::uint64_t size_limit = UINT64_MAX;    // beyond this size writes fail with -ENOSPC
 
+  void tell(Call call) const {
+    if (on_call) on_call(call);
+  }
   void fit() { has_data.resize((bytes.size() + kBlock - 1) / kBlock); }
   [[nodiscard]] std::size_t data_blocks() const {
     return static_cast<std::size_t>(std::count(has_data.begin(), has_data.end(), true));
@@ -89,6 +95,7 @@ class MemoryFile final : public io::WritableFile {
          block * MemoryContent::kBlock < offset + source.size(); ++block) {
       content_->has_data[block] = true;
     }
+    content_->tell(Call::kWrite);
     return 0;
   }
 
@@ -97,12 +104,13 @@ class MemoryFile final : public io::WritableFile {
     if (size > content_->size_limit) return -ENOSPC;
     content_->bytes.resize(size);
     content_->fit();
+    content_->tell(Call::kResize);
     return 0;
   }
 
   [[nodiscard]] int sync() override {
     const std::unique_lock lock(content_->mutex);
-    ++content_->sync_count;
+    content_->tell(Call::kSync);
     return 0;
   }
 
@@ -115,6 +123,7 @@ class MemoryFile final : public io::WritableFile {
          (block + 1) * MemoryContent::kBlock <= end; ++block) {
       content_->has_data[block] = false;
     }
+    content_->tell(Call::kPunchHole);
     return 0;
   }
 
