@@ -22,6 +22,7 @@ import {
   upperKinds,
 } from './block-daemon.ts';
 import { writeConfig } from './layer-tool.ts';
+import { chooseSeed, randomNumbers } from './random.ts';
 import { runProgram, scratchDirectory, until } from './scratch.ts';
 
 const isLong = process.env['VARVE_LONG'] === '1';
@@ -93,17 +94,6 @@ for (const kind of upperKinds) {
   });
 }
 
-/** mulberry32. */
-function randomNumbers(seed: number): (below: number) => number {
-  let state = seed;
-  return (below) => {
-    state = (state + 0x6d2b79f5) | 0;
-    let mixed = Math.imul(state ^ (state >>> 15), 1 | state);
-    mixed = (mixed + Math.imul(mixed ^ (mixed >>> 7), 61 | mixed)) ^ mixed;
-    return ((mixed ^ (mixed >>> 14)) >>> 0) % below;
-  };
-}
-
 const lastKill = isLong ? 40 : 6;
 const modelBytes = 4 * mebibyte;
 
@@ -112,9 +102,7 @@ for (const kind of upperKinds) {
     `killed behind each flushed write, an ${kind} device has all of them`,
     { skip },
     async (t) => {
-      const seed = Number(process.env['VARVE_SEED'] ?? Math.floor(Math.random() * 2 ** 31));
-      t.diagnostic(`VARVE_SEED=${seed}`);
-      const random = randomNumbers(seed);
+      const random = randomNumbers(chooseSeed(t));
       const directory = scratchDirectory(t);
       const socket = join(directory, 'run/bd.sock');
       // The model is of the first half; in the other one writes are under way that nobody flushes.
