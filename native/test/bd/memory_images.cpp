@@ -32,10 +32,21 @@ void Stall::wait_for(unsigned waiting) {
   changed_.wait(lock, [&] { return waiting_ >= waiting; });
 }
 
+void MemoryImage::finish() {
+  is_finishing_ = true;
+  if (writes_inside > 0) ++images_->overlaps;
+  images_->commits.pass();
+  is_finishing_ = false;
+}
+
+void MemoryImage::seal() {
+  if (images_ != nullptr) finish();
+}
+
 void MemoryImage::commit(const lsmt::LayerOptions&, const lsmt::Output& output) {
   if (images_ != nullptr) {
     images_->is_committed_by_flusher = ::prctl(PR_GET_IO_FLUSHER, 0, 0, 0, 0) == 1;
-    images_->commits.pass();
+    finish();
     if (const int failure = images_->commit_error; failure != 0) {
       throw io::FormatError(failure, std::string("cannot write the layer: ") + strerror(failure));
     }
@@ -56,6 +67,7 @@ int MemoryImage::resize(std::uint64_t size_bytes) {
 
 int MemoryImage::write(std::span<const std::byte>, std::uint64_t) noexcept {
   ++writes_inside;
+  if (is_finishing_) ++images_->overlaps;
   writes.pass();
   --writes_inside;
   return error;

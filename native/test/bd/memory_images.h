@@ -39,7 +39,7 @@ class MemoryImage final : public bd::Image {
   [[nodiscard]] bool is_writable() const noexcept override { return is_writable_; }
   [[nodiscard]] std::size_t layer_count() const noexcept override { return 1; }
   void commit(const lsmt::LayerOptions& options, const lsmt::Output& output) override;
-  void seal() override {}
+  void seal() override;
   [[nodiscard]] int resize(std::uint64_t size_bytes) override;
 
   [[nodiscard]] std::uint64_t size() const noexcept override { return size_; }
@@ -54,13 +54,17 @@ class MemoryImage final : public bd::Image {
   std::atomic<unsigned> writes_inside = 0;
 
  private:
+  void finish();
+
   bool is_writable_;
   const MemoryImages* images_;
+  std::atomic<bool> is_finishing_ = false;
   std::atomic<std::uint64_t> size_ = 1U << 20;
 };
 
 // Every path is an image; those with these words in them are special: "absent" cannot be opened,
-// "slow" waits at `opens`, "writable" is writable. Commits wait at `commits`.
+// "slow" waits at `opens`, "writable" is writable. Commits and seals wait at
+// `commits`.
 class MemoryImages final : public bd::ImageSource {
  public:
   [[nodiscard]] std::unique_ptr<bd::ImageConfiguration> load(
@@ -70,6 +74,7 @@ class MemoryImages final : public bd::ImageSource {
   mutable Stall commits;
   std::atomic<int> commit_error = 0;
   mutable std::atomic<bool> is_committed_by_flusher = false;
+  mutable std::atomic<unsigned> overlaps = 0;  // of a write and a commit or a seal
   std::string result_file;
 };
 

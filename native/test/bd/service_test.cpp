@@ -7,13 +7,16 @@
 
 #include <algorithm>
 #include <array>
+#include <atomic>
 #include <cerrno>
 #include <filesystem>
 #include <fstream>
 #include <memory>
 #include <new>
 #include <optional>
+#include <thread>
 
+#include "bd/metered_device.h"
 #include "test/bd/memory_images.h"
 #include "test/temporary_directory.h"
 
@@ -183,6 +186,68 @@ TEST_F(ServiceTest, WhatHoldsWritesBackIsPartOfWriteback) {
   ask_and_wait(bd::CommitRequest{.device = "a", .output = at("layer")});
   EXPECT_TRUE(images_.is_committed_by_flusher);
 }
+
+// A layer is finished as it is at one moment: by a commit, or by a seal.
+class FinishingTest : public ServiceTest, public testing::WithParamInterface<bool> {
+ protected:
+  Answer finish() {
+    if (GetParam()) return ask(bd::SealRequest{.device = "a"});
+    return ask(bd::CommitRequest{.device = "a", .output = at("layer")});
+  }
+  [[nodiscard]] std::thread write() {
+    return std::thread([this, content = transport_.last_content()] {
+      const std::array<std::byte, 512> block{};
+      has_begun_ = true;
+      EXPECT_EQ(content->write(block, 0), 0);
+      has_ended_ = true;
+    });
+  }
+  // For what must not happen.
+  static void give_others_time() {
+    for (int turn = 0; turn < 2000; ++turn) std::this_thread::yield();
+  }
+
+  std::atomic<bool> has_begun_ = false;
+  std::atomic<bool> has_ended_ = false;
+};
+
+TEST_P(FinishingTest, HoldsWritesBackUntilItEnds) {
+  open("a", "/writable");
+  images_.commits.close();
+  const Answer answer = finish();
+  images_.commits.wait_for(1);
+  std::thread writer = write();
+  while (!has_begun_) std::this_thread::yield();
+  give_others_time();
+  EXPECT_FALSE(has_ended_);
+  images_.commits.open();
+  EXPECT_EQ(wait(answer)["device"], "a");
+  writer.join();
+  EXPECT_EQ(images_.overlaps, 0U);
+}
+
+TEST_P(FinishingTest, WaitsForAWriteThatIsUnderWay) {
+  open("a", "/writable");
+  auto& image = static_cast<MemoryImage&>(
+      dynamic_cast<bd::MeteredDevice&>(*transport_.last_content()).image());
+  image.writes.close();
+  std::thread writer = write();
+  image.writes.wait_for(1);
+  const unsigned syncs = transport_.sync_count();
+  const Answer answer = finish();
+  // The last thing before.
+  run_until([&] { return transport_.sync_count() > syncs; });
+  give_others_time();
+  EXPECT_TRUE(answer->is_null());
+  image.writes.open();
+  EXPECT_EQ(wait(answer)["device"], "a");
+  writer.join();
+  EXPECT_EQ(images_.overlaps, 0U);
+}
+
+INSTANTIATE_TEST_SUITE_P(Work, FinishingTest, testing::Bool(), [](const auto& is_seal) {
+  return is_seal.param ? "Seal" : "Commit";
+});
 
 TEST_F(ServiceTest, ADeviceInUseIsKeptAndItsUsersNamed) {
   open("a", "/writable");
