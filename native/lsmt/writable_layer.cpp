@@ -461,7 +461,15 @@ void WritableLayer::seal() {
     position += bytes.size();
     return error;
   };
-  const std::vector<Mapping> entries(mappings.begin(), mappings.end());
+  // Overlaybd refuses zeros that have a place outside of the data, though nothing is there: in a
+  // sparse file that became shorter, or behind data that was lost.
+  std::vector<Mapping> entries(mappings.begin(), mappings.end());
+  for (Mapping& entry : entries) {
+    if (!entry.is_zeroed()) continue;
+    const std::uint64_t place =
+        std::clamp(entry.data_first(), kHeaderSectors, trailer.index_offset / kSectorSize);
+    entry = Mapping::zeros(entry.range(), place);
+  }
   checked(write_index(entries, kEntriesInSector, at_end));
   // A trailer that is there says that all before it is.
   checked(data_->sync());

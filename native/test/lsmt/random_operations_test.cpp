@@ -4,6 +4,7 @@
 #include "lsmt/overlay.h"
 #include "test/lsmt/random.h"
 #include "test/lsmt/writable_layers.h"
+#include "tools/lsmt_check.h"
 
 namespace varve::test {
 namespace {
@@ -131,10 +132,13 @@ class DiskModel {
     }
     disk_.resize(size);
     smallest_ = std::min(smallest_, size);
+    largest_ = std::max(largest_, size);
   }
 
   // The writable layer becomes a finished one, and a new one lies on it.
   void finish(std::uint64_t number) {
+    // What was cut off leaves zeros behind the end, which are finished as well.
+    if (random_.one_in(3)) resize();
     const std::uint64_t entries = stack_->upper().mapping_count();
     if (random_.one_in(2)) {
       // In the chain it has the place that it had while it was written.
@@ -143,14 +147,31 @@ class DiskModel {
       stack_->upper().seal();
       read_everything();
       lower_.push_back(files_.data->bytes);
-      ASSERT_EQ(open_layer(lower_.back()).mappings.size(), entries) << "operation " << number;
+      // But for those behind the end that hide nothing.
+      const std::uint64_t sealed = open_layer(lower_.back()).mappings.size();
+      ASSERT_TRUE(sealed == entries || (sealed < entries && smallest_ < largest_))
+          << "operation " << number;
     }
+    check_rules();
     check_chain();
     if (lower_.size() == kind_.layers_max) {
       begin_layer_on(merged_below());
       return;
     }
     begin_layer();
+  }
+
+  // Those of the format, and that overlaybd takes it, too.
+  void check_rules() {
+    tools::Findings findings;
+    const MemoryFile file(lower_.back());
+    static_cast<void>(
+        tools::check_finished_layer(file, {findings, tools::Within::kFile, 0}));
+    for (const tools::Finding& finding : findings.kept()) {
+      ASSERT_TRUE(finding.severity == tools::Severity::kNote &&
+                  finding.text.find("overlaybd") == std::string::npos)
+          << finding.text;
+    }
   }
 
   void check_chain() {
@@ -194,6 +215,7 @@ class DiskModel {
   void begin_layer() {
     files_ = LayerFiles();
     smallest_ = disk_.size();
+    largest_ = disk_.size();
     parent_uuid_ = lower_.empty() ? Uuid() : open_layer(lower_.back()).trailer.uuid;
     uuid_ = random_uuid();
     stack_ = on_top(files_.create({.virtual_size = disk_.size(),
@@ -213,8 +235,9 @@ class DiskModel {
   Random& random_;
   Kind kind_;
   Bytes disk_ = Bytes(kSizeMax);
-  // How small the disk was since the writable layer began.
+  // How small and how large the disk was since the writable layer began.
   std::uint64_t smallest_ = kSizeMax;
+  std::uint64_t largest_ = kSizeMax;
   std::vector<Bytes> lower_;
   std::size_t layers_at_most_ = 0;
   Uuid uuid_;  // of the writable layer

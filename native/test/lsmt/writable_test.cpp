@@ -327,6 +327,22 @@ TEST(Sparse, ShrinksWhenItIsDiscardedAndWritesNoEntryForWhatIsMapped) {
   EXPECT_EQ(files.data->data_blocks(), 1U);
 }
 
+// Overlaybd opens no layer whose zeros have a place elsewhere.
+TEST(Sparse, ThatBecameSmallerIsSealedWithZerosThatHaveAPlaceInTheData) {
+  const LayerFiles files;
+  const auto layer = files.create({.virtual_size = 16 << 20, .is_sparse = true});
+  ASSERT_EQ(layer->write(filled(4096, 'x'), 0), 0);
+  ASSERT_EQ(layer->resize(65536), 0);
+  layer->seal();
+  const ReadOnlyLayer sealed = open_layer(files.data->bytes);
+  ASSERT_EQ(sealed.mappings.size(), 3U);
+  EXPECT_EQ(sealed.mappings[1].range().first, 65536 / kSectorSize);
+  for (const Mapping& mapping : sealed.mappings) {
+    EXPECT_GE(mapping.data_first(), kHeaderSectors);
+    EXPECT_LE(mapping.data_end(), sealed.trailer.index_offset / kSectorSize);
+  }
+}
+
 TEST(Sparse, WithAnEmptyIndexIsReadFromItsHoles) {
   LayerFiles files;
   ASSERT_EQ(files.create({.virtual_size = 65536, .is_sparse = true})->write(filled(8192, 'x'), 4096),
