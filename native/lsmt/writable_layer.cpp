@@ -242,6 +242,11 @@ Header WritableLayer::header() const {
   return header;
 }
 
+void WritableLayer::lies_on(std::shared_ptr<const ReadOnlyStack> below) {
+  below_ = std::move(below);
+  is_below_known_ = true;
+}
+
 void WritableLayer::find(SectorRange range, Found& found) const {
   const std::shared_lock lock(mutex_);
   index_.find(range, found);
@@ -354,17 +359,48 @@ int WritableLayer::discard(const io::ByteRange& range) {
 
 int WritableLayer::discard_locked(const io::ByteRange& range) {
   if (is_sealed_) return -EROFS;
-  std::uint64_t first = range.offset / kSectorSize;
-  const std::uint64_t end = first + range.length / kSectorSize;
-  while (first < end) {
-    const std::uint64_t count = std::min(kMappingSectorsMax, end - first);
+  std::uint64_t sector = range.offset / kSectorSize;
+  const std::uint64_t end = sector + range.length / kSectorSize;
+  while (true) {
+    sector = first_data({sector, end - sector});
+    if (sector == end) break;
+    const std::uint64_t count = std::min(kMappingSectorsMax, end - sector);
     const std::uint64_t position =
-        header_.is_sparse ? first + kHeaderSectors : data_end_ / kSectorSize;
-    if (const int error = put(Mapping::zeros({first, count}, position)); error != 0) return error;
-    first += count;
+        header_.is_sparse ? sector + kHeaderSectors : data_end_ / kSectorSize;
+    if (const int error = put(Mapping::zeros({sector, count}, position)); error != 0) return error;
+    sector += count;
   }
   if (!header_.is_sparse || range.length == 0) return 0;
   return data_->punch_hole({kHeaderBytes + range.offset, range.length});
+}
+
+std::uint64_t WritableLayer::first_data(SectorRange range) const {
+  if (!is_below_known_) return range.first;
+  Found found;
+  for (std::uint64_t sector = range.first; sector < range.end();) {
+    index_.find({sector, range.end() - sector}, found);
+    for (std::size_t at = 0; at < found.count; ++at) {
+      const Mapping& mapping = found.mappings[at];
+      const std::uint64_t below = first_data_below({sector, mapping.first() - sector});
+      if (below < mapping.first() || !mapping.is_zeroed()) return below;
+      sector = mapping.end();
+    }
+    if (found.count < kFoundMax) return first_data_below({sector, range.end() - sector});
+  }
+  return range.end();
+}
+
+std::uint64_t WritableLayer::first_data_below(SectorRange range) const {
+  Found found;
+  for (std::uint64_t sector = range.first; below_ && sector < range.end();) {
+    below_->index().find({sector, range.end() - sector}, found);
+    for (std::size_t at = 0; at < found.count; ++at) {
+      if (!found.mappings[at].is_zeroed()) return found.mappings[at].first();
+      sector = found.mappings[at].end();
+    }
+    if (found.count < kFoundMax) break;
+  }
+  return range.end();
 }
 
 int WritableLayer::write_zeroes(const io::ByteRange& range) {
@@ -427,11 +463,28 @@ int WritableLayer::resize(std::uint64_t virtual_size) {
   return sync_files();
 }
 
+// Zeros behind the end of the disk, which a smaller one leaves, are for what a larger layer on top
+// would show; where nothing lies below, that is nothing.
+MappingArray WritableLayer::mappings_to_finish() const {
+  MappingArray mappings = index_.to_array();
+  if (!is_below_known_) return mappings;
+  const std::uint64_t end = round_up(virtual_size_, kSectorSize) / kSectorSize;
+  std::size_t kept = 0;
+  for (std::size_t at = 0; at < mappings.size(); ++at) {
+    const Mapping mapping = mappings[at];
+    const bool is_needless = mapping.first() >= end && mapping.is_zeroed() &&
+                             first_data_below(mapping.range()) == mapping.end();
+    if (!is_needless) mappings[kept++] = mapping;
+  }
+  mappings.shrink(kept);
+  return mappings;
+}
+
 void WritableLayer::commit(LayerOptions options, const Output& output) const {
   MappingArray mappings;
   {
     const std::shared_lock lock(mutex_);
-    mappings = index_.to_array();
+    mappings = mappings_to_finish();
   }
   if (options.virtual_size == 0) options.virtual_size = virtual_size_;
   if (options.parent_uuid.empty()) options.parent_uuid = header_.parent_uuid;
@@ -442,7 +495,7 @@ void WritableLayer::commit(LayerOptions options, const Output& output) const {
 void WritableLayer::seal() {
   const std::unique_lock lock(mutex_);
   if (is_sealed_) refuse(*data_, "is sealed already");
-  const MappingArray mappings = index_.to_array();
+  const MappingArray mappings = mappings_to_finish();
   if (mappings.size() > kReadersMappingsMax) {
     throw io::FormatError(EFBIG, data_->name() + ": has " + std::to_string(mappings.size()) +
                                      " mappings, more than readers take (" +

@@ -23,6 +23,7 @@
 #include "io/file.h"
 #include "lsmt/header.h"
 #include "lsmt/layer_writer.h"
+#include "lsmt/read_only_stack.h"
 #include "lsmt/writable_index.h"
 
 namespace varve::lsmt {
@@ -65,6 +66,11 @@ class WritableLayer {
   [[nodiscard]] const io::File& data() const noexcept { return *data_; }
   // How many entries LostData::kDrop left out.
   [[nodiscard]] std::uint64_t dropped_entries() const noexcept { return dropped_entries_; }
+
+  // What the layer lies on, null for nothing; tell it before the first change. Zeros are recorded
+  // only where something else would be read without them, which bounds them by the data that there
+  // is. Until it is told, anything may lie below.
+  void lies_on(std::shared_ptr<const ReadOnlyStack> below);
 
   // The mappings of a range, cut to it. What they point at stays readable, whatever is written.
   void find(SectorRange range, Found& found) const;
@@ -110,6 +116,10 @@ class WritableLayer {
   int write_in_place(std::span<const std::byte> source, std::uint64_t offset);
   int append(std::span<const std::byte> source, std::uint64_t offset);
   int discard_locked(const io::ByteRange& range);
+  // The first sector of a range that may hold something else than zeros; its end if none does.
+  [[nodiscard]] std::uint64_t first_data(SectorRange range) const;
+  [[nodiscard]] std::uint64_t first_data_below(SectorRange range) const;
+  [[nodiscard]] MappingArray mappings_to_finish() const;
   [[nodiscard]] int check_range(std::uint64_t offset, std::uint64_t length) const;
 
   std::unique_ptr<io::WritableFile> data_;
@@ -117,6 +127,8 @@ class WritableLayer {
   Header header_;                                // as opened; never written again
   std::atomic<std::uint64_t> virtual_size_ = 0;  // what resize changes
   std::uint64_t dropped_entries_ = 0;
+  bool is_below_known_ = false;
+  std::shared_ptr<const ReadOnlyStack> below_;
 
   mutable std::shared_mutex mutex_;  // all below
   WritableIndex index_;

@@ -19,6 +19,7 @@ WritableStack::WritableStack(std::unique_ptr<WritableLayer> upper,
                              std::shared_ptr<const ReadOnlyStack> lower, std::string name,
                              bool is_read_only)
     : upper_(std::move(upper)), lower_(std::move(lower)), name_(std::move(name)) {
+  upper_->lies_on(lower_);
   if (upper_->virtual_size() != 0) return;
   if (!lower_) throw io::FormatError(EINVAL, upper_->data().name() + ": no layer says a virtual size");
   is_as_lower_ = is_read_only;
@@ -74,14 +75,19 @@ void WritableStack::merge(LayerOptions options, const Output& output) const {
     options.parent_uuid =
         lower_ ? lower_->layers().front().header.parent_uuid : header.parent_uuid;
   }
+  const std::uint64_t end = (size() + kSectorSize - 1) / kSectorSize;
   // In the order of the disk, gathered sixteen at a time like a read does.
   std::vector<Mapping> gathered;
   Found found;
   for (std::uint64_t sector = 0; sector < kSectorMax;) {
     find({sector, kSectorMax - sector}, found);
-    for (std::size_t at = 0; at < found.count; ++at) gathered.push_back(found.mappings[at]);
+    for (std::size_t at = 0; at < found.count; ++at) {
+      const Mapping& mapping = found.mappings[at];
+      sector = mapping.end();
+      // Nothing lies below all of it, so what a smaller disk left behind its end hides nothing.
+      if (!mapping.is_zeroed() || mapping.first() < end) gathered.push_back(mapping);
+    }
     if (found.count < kFoundMax) break;
-    sector = gathered.back().end();
   }
   MappingArray mappings(gathered.size());
   for (const Mapping& mapping : gathered) mappings.push_back(mapping);

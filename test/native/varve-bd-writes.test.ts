@@ -4,7 +4,7 @@
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { closeSync, fsyncSync, openSync, writeSync } from 'node:fs';
+import { closeSync, fsyncSync, openSync, statSync, writeSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
 
@@ -21,7 +21,7 @@ import {
   sumOf,
   upperKinds,
 } from './block-daemon.ts';
-import { tool, writeConfig } from './layer-tool.ts';
+import { sha256, tool, writeConfig } from './layer-tool.ts';
 import { chooseSeed, randomNumbers } from './random.ts';
 import { runProgram, scratchDirectory, until } from './scratch.ts';
 
@@ -147,6 +147,37 @@ for (const kind of upperKinds) {
     },
   );
 }
+
+test('a very large device is discarded, made small and finished', { skip }, async (t) => {
+  const directory = scratchDirectory(t);
+  const daemon = await start(t, join(directory, 'run/bd.sock'));
+  const bd = await client(t, daemon);
+  const upper = createUpper(directory, 'large', 'append-only', '16T');
+  const { path } = await open(bd, writeConfig(join(directory, 'large.json'), { upper }), 'large');
+  runProgram('blkdiscard', ['-f', path]);
+  const sum = sha256(Buffer.alloc(2 * mebibyte, 'x'));
+  runProgram('dd', ['if=/dev/zero', `of=${path}`, 'bs=1M', 'count=1', 'seek=1000000']);
+  const file = openSync(path, 'r+');
+  writeSync(file, Buffer.alloc(2 * mebibyte, 'x'), 0, 2 * mebibyte, 4 * mebibyte);
+  fsyncSync(file);
+  closeSync(file);
+  for (const sizeBytes of [2 ** 52, 2 ** 30]) {
+    await bd.request('resize', { device: 'large', sizeBytes });
+  }
+  // Nothing but what was written and cut off has an entry.
+  assert.ok(statSync(upper.index).size < 8192);
+  const output = join(directory, 'committed');
+  await bd.request('commit', { device: 'large', output, algorithm: 'none' });
+  await bd.request('seal', { device: 'large' });
+  assert.equal((await close(bd, 'large')).gone, true);
+  for (const layer of [output, upper.data]) {
+    tool('verify', layer);
+    const lowers = [{ file: layer }];
+    const config = writeConfig(join(directory, 'finished.json'), { lowers });
+    const range = `${4 * mebibyte}:${2 * mebibyte}`;
+    assert.match(tool('checksum', config, '--range', range), new RegExp(sum));
+  }
+});
 
 test('a sparse device that became smaller is sealed as overlaybd takes it', { skip }, async (t) => {
   const directory = scratchDirectory(t);

@@ -271,6 +271,108 @@ TEST(Seal, RefusesMoreMappingsThanReadersTake) {
   EXPECT_EQ(layer->write(filled(512, 'a'), 0), 0);
 }
 
+class VeryLarge : public testing::TestWithParam<bool> {
+ protected:
+  static constexpr std::uint64_t kSize = std::uint64_t{16} << 40;
+  // In memory a sparse file would take all of it, as in many file systems.
+  std::unique_ptr<WritableStack> on(std::shared_ptr<const ReadOnlyStack> lower) const {
+    return on_top(files_.create({.virtual_size = kSize}), std::move(lower));
+  }
+  [[nodiscard]] std::size_t recorded() const {
+    return (files_.index->bytes.size() - kHeaderBytes) / sizeof(Mapping);
+  }
+  // Finished in this way it is no larger than what it holds.
+  Bytes finish(WritableStack& stack) const {
+    if (!GetParam()) return committed(stack.upper());
+    stack.upper().seal();
+    return files_.data->bytes;
+  }
+
+  LayerFiles files_;
+};
+
+TEST_P(VeryLarge, RecordsNothingForZerosOverNothing) {
+  const auto stack = on(nullptr);
+  ASSERT_EQ(stack->upper().discard({0, kSize}), 0);
+  EXPECT_EQ(recorded(), 0U);
+  ASSERT_EQ(stack->upper().write(filled(4096, 'a'), kSize / 2), 0);
+  ASSERT_EQ(stack->upper().write(filled(4096, 'b'), 0), 0);
+  for (int time = 0; time < 2; ++time) {
+    ASSERT_EQ(stack->upper().discard({4096, kSize - 4096}), 0);
+    EXPECT_EQ(recorded(), 3U);
+  }
+  ASSERT_EQ(stack->upper().resize(8192), 0);
+  EXPECT_EQ(recorded(), 3U);
+  EXPECT_EQ(open_layer(finish(*stack)).mappings.size(), 1U);
+}
+
+TEST_P(VeryLarge, BecomesSmallWhateverItsSizeWas) {
+  const auto stack = on(nullptr);
+  ASSERT_EQ(stack->upper().write(filled(4096, 'a'), 4096), 0);
+  ASSERT_EQ(stack->upper().write(filled(4096, 'b'), kSize - 4096), 0);
+  ASSERT_EQ(stack->upper().resize(kVirtualSizeMax), 0);
+  ASSERT_EQ(stack->upper().resize(16384), 0);
+  EXPECT_EQ(recorded(), 3U);
+  // What was cut off stays away.
+  ASSERT_EQ(stack->upper().resize(kSize), 0);
+  Bytes end(4096);
+  ASSERT_EQ(stack->read(end, kSize - 4096), 0);
+  EXPECT_TRUE(end == Bytes(4096));
+  ASSERT_EQ(stack->upper().resize(16384), 0);
+  Bytes expected = filled(4096, 'a');
+  expected.insert(expected.begin(), 4096, std::byte{});
+  expected.resize(16384);
+  const Bytes layer = finish(*stack);
+  EXPECT_TRUE(read_all(*stack_of({layer})) == expected);
+  EXPECT_EQ(open_layer(layer).mappings.size(), 1U);
+}
+
+TEST_P(VeryLarge, HidesWhatLiesBelowWhenItIsShrunkAndGrowsAgain) {
+  const Bytes below = [] {
+    const LayerFiles files;
+    const auto layer = files.create({.virtual_size = kSize});
+    EXPECT_EQ(layer->write(filled(4096, 'L'), 8192), 0);
+    EXPECT_EQ(layer->write(filled(4096, 'L'), kSize / 2), 0);
+    EXPECT_EQ(layer->discard({kSize / 4, 4096}), 0);
+    return committed(*layer);
+  }();
+  const auto stack = on(stack_of({below}));
+  ASSERT_EQ(stack->upper().resize(8192), 0);
+  EXPECT_EQ(recorded(), 2U);
+  const Bytes upper = finish(*stack);
+  EXPECT_EQ(open_layer(upper).mappings.size(), 2U);
+  // A larger layer on top would show what lies behind the end.
+  const LayerFiles larger;
+  const auto top = on_top(larger.create({.virtual_size = kSize}), stack_of({below, upper}));
+  for (const std::uint64_t offset : {std::uint64_t{8192}, kSize / 2}) {
+    Bytes found(4096);
+    ASSERT_EQ(top->read(found, offset), 0);
+    EXPECT_TRUE(found == Bytes(4096)) << offset;
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(Disks, VeryLarge, testing::Bool(), [](const auto& is_sealed) {
+  return is_sealed.param ? "Sealed" : "Committed";
+});
+
+// Shrunk, a disk of many scattered pieces leaves an entry for each, of which none has to stay.
+TEST(Stack, IsFinishedThoughReadersWouldNotTakeWhatItHadBeforeItBecameSmaller) {
+  const LayerFiles files;
+  const auto stack = on_top(files.create({.virtual_size = std::uint64_t{16} << 40}));
+  const Bytes sector(512);
+  constexpr std::uint64_t kStep = kMappingSectorsMax * kSectorSize;
+  for (std::uint64_t number = 0; number <= kReadersMappingsMax; ++number) {
+    ASSERT_EQ(stack->upper().write(sector, number * kStep), 0);
+  }
+  ASSERT_EQ(stack->upper().resize(8192), 0);
+  EXPECT_EQ(open_layer(committed(stack->upper())).mappings.size(), 1U);
+  Bytes merged;
+  stack->merge({}, into(merged));
+  EXPECT_EQ(open_layer(merged).mappings.size(), 1U);
+  stack->upper().seal();
+  EXPECT_EQ(open_layer(files.data->bytes).mappings.size(), 1U);
+}
+
 TEST(Stack, ThatIsOnlyReadTakesTheSizeOfWhatIsBelow) {
   const std::shared_ptr<const ReadOnlyStack> lower = stack_of({lower_layer(16384, 'L')});
   const LayerFiles files;
