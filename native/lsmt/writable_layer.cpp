@@ -28,6 +28,12 @@ void check(int error, const io::File& file, const std::string& what) {
   if (error != 0) throw io::FormatError(-error, file.name() + ": " + what + std::strerror(-error));
 }
 
+bool is_same_uuid(const Uuid& one, const Uuid& other) {
+  if (one == other) return true;
+  const std::optional<Uuid> parsed = parse_uuid(one);
+  return parsed && parsed == parse_uuid(other);
+}
+
 // Whether the trailer at the end is that of this file. Others may be there: somebody may have
 // written a finished layer into the disk. They say where their index lies in that layer, which is
 // elsewhere in this file.
@@ -38,7 +44,7 @@ bool is_sealed_in_place(const Header& header, const io::File& data) {
   check(data.read(block, offset), data, "cannot read the end: ");
   const std::optional<Header> trailer = Header::decode(block);
   if (!trailer || trailer->is_header || !trailer->is_data || !trailer->is_sealed ||
-      trailer->is_sparse != header.is_sparse) {
+      trailer->is_sparse != header.is_sparse || !is_same_uuid(trailer->uuid, header.uuid)) {
     return false;
   }
   // The division keeps a huge count from overflowing.
@@ -54,12 +60,6 @@ Header index_header(const Header& data) {
   header.is_sparse = false;
   header.index_offset = kHeaderBytes;
   return header;
-}
-
-bool is_same_uuid(const Uuid& one, const Uuid& other) {
-  if (one == other) return true;
-  const std::optional<Uuid> parsed = parse_uuid(one);
-  return parsed && parsed == parse_uuid(other);
 }
 
 std::string uuid_text(const Uuid& uuid) { return uuid.empty() ? "none" : uuid; }

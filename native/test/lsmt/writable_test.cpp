@@ -181,16 +181,31 @@ TEST_P(Sealed, CannotBeOpenedForWritingAgain) {
   EXPECT_EQ(open_layer(sealed).mappings.size(), 1U);
 }
 
-// The trailer counts by where it says that the index lies, whatever it says that the layer is.
-TEST_P(Sealed, IsSealedWhateverItsUuidIs) {
+// Whoever writes to the disk knows neither the layer's uuid nor how to end it.
+TEST_P(Sealed, IsNotTakenForATrailerOfAnotherLayer) {
   const LayerFiles files;
   const Header header = files.create({.virtual_size = 65536, .is_sparse = GetParam()})->header();
-  files.open()->seal();
-  Header other = header;
-  other.uuid = "112C78F9-66FB-4CB1-B438-22F9C75770BF";
-  std::ranges::copy(other.encode(), files.data->bytes.begin());
-  EXPECT_NE(refusal_of([&] { static_cast<void>(files.open()); }).find("data: was sealed"),
-            std::string::npos);
+  const auto end = static_cast<std::uint64_t>(files.data->bytes.size());
+  Header forged = header;
+  forged.is_header = false;
+  forged.is_sealed = true;
+  forged.index_offset = end;
+  forged.index_count = 0;
+  const Bytes whole = files.data->bytes;
+  const auto opens_with = [&](const Uuid& uuid) {
+    forged.uuid = uuid;
+    files.data->bytes = whole;
+    const HeaderBlock block = forged.encode();
+    files.data->bytes.insert(files.data->bytes.end(), block.begin(), block.end());
+    try {
+      static_cast<void>(files.open());
+      return true;
+    } catch (const io::FormatError&) {
+      return false;
+    }
+  };
+  EXPECT_FALSE(opens_with(header.uuid)) << "this is how a seal ends it";
+  EXPECT_TRUE(opens_with("112C78F9-66FB-4CB1-B438-22F9C75770BF"));
 }
 
 // Whoever writes a finished layer into the disk does not finish the layer that the disk is in.
