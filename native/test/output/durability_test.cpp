@@ -22,6 +22,11 @@ void remember_sync(int descriptor) {
   calls.emplace_back(is_directory ? "sync folder" : "sync file");
 }
 
+// However many calls it takes.
+void remember_name() {
+  if (calls.empty() || calls.back() != "name") calls.emplace_back("name");
+}
+
 }  // namespace
 
 extern "C" int fsync(int descriptor) {
@@ -36,26 +41,37 @@ extern "C" int fdatasync(int descriptor) {
 
 extern "C" int renameat2(int from_folder, const char* from, int to_folder, const char* to,
                          unsigned flags) noexcept {
-  calls.emplace_back("rename");
+  remember_name();
   return static_cast<int>(::syscall(SYS_renameat2, from_folder, from, to_folder, to, flags));
+}
+
+extern "C" int linkat(int from_folder, const char* from, int to_folder, const char* to,
+                      int flags) noexcept {
+  remember_name();
+  return static_cast<int>(::syscall(SYS_linkat, from_folder, from, to_folder, to, flags));
 }
 
 namespace varve::test {
 
 using output::Existing;
 using output::OutputFile;
+using output::Unfinished;
 using Calls = std::vector<std::string>;
 
 class OutputFileDurability : public TemporaryDirectory {};
 
 TEST_F(OutputFileDurability, OfTheContentComesBeforeItsNameAndThatOfTheNameBeforeTheAnswer) {
-  for (const Existing existing : {Existing::kRefuse, Existing::kReplace}) {
-    OutputFile output(at("layer"), existing);
-    const std::string text = "whole";
-    ASSERT_EQ(output.file().write(std::as_bytes(std::span(text)), 0), 0);
-    calls.clear();
-    output.publish();
-    EXPECT_EQ(calls, (Calls{"sync file", "rename", "sync folder"}));
+  for (const Unfinished unfinished : {Unfinished::kNameless, Unfinished::kNamed}) {
+    const std::string path = at(unfinished == Unfinished::kNamed ? "named" : "nameless");
+    for (const Existing existing : {Existing::kRefuse, Existing::kReplace}) {
+      OutputFile output(path, existing, unfinished);
+      const std::string text = "whole";
+      ASSERT_EQ(output.file().write(std::as_bytes(std::span(text)), 0), 0);
+      calls.clear();
+      output.publish();
+      // Once more with the name: see OutputFile::publish.
+      EXPECT_EQ(calls, (Calls{"sync file", "name", "sync file", "sync folder"}));
+    }
   }
 }
 
