@@ -29,6 +29,7 @@ using Action = std::function<int()>;
 void add_apply(CLI::App& app, Action& action);
 void add_bench(CLI::App& app, Action& action);
 void add_checksum(CLI::App& app, Action& action);
+void add_file_system(CLI::App& app, Action& action);
 void add_commit(CLI::App& app, Action& action);
 void add_compress(CLI::App& app, Action& action);
 void add_create(CLI::App& app, Action& action);

@@ -31,6 +31,7 @@ int run(int argument_count, char** arguments) {
   add_decompress(app, action);
   add_export(app, action);
   add_checksum(app, action);
+  add_file_system(app, action);
   add_bench(app, action);
   // The parser would only say that a command is missing.
   const std::string first = argument_count > 1 ? arguments[1] : "";
