@@ -28,6 +28,11 @@ const commonMeanings: Readonly<Record<string, string>> = {
   removedEventCount: 'How many events were dropped.',
   lost: 'Positions that could not be saved.',
   snapshotId: 'The id in the names of the stream and of the directory; never used twice.',
+  deviceId: "The id of the snapshot whose device it is, in the stream's name.",
+  purpose: 'What the snapshot needs it for.',
+  plan: 'How it is attached, and what is done with it.',
+  access: 'Whether it can be written.',
+  untilUs: 'Microseconds since the Unix epoch, UTC.',
   role: 'What the snapshot is for.',
   key: "The caller's key.",
   name: 'The name that the snapshot takes.',
@@ -130,7 +135,7 @@ function eventSections(file: ts.SourceFile): string[] {
 function sharedTypes(files: readonly ts.SourceFile[]): string[] {
   const shown = files.flatMap((file) => [
     ...interfaces(file)
-      .filter(({ name }) => ['Cause', 'EffectFailure'].includes(name.text))
+      .filter(({ name }) => ['Cause', 'EffectFailure', 'DevicePlan'].includes(name.text))
       .flatMap((one) => [
         `### ${one.name.text}`,
         '',
@@ -141,7 +146,7 @@ function sharedTypes(files: readonly ts.SourceFile[]): string[] {
       ]),
     ...file.statements
       .filter(ts.isTypeAliasDeclaration)
-      .filter(({ name }) => /(Role|Backing|Labels)$/.test(name.text))
+      .filter(({ name }) => /(Role|Backing|Labels|Purpose)$/.test(name.text))
       .flatMap((one) => [
         `### ${one.name.text}`,
         '',

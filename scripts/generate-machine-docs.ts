@@ -1,7 +1,8 @@
-// Writes docs/machines/<role>.md from the machines themselves: one diagram for each region.
+// Writes docs/machines/*.md from the machines themselves: one diagram for each region.
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import type { AnyStateMachine } from 'xstate';
+import { deviceMachine } from '../src/machines/device/machine.ts';
 import { snapshotMachines } from '../src/machines/snapshot/machine.ts';
 
 type Region = AnyStateMachine['root'];
@@ -35,13 +36,13 @@ function diagram(region: Region): readonly string[] {
   return [...lines, '  classDef inFlight stroke-width:3px', '```'];
 }
 
-function documentOf(title: string, machine: AnyStateMachine): string {
+function documentOf(title: string, machine: AnyStateMachine, source: string): string {
   return [
     `# ${title}`,
     '',
-    'Generated from `src/machines/snapshot/machine.ts` by `scripts/generate-machine-docs.ts`; do not',
-    'edit. States with a thick border are in flight: they owe one effect, whose outcome is the event',
-    'that leaves them. The guard `isCurrentOperation` lets only the outcome of the newest attempt pass.',
+    `Generated from \`src/machines/${source}/machine.ts\` by \`scripts/generate-machine-docs.ts\`;`,
+    'do not edit. States with a thick border are in flight: they owe one effect, whose outcome is the',
+    'event that leaves them. A guard `isCurrent…` lets only the outcome of the newest attempt pass.',
     ...Object.entries(machine.root.states).flatMap(([name, region]) => [
       '',
       `## Region \`${name}\``,
@@ -62,12 +63,13 @@ const fileNames: Readonly<Record<keyof typeof snapshotMachines, string>> = {
 /** Path in the checkout and text of every document. */
 export function machineDocuments(): ReadonlyMap<string, string> {
   const roles = Object.keys(snapshotMachines) as (keyof typeof snapshotMachines)[];
-  return new Map(
-    roles.map((role) => [
+  return new Map([
+    ...roles.map((role): [string, string] => [
       `docs/machines/${fileNames[role]}.md`,
-      documentOf(titles[role], snapshotMachines[role]),
+      documentOf(titles[role], snapshotMachines[role], 'snapshot'),
     ]),
-  );
+    ['docs/machines/device.md', documentOf('Device', deviceMachine, 'device')],
+  ]);
 }
 
 if (process.argv[1] === fileURLToPath(import.meta.url)) {

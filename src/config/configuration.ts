@@ -20,6 +20,15 @@ export interface Configuration extends UnusedConfiguration {
   readonly callDeadlineMs: number;
   /** Deadline of one effect in a helper process. */
   readonly effectDeadlineMs: number;
+  /**
+   * Whether a device that a container has used is detached after its last lease; if not, it stays
+   * until its layer is removed.
+   */
+  readonly autoRemoveDev: boolean;
+  /** How long a device that nobody leases stays attached. */
+  readonly lingerMs: number;
+  /** Unix socket of varve-bd. */
+  readonly blockDaemonAddress: string;
   readonly retention: { readonly maxAgeMs: number; readonly maxEventCount: number };
   /** A checkpoint is stored after so many events. */
   readonly checkpointEveryEventCount: number;
@@ -28,7 +37,6 @@ export interface Configuration extends UnusedConfiguration {
 /** Upstream's keys whose functions are still to come: only their defaults are accepted. */
 interface UnusedConfiguration {
   readonly rwMode: string;
-  readonly autoRemoveDev: boolean;
   /** While the metrics are not enabled, any prefix and port are accepted. */
   readonly exporterConfig: {
     readonly enable: boolean;
@@ -77,10 +85,12 @@ export const defaultConfiguration: Configuration = {
   commitSync: 'none',
   callDeadlineMs: 120_000,
   effectDeadlineMs: 300_000,
+  autoRemoveDev: false,
+  lingerMs: 10_000,
+  blockDaemonAddress: '/run/varve-bd/bd.sock',
   retention: { maxAgeMs: 7 * 24 * 3600 * 1000, maxEventCount: 1_000_000 },
   checkpointEveryEventCount: 10_000,
   rwMode: 'overlayfs',
-  autoRemoveDev: false,
   exporterConfig: { enable: false, uriPrefix: '/metrics', port: 9863 },
   writableLayerType: 'append',
   mirrorRegistry: [],

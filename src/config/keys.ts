@@ -133,15 +133,16 @@ const upstreamKeys: readonly ConfigurationKey[] = [
     isOneOf('overlayfs', 'dir', 'dev'),
     'writable block devices come',
   ),
-  later(
-    {
-      name: 'autoRemoveDev',
-      defaultValue: defaults.autoRemoveDev,
-      summary: 'Detach devices nobody uses.',
-    },
-    isTrueOrFalse,
-    'block devices come',
-  ),
+  {
+    name: 'autoRemoveDev',
+    owner: 'upstream',
+    rule: isTrueOrFalse,
+    defaultValue: defaults.autoRemoveDev,
+    sets: 'autoRemoveDev',
+    summary:
+      'Whether a device that a container has used is detached when nobody uses it any more; if not, ' +
+      'it stays until its layer is removed.',
+  },
   later(
     {
       name: 'exporterConfig.enable',
@@ -272,6 +273,22 @@ const ownKeys: readonly ConfigurationKey[] = [
     defaultValue: defaults.effectDeadlineMs,
     sets: 'effectDeadlineMs',
     summary: 'How long one operation on the file system may take before it is given up.',
+  },
+  {
+    name: 'lingerMs',
+    owner: 'varve',
+    rule: isWholeNumber(0, hourMs, 'milliseconds'),
+    defaultValue: defaults.lingerMs,
+    sets: 'lingerMs',
+    summary: 'How long a device that nobody uses stays attached before it is detached.',
+  },
+  {
+    name: 'blockDaemonAddress',
+    owner: 'varve',
+    rule: isSocketPath,
+    defaultValue: defaults.blockDaemonAddress,
+    sets: 'blockDaemonAddress',
+    summary: 'Unix socket of varve-bd, which attaches block devices.',
   },
   {
     name: 'retention.maxAgeMs',

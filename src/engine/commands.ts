@@ -18,8 +18,10 @@ import {
   type PrepareCommand,
   type SnapshotFacts,
 } from '../machines/snapshot/decide.ts';
-import type { EffectFailure } from '../machines/kernel/envelope.ts';
+import type { Cause } from '../machines/kernel/envelope.ts';
 import type { Projection } from '../machines/projection.ts';
+import { snapshotStream } from '../machines/snapshot/events.ts';
+import type { SnapshotEventData } from '../machines/snapshot/events.ts';
 import type { SnapshotState } from '../machines/snapshot/state.ts';
 import type {
   Call,
@@ -29,6 +31,8 @@ import type {
   SnapshotInfo,
   UpdateRequest,
 } from './api.ts';
+import { effectFailed, failureRejection } from './effect-failure.ts';
+import type { Devices } from './devices.ts';
 import type { Dispatcher } from './dispatcher.ts';
 import type { SnapshotIds } from './ids.ts';
 import { waiterCountMax } from './limits.ts';
@@ -40,6 +44,7 @@ export interface CommandsOptions {
   readonly projection: Projection;
   readonly sequencer: Sequencer;
   readonly dispatcher: Dispatcher;
+  readonly devices: Devices;
   readonly queries: Queries;
   readonly ids: SnapshotIds;
   readonly directories: SnapshotDirectories;
@@ -54,6 +59,7 @@ export class Commands implements SnapshotFacts {
   readonly #options: CommandsOptions;
   // Keys of Prepares whose directory is being made: taken for everyone else, not yet recorded.
   readonly #reservedKeys = new Set<string>();
+  readonly #preparing = new Set<number>();
 
   constructor(options: CommandsOptions) {
     this.#options = options;
@@ -65,6 +71,10 @@ export class Commands implements SnapshotFacts {
 
   find(name: string): SnapshotState | undefined {
     return this.#options.projection.find(name);
+  }
+
+  blockLayerOf(state: SnapshotState): SnapshotState | undefined {
+    return this.#options.projection.catalog.blockLayerOf(state);
   }
 
   childOf(snapshotId: number): SnapshotState | undefined {
@@ -86,37 +96,58 @@ export class Commands implements SnapshotFacts {
     const decided = decidePrepare(command, this);
     if (!decided.ok) return this.#refuse(decided.rejection);
 
+    const leased = this.#options.devices.leaseFor(decided.value.data, call.cause);
+    if (!leased.ok) return this.#refuse(leased.rejection);
     this.#reservedKeys.add(request.key);
+    this.#preparing.add(snapshotId);
     crashPoint('effect:createDirectory:before');
     const { parentId } = decided.value.data;
-    const made = await directories.create({ snapshotId, withWork: kind === 'active', parentId });
+    const [made, attached] = await Promise.all([
+      directories.create({ snapshotId, withWork: kind === 'active', parentId }),
+      leased.value,
+    ]);
     crashPoint('effect:createDirectory:after');
 
     this.#reservedKeys.delete(request.key);
+    this.#preparing.delete(snapshotId);
     // The parent may have gone while the directory was made, and be the reason why it was not.
     const again = decidePrepare(command, this);
     if (!again.ok) {
-      void this.#dropDirectory(snapshotId);
+      this.#undoPrepare(decided.value.data, call.cause);
       return this.#refuse(again.rejection);
     }
-    if (!made.ok) {
+    const failure = made.ok ? attached.failure : made.failure;
+    if (failure !== null) {
       // It may be half made.
-      void this.#dropDirectory(snapshotId);
+      this.#undoPrepare(decided.value.data, call.cause);
       const { role, key, parent } = decided.value.data;
-      const data = { snapshotId, role, key, parent, failure: made.failure };
+      const data = { snapshotId, role, key, parent, failure };
       const seq = sequencer.recordSnapshot(
         snapshotId,
         [{ type: 'SnapshotPrepareFailed', data }],
         call.cause,
       );
       await sequencer.durableAt(seq);
-      return rejectedBy(made.failure, `snapshot ${JSON.stringify(key)} could not be prepared`);
+      return effectFailed(`snapshot ${JSON.stringify(key)} could not be prepared`, failure);
     }
     const seq = sequencer.recordSnapshot(snapshotId, [again.value], call.cause);
     const state = this.#options.projection.snapshot(snapshotId);
     const mounts = state === undefined ? [] : queries.mountsOfState(state);
     await sequencer.durableAt(seq);
     return accepted(mounts);
+  }
+
+  /** Whether this snapshot's Prepare is under way, or may be. */
+  isPreparing(snapshotId: number): boolean {
+    return this.#preparing.has(snapshotId);
+  }
+
+  #undoPrepare(
+    { snapshotId, deviceId }: SnapshotEventData['SnapshotPrepared'],
+    cause: Cause,
+  ): void {
+    void this.#dropDirectory(snapshotId);
+    if (deviceId !== null) this.#options.devices.release(deviceId, snapshotId, cause);
   }
 
   async commit(request: CommitRequest, call: Call): Promise<Result<void>> {
@@ -153,7 +184,7 @@ export class Commands implements SnapshotFacts {
     const { failure } = await dispatcher.settled(snapshotId, operation?.operationId);
     return failure === null
       ? accepted(undefined)
-      : rejectedBy(failure, `snapshot ${JSON.stringify(key)} could not be committed`);
+      : effectFailed(`snapshot ${JSON.stringify(key)} could not be committed`, failure);
   }
 
   remove(key: string, call: Call): Promise<Result<void>> {
@@ -163,12 +194,16 @@ export class Commands implements SnapshotFacts {
   }
 
   async #remove(key: string, state: SnapshotState | undefined, call: Call): Promise<Result<void>> {
-    const { sequencer, asyncRemove } = this.#options;
+    const { sequencer, devices, asyncRemove } = this.#options;
     const decided = decideRemove(key, asyncRemove, state, this);
     if (!decided.ok) return this.#refuse(decided.rejection);
     invariant(state !== undefined, 'only a snapshot that is there can be removed');
-    const seq = sequencer.recordSnapshot(state.context.snapshotId, [decided.value], call.cause);
-    await sequencer.durableAt(seq);
+    const { snapshotId, deviceId } = state.context;
+    const removed = { stream: snapshotStream(snapshotId), events: [decided.value] };
+    // Together: a snapshot that nobody can use holds no device.
+    const released = deviceId === null ? [] : devices.releaseOf(deviceId, snapshotId);
+    const changes = [removed, ...released, ...devices.detachOf(snapshotId)];
+    await sequencer.durableAt(sequencer.recordTogether(changes, call.cause));
     return accepted(undefined);
   }
 
@@ -221,7 +256,7 @@ export class Commands implements SnapshotFacts {
     const { failure } = await dispatcher.settled(snapshotId, operation?.operationId);
     if (failure === null) return undefined;
     const what = `the directory of removed snapshot #${snapshotId} remains`;
-    return rejectionBy(failure, what);
+    return failureRejection(what, failure);
   }
 
   /**
@@ -279,18 +314,4 @@ export class Commands implements SnapshotFacts {
       );
     }
   }
-}
-
-const noSpaceCodes: ReadonlySet<string> = new Set(['ENOSPC', 'EDQUOT']);
-
-/** The answer to a caller whose effect failed: what, at which step, why. */
-function rejectedBy(failure: EffectFailure, what: string): Result<never> {
-  return { ok: false, rejection: rejectionBy(failure, what) };
-}
-
-function rejectionBy(failure: EffectFailure, what: string): Rejection {
-  const where = failure.path === undefined ? '' : ` (${failure.path})`;
-  const message = `${what}: ${failure.step} failed with ${failure.code}: ${failure.message}${where}`;
-  if (noSpaceCodes.has(failure.code)) return { code: 'resource_exhausted', message };
-  return { code: failure.code === 'ETIMEDOUT' ? 'unavailable' : 'unknown', message };
 }

@@ -15,6 +15,18 @@ export const sealConcurrencyMax = 64;
 /** Deletions handed to the directories at a time, which carry out many in one call. */
 export const deleteConcurrencyMax = 64;
 
+/**
+ * Devices attached, formatted or mounted at a time on this node: more would only wait for each
+ * other in the kernel, and older backing stores hang with many.
+ */
+export const attachConcurrencyMax = 16;
+
+/** How often the machine is asked which devices it has. */
+export const deviceWatchMs = 10_000;
+
+/** Devices unmounted or detached at a time. */
+export const detachConcurrencyMax = 16;
+
 /** Delay before the second attempt of a failed deletion; it doubles up to the limit below. */
 export const retryDelayMs = 200;
 

@@ -2,6 +2,8 @@
 // else.
 import type { EffectFailure, RecordedEvent, StoredEvent } from '../machines/kernel/envelope.ts';
 import type { Checkpoint } from '../machines/checkpoint.ts';
+import type { DevicePlan } from '../machines/device/events.ts';
+import type { BlockContent } from '../machines/snapshot/events.ts';
 
 /** A range of the log, both ends included. */
 export interface SeqRange {
@@ -192,3 +194,45 @@ export interface Logger {
  * one does nothing; tests give one that records the passage or kills the process there.
  */
 export type CrashPoint = (name: string) => void;
+
+/** A device as it is attached. */
+export interface AttachedDevice {
+  /** `/dev/…` */
+  readonly path: string;
+  readonly sizeBytes: number;
+}
+
+/** What the machine shows of one device of ours. */
+export interface DeviceSighting {
+  readonly deviceId: number;
+  /** The path at which the backing store has it attached; null if it has not. */
+  readonly path: string | null;
+  readonly isMounted: boolean;
+}
+
+/**
+ * The block devices of snapshots: the backing store that attaches them, and what is done with them
+ * in the kernel. Every method is convergent: run again, in any intermediate condition, it ends in
+ * the same result; none throws for conditions of the world. Whatever can block has a deadline.
+ */
+export interface BlockDevices {
+  attach(deviceId: number, plan: DevicePlan): Promise<EffectResult<AttachedDevice>>;
+  /** Makes the file system that the plan asks for. */
+  format(deviceId: number, path: string, plan: DevicePlan): Promise<EffectResult<void>>;
+  mount(deviceId: number, path: string, plan: DevicePlan): Promise<EffectResult<void>>;
+  /** Absent is success. */
+  unmount(deviceId: number): Promise<EffectResult<void>>;
+  /** Fails with EBUSY, and says by whom, while somebody uses it. Absent is success. */
+  detach(deviceId: number): Promise<EffectResult<void>>;
+  /** Every device of ours that is attached or mounted. */
+  observe(): Promise<EffectResult<readonly DeviceSighting[]>>;
+}
+
+/** The files of block layers. */
+export interface BlockLayers {
+  /**
+   * Whether the files of an unpacked layer are one block layer; then it gets the configuration of
+   * its device, on top of that of `parentId`, and what is on it is found out. Null: it is none.
+   */
+  examine(snapshotId: number, parentId: number | null): Promise<EffectResult<BlockContent | null>>;
+}

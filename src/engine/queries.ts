@@ -7,8 +7,9 @@ import { mountsOf } from '../machines/snapshot/mounts.ts';
 import { kindOf, type SnapshotState } from '../machines/snapshot/state.ts';
 import type { Projection } from '../machines/projection.ts';
 import type { Mount, SnapshotInfo } from './api.ts';
-import type { EffectFailure } from '../machines/kernel/envelope.ts';
 import type { DiskUsage, Logger, SnapshotDirectories } from './ports.ts';
+import type { Devices } from './devices.ts';
+import { effectFailed } from './effect-failure.ts';
 import type { Sequencer } from './sequencer.ts';
 
 export type { CompileExpression };
@@ -20,6 +21,7 @@ export interface QueriesOptions {
   readonly projection: Projection;
   readonly sequencer: Sequencer;
   readonly directories: SnapshotDirectories;
+  readonly devices: Devices;
   readonly compileExpression: CompileExpression;
   readonly logger: Logger;
   readonly indexOff: boolean;
@@ -51,7 +53,7 @@ export class Queries {
     const { projection, directories, indexOff } = this.#options;
     const mounts = mountsOf({
       ...state.context,
-      ancestorIds: projection.catalog.ancestorIdsOf(state),
+      lowers: projection.catalog.lowersOf(state),
       directory: directories.path,
       indexOff,
     });
@@ -64,14 +66,33 @@ export class Queries {
   }
 
   mounts(key: string): Answer<readonly Mount[]> {
-    return this.#found(key, (state) =>
+    const found = this.#found(key, (state) =>
       kindOf(state) === 'committed'
         ? rejected(
             'failed_precondition',
             `snapshot ${JSON.stringify(key)} is committed and has no mounts: make a view of it`,
           )
-        : accepted(this.mountsOfState(state)),
+        : accepted(state),
     );
+    return found instanceof Promise
+      ? found.then((state) => this.#mountsOf(key, state))
+      : this.#mountsOf(key, found);
+  }
+
+  /** The mounts, once the device that they rest on can be used: it may have been lost. */
+  #mountsOf(key: string, found: Result<SnapshotState>): Answer<readonly Mount[]> {
+    if (!found.ok) return found;
+    const state = found.value;
+    const { deviceId } = state.context;
+    const { devices } = this.#options;
+    if (deviceId === null || devices.isUsable(deviceId)) return accepted(this.mountsOfState(state));
+    return devices
+      .usable(deviceId)
+      .then(({ failure }) =>
+        failure === null
+          ? accepted(this.mountsOfState(state))
+          : effectFailed(`the device of snapshot ${JSON.stringify(key)} is not there`, failure),
+      );
   }
 
   async usage(key: string): Promise<Result<DiskUsage>> {
@@ -85,7 +106,12 @@ export class Queries {
     if (measured.ok) return accepted(measured.value);
     // Removed while it was measured, it has no usage: that is no failure of measuring.
     const isGone = this.#options.projection.find(key)?.context.snapshotId !== snapshotId;
-    return isGone ? this.usage(key) : usageFailed(key, measured.failure);
+    return isGone
+      ? this.usage(key)
+      : effectFailed(
+          `usage of snapshot ${JSON.stringify(key)} could not be measured`,
+          measured.failure,
+        );
   }
 
   async list(filters: readonly string[]): Promise<Result<readonly SnapshotInfo[]>> {
@@ -124,12 +150,4 @@ export class Queries {
     if (seq <= sequencer.durableSeq) return answered();
     return sequencer.durableAt(seq).then(answered);
   }
-}
-
-function usageFailed(key: string, failure: EffectFailure): Result<never> {
-  return rejected(
-    failure.code === 'ETIMEDOUT' ? 'unavailable' : 'unknown',
-    `usage of snapshot ${JSON.stringify(key)} could not be measured: ${failure.step} failed with ` +
-      `${failure.code}: ${failure.message}`,
-  );
 }

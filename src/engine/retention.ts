@@ -1,8 +1,10 @@
 // Checkpoints and compaction: when the folded state is stored, and how far history is dropped.
 import { accepted, type Result } from '../machines/kernel/rejection.ts';
 import type { Cause } from '../machines/kernel/envelope.ts';
+import { liveStreamsOf } from '../machines/checkpoint.ts';
+import { isDeviceInFlight } from '../machines/device/evolve.ts';
+import { nodeStream } from '../machines/node/events.ts';
 import { isInFlight } from '../machines/snapshot/evolve.ts';
-import { snapshotStream } from '../machines/snapshot/events.ts';
 import type { Projection } from '../machines/projection.ts';
 import type { CompactionResult } from './api.ts';
 import { foldLog } from './boot.ts';
@@ -103,8 +105,8 @@ export class Retention {
   async #compact(throughSeq: number, cause: Cause): Promise<Result<CompactionResult>> {
     const { store, projection, sequencer } = this.#options;
     let horizonSeq = Math.min(throughSeq, sequencer.durableSeq);
-    for (const state of projection.catalog.states.values()) {
-      if (isInFlight(state)) horizonSeq = Math.min(horizonSeq, state.lastSeq - 1);
+    for (const { lastSeq } of statesInFlight(projection)) {
+      horizonSeq = Math.min(horizonSeq, lastSeq - 1);
     }
     if (horizonSeq < store.firstSeq) return accepted({ horizonSeq, removedEventCount: 0 });
     // What resolved work in memory must not be lost after the beginning of that work.
@@ -112,8 +114,10 @@ export class Retention {
     const atHorizon = await foldLog(store, horizonSeq);
     // What lived at the horizon keeps all of its history until its end is dropped, too. Of the node
     // nothing is kept: the state at the horizon holds all that its events amount to.
-    const live = new Set([...atHorizon.catalog.states.keys()].map(snapshotStream));
-    const removedEventCount = await this.#orFail(store.compact(atHorizon.toCheckpoint(), live));
+    const checkpoint = atHorizon.toCheckpoint();
+    const live = new Set(liveStreamsOf(checkpoint).map(({ stream }) => stream));
+    live.delete(nodeStream);
+    const removedEventCount = await this.#orFail(store.compact(checkpoint, live));
     const data = { horizonSeq, removedEventCount };
     await sequencer.durableAt(sequencer.recordNode([{ type: 'LogCompacted', data }], cause));
     return accepted(data);
@@ -141,4 +145,13 @@ export class Retention {
       logger.warn({ error: String(error) }, 'old history could not be dropped');
     }
   }
+}
+
+/** Everything to which an effect is owed. */
+function* statesInFlight({
+  catalog,
+  devices,
+}: Projection): Generator<{ readonly lastSeq: number }> {
+  for (const state of catalog.states.values()) if (isInFlight(state)) yield state;
+  for (const state of devices.values()) if (isDeviceInFlight(state)) yield state;
 }

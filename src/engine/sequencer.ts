@@ -6,12 +6,19 @@
 import { BehaviorSubject, type Observable } from 'rxjs';
 import { invariant } from '../machines/kernel/invariant.ts';
 import { eventVersions } from '../machines/event-types.ts';
+import { deviceStream } from '../machines/device/events.ts';
 import { nodeStream } from '../machines/node/events.ts';
 import { snapshotStream } from '../machines/snapshot/events.ts';
 import type { Cause, NewEvent, RecordedEvent } from '../machines/kernel/envelope.ts';
 import type { Projection } from '../machines/projection.ts';
 import { batchEventCountMax, lazyFlushDelayMs } from './limits.ts';
 import { LogFailure, NodeStopping, type Clock, type CrashPoint, type EventStore } from './ports.ts';
+
+/** Events of one stream, to be recorded. */
+export interface Change {
+  readonly stream: string;
+  readonly events: readonly NewEvent[];
+}
 
 interface Waiter {
   readonly seq: number;
@@ -33,7 +40,8 @@ export interface SequencerOptions {
 export class Sequencer {
   readonly #options: SequencerOptions;
   readonly #durable: BehaviorSubject<number>;
-  #pending: RecordedEvent[] = [];
+  /** What was recorded together becomes durable together. */
+  #pending: (readonly RecordedEvent[])[] = [];
   #waiters: Waiter[] = [];
   #isFlushing = false;
   /** Up to here events are wanted on disk as soon as can be; later ones may wait for company. */
@@ -94,42 +102,68 @@ export class Sequencer {
    * soon.
    */
   recordSnapshotLazily(snapshotId: number, events: readonly NewEvent[], cause: Cause): number {
-    const revision = this.#options.projection.snapshot(snapshotId)?.revision ?? 0;
-    const seq = this.#record(snapshotStream(snapshotId), revision, events, cause);
+    const seq = this.#record([{ stream: snapshotStream(snapshotId), events }], cause);
     this.#scheduleLazyFlush();
+    return seq;
+  }
+
+  /** Numbers and folds events of one device; answers the position of the last. Synchronous. */
+  recordDevice(deviceId: number, events: readonly NewEvent[], cause: Cause): number {
+    const seq = this.recordDeviceLazily(deviceId, events, cause);
+    this.#scheduleFlush(seq);
+    return seq;
+  }
+
+  /** The same for events that nobody waits for. */
+  recordDeviceLazily(deviceId: number, events: readonly NewEvent[], cause: Cause): number {
+    const seq = this.#record([{ stream: deviceStream(deviceId), events }], cause);
+    this.#scheduleLazyFlush();
+    return seq;
+  }
+
+  /**
+   * Numbers and folds events of several streams that belong together: after a crash either all of
+   * them are there or none. Answers the position of the last. Synchronous.
+   */
+  recordTogether(changes: readonly Change[], cause: Cause): number {
+    const seq = this.#record(changes, cause);
+    this.#scheduleFlush(seq);
     return seq;
   }
 
   /** Numbers and folds events of the node; answers the position of the last. Synchronous. */
   recordNode(events: readonly NewEvent[], cause: Cause): number {
-    const seq = this.#record(nodeStream, this.#options.projection.node.revision, events, cause);
+    const seq = this.#record([{ stream: nodeStream, events }], cause);
     this.#scheduleFlush(seq);
     return seq;
   }
 
-  #record(stream: string, revision: number, events: readonly NewEvent[], cause: Cause): number {
+  #record(changes: readonly Change[], cause: Cause): number {
     if (this.#failure !== undefined) throw this.#failure;
     if (this.#isClosed) throw new NodeStopping();
-    const { projection, clock } = this.#options;
-    let next = revision;
-    for (const { type, data } of events) {
-      const schemaVersion = eventVersions[type];
-      invariant(schemaVersion !== undefined, `event type ${type} is not declared`);
-      next += 1;
-      const recorded: RecordedEvent = {
-        globalSeq: projection.globalSeq + 1,
-        stream,
-        revision: next,
-        type,
-        schemaVersion,
-        timeUs: clock.nowUs(),
-        cause,
-        data,
-      };
-      projection.apply(recorded);
-      this.#pending.push(recorded);
+    const { projection } = this.#options;
+    const recorded: RecordedEvent[] = [];
+    for (const { stream, events } of changes) {
+      let revision = projection.revisionOf(stream);
+      for (const event of events) {
+        revision += 1;
+        const numbered = this.#numbered({ ...event, stream, revision, cause });
+        projection.apply(numbered);
+        recorded.push(numbered);
+      }
     }
+    if (recorded.length > 0) this.#pending.push(recorded);
     return projection.globalSeq;
+  }
+
+  #numbered(event: Omit<RecordedEvent, 'globalSeq' | 'schemaVersion' | 'timeUs'>): RecordedEvent {
+    const { projection, clock } = this.#options;
+    const { stream, revision, type, cause, data } = event;
+    const schemaVersion = eventVersions[type];
+    invariant(schemaVersion !== undefined, `event type ${type} is not declared`);
+    const globalSeq = projection.globalSeq + 1;
+    const timeUs = clock.nowUs();
+    return { globalSeq, stream, revision, type, schemaVersion, timeUs, cause, data };
   }
 
   /**
@@ -166,8 +200,7 @@ export class Sequencer {
     this.#cancelLazyFlush?.();
     this.#cancelLazyFlush = undefined;
     while (this.#pending.length > 0 && this.durableSeq < this.#wantedSeq) {
-      const batch = this.#pending.slice(0, batchEventCountMax);
-      this.#pending = this.#pending.slice(batch.length);
+      const batch = this.#takeBatch();
       try {
         await store.append(batch);
       } catch (error) {
@@ -179,6 +212,18 @@ export class Sequencer {
     }
     this.#isFlushing = false;
     if (this.#pending.length > 0) this.#scheduleLazyFlush();
+  }
+
+  #takeBatch(): readonly RecordedEvent[] {
+    const batch: RecordedEvent[] = [];
+    let count = 0;
+    for (const group of this.#pending) {
+      if (count > 0 && batch.length + group.length > batchEventCountMax) break;
+      batch.push(...group);
+      count += 1;
+    }
+    this.#pending = this.#pending.slice(count);
+    return batch;
   }
 
   #advance(batch: readonly RecordedEvent[]): void {

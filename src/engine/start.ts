@@ -3,6 +3,7 @@ import { map, type Observable } from 'rxjs';
 import type { Cause } from '../machines/kernel/envelope.ts';
 import { rejected, type Result } from '../machines/kernel/rejection.ts';
 import type { Checkpoint } from '../machines/checkpoint.ts';
+import type { DevicePolicy } from '../machines/device/decide.ts';
 import type {
   Call,
   CommitRequest,
@@ -24,10 +25,14 @@ import {
 } from './boot.ts';
 import { Commands } from './commands.ts';
 import { waitAtMost, withDeadline, type CallName } from './deadline.ts';
+import { DeviceWatch } from './device-watch.ts';
+import { Devices } from './devices.ts';
 import { Dispatcher } from './dispatcher.ts';
 import { SnapshotIds } from './ids.ts';
 import {
   NodeStopping,
+  type BlockDevices,
+  type BlockLayers,
   type Clock,
   type CrashPoint,
   type DiskUsage,
@@ -45,6 +50,8 @@ import { Sequencer } from './sequencer.ts';
 export interface EngineOptions {
   readonly store: EventStore;
   readonly directories: SnapshotDirectories;
+  readonly blockDevices: BlockDevices;
+  readonly blockLayers: BlockLayers;
   readonly spaceGuard: SpaceGuard;
   readonly clock: Clock;
   readonly logger: Logger;
@@ -56,6 +63,8 @@ export interface EngineOptions {
     readonly runtimeType: 'containerd' | 'docker';
     readonly asyncRemove: boolean;
     readonly commitSync: 'syncfs' | 'none';
+    readonly autoRemoveDev: boolean;
+    readonly lingerMs: number;
     readonly checkpointEveryEventCount: number;
     readonly retention: { readonly maxAgeMs: number; readonly maxEventCount: number };
   };
@@ -85,6 +94,8 @@ class RunningEngine implements Engine {
   readonly #plan: BootPlan;
   readonly #sequencer: Sequencer;
   readonly #dispatcher: Dispatcher;
+  readonly #devices: Devices;
+  readonly #deviceWatch: DeviceWatch;
   readonly #queries: Queries;
   readonly #commands: Commands;
   readonly #retention: Retention;
@@ -101,24 +112,44 @@ class RunningEngine implements Engine {
       ...options,
       projection,
       onDurable: (events) => {
-        for (const event of events) this.#dispatcher.consider(event);
+        for (const event of events) {
+          this.#dispatcher.consider(event);
+          this.#devices.notice(event);
+        }
+        this.#deviceWatch.watch();
         this.#retention.notice(sequencer.durableSeq);
       },
     });
     this.#sequencer = sequencer;
-    const { commitSync } = configuration;
-    this.#dispatcher = new Dispatcher(sequencer, { ...options, projection, commitSync });
-    this.#queries = new Queries({ ...options, projection, sequencer });
+    const { commitSync, autoRemoveDev, lingerMs } = configuration;
+    const policy = (): DevicePolicy => ({ autoRemoveDev, lingerMs, nowUs: options.clock.nowUs() });
+    this.#devices = new Devices({
+      ...{ projection, sequencer, policy },
+      hurry: (deviceId) => this.#dispatcher.hurryDevice(deviceId),
+    });
+    const devices = this.#devices;
+    this.#dispatcher = new Dispatcher(sequencer, {
+      ...{ ...options, projection, commitSync, devices },
+      devicePolicy: policy,
+    });
+    this.#queries = new Queries({ ...options, projection, sequencer, devices });
     this.#retention = new Retention(
       { ...options, ...configuration, ...configuration.retention, projection, sequencer },
       projection.globalSeq,
     );
+    this.#deviceWatch = new DeviceWatch({
+      ...{ ...options, projection, sequencer, policy, devices },
+      resume: (state) =>
+        this.#dispatcher.resumeDevice(state, () => causeAt(this.store, state.lastSeq)),
+      isPreparing: (snapshotId) => this.#commands.isPreparing(snapshotId),
+    });
     this.#commands = new Commands({
       ...options,
       ...configuration,
       projection,
       sequencer,
       dispatcher: this.#dispatcher,
+      devices,
       queries: this.#queries,
       ids: new SnapshotIds(sequencer, plan.usedUpTo),
     });
@@ -126,6 +157,7 @@ class RunningEngine implements Engine {
 
   async begin(): Promise<void> {
     const { version, bootId, pid, directories, logger, spaceGuard } = this.#options;
+    const wasRebooted = this.#projection.node.bootId !== bootId;
     // With the disk full the start itself is not recorded; what frees space must still work.
     if (!spaceGuard.isLow) {
       const data = { version, bootId, pid };
@@ -135,6 +167,7 @@ class RunningEngine implements Engine {
     for (const state of this.#plan.inFlight) {
       this.#dispatcher.resume(state, () => causeAt(this.store, state.lastSeq));
     }
+    await this.#deviceWatch.begin(wasRebooted);
     this.#retention.start();
     void this.#removeOrphans(directories, logger);
   }
@@ -232,6 +265,7 @@ class RunningEngine implements Engine {
       await this.#sequencer.durableAt(this.#sequencer.appliedSeq);
       if (!spaceGuard.isLow) await this.#retention.storeCheckpoint();
     }
+    this.#deviceWatch.stop();
     await this.#retention.stop();
     await this.#sequencer.close();
     await store.close();

@@ -3,7 +3,7 @@
 // trailer. The trailer counts the events and hashes every byte before it, so that a cut file is
 // recognised. Stored format: a changed line is a new version in the header.
 import { createHash } from 'node:crypto';
-import type { Checkpoint } from '../machines/checkpoint.ts';
+import type { Checkpoint, StoredCheckpoint } from '../machines/checkpoint.ts';
 import type { StoredEvent } from '../machines/kernel/envelope.ts';
 
 export const historyFormat = 'varve-history';
@@ -40,11 +40,18 @@ export class HistoryWriter {
     return this.#line({ kind: 'retained', event });
   }
 
-  /** The state at firstSeq - 1; left out when the events begin at 1. A line for each snapshot. */
+  /**
+   * The state at firstSeq - 1; left out when the events begin at 1. A line for each snapshot, then
+   * for each device.
+   */
   checkpoint(checkpoint: Checkpoint): string {
-    const { snapshots, ...rest } = checkpoint;
-    const head = this.#line({ kind: 'checkpoint', ...rest, snapshotCount: snapshots.length });
-    return head + snapshots.map((state) => this.#line({ kind: 'snapshot', state })).join('');
+    const { snapshots, devices, ...rest } = checkpoint;
+    const counts = { snapshotCount: snapshots.length, deviceCount: devices.length };
+    return [
+      this.#line({ kind: 'checkpoint', ...rest, ...counts }),
+      ...snapshots.map((state) => this.#line({ kind: 'snapshot', state })),
+      ...devices.map((state) => this.#line({ kind: 'device', state })),
+    ].join('');
   }
 
   /** The next event. */
@@ -72,7 +79,7 @@ export class HistoryWriter {
 }
 
 /** A hash of a state that does not depend on the order of fields. */
-export function stateHash(checkpoint: Checkpoint): string {
+export function stateHash(checkpoint: StoredCheckpoint): string {
   return createHash('sha256')
     .update(JSON.stringify(sorted(checkpoint)))
     .digest('hex');

@@ -4,6 +4,7 @@
 import { upcastCheckpoint, type Checkpoint } from '../machines/checkpoint.ts';
 import { eventVersions, toDomainEvent } from '../machines/event-types.ts';
 import type { StoredEvent } from '../machines/kernel/envelope.ts';
+import type { DeviceState } from '../machines/device/state.ts';
 import type { NodeState } from '../machines/node/state.ts';
 import type { SnapshotState } from '../machines/snapshot/state.ts';
 import { eventHash, firstPreviousHash } from './event-hash.ts';
@@ -19,6 +20,7 @@ import {
   isText,
   isTimeUs,
   misshapen,
+  deviceStateShape,
   nodeStateShape,
   snapshotStateShape,
 } from './shapes.ts';
@@ -48,6 +50,25 @@ export async function* readHistory(
   }
 }
 
+interface CheckpointHead {
+  readonly head: Omit<Checkpoint, 'snapshots' | 'devices'>;
+  readonly snapshotCount: number;
+  readonly deviceCount: number;
+}
+
+const checkpointHeadShape = {
+  checkpointVersion: isCount,
+  globalSeq: isCount,
+  snapshotCount: isCount,
+  // Since checkpoint version 3.
+  deviceCount: (value: unknown) => value === undefined || isCount(value),
+};
+
+function streamPrefixOf(type: string): string {
+  if (type.startsWith('Snapshot')) return 'snapshot-';
+  return type.startsWith('Device') ? 'device-' : 'node';
+}
+
 interface Chain {
   readonly revision: number;
   /** undefined: known from the checkpoint only. */
@@ -57,8 +78,9 @@ interface Chain {
 class Reader {
   readonly #chains = new Map<string, Chain>();
   #header: HistoryHeader | undefined;
-  #checkpoint: { readonly head: Omit<Checkpoint, 'snapshots'>; readonly count: number } | undefined;
+  #checkpoint: CheckpointHead | undefined;
   #snapshots: SnapshotState[] = [];
+  #devices: DeviceState[] = [];
   #retainedSeq = 0;
   /** The last position read; undefined before the first event or checkpoint. */
   #lastSeq: number | undefined;
@@ -71,9 +93,10 @@ class Reader {
     const { kind } = line.value;
     if (this.#isEnded) throw this.#wrong('something follows the trailer');
     if (this.#header === undefined) return this.#readHeader(line.value);
-    const isWithinCheckpoint = this.#snapshots.length < (this.#checkpoint?.count ?? 0);
-    if (isWithinCheckpoint !== (kind === 'snapshot')) {
-      throw this.#wrong('the checkpoint’s snapshots are not as many as it says');
+    const missing = this.#missingOfCheckpoint();
+    if (missing !== undefined ? missing !== kind : kind === 'snapshot' || kind === 'device') {
+      const what = missing === 'device' || kind === 'device' ? 'devices' : 'snapshots';
+      throw this.#wrong(`the checkpoint’s ${what} are not as many as it says`);
     }
     switch (kind) {
       case 'retained':
@@ -82,6 +105,8 @@ class Reader {
         return this.#readCheckpoint(line.value);
       case 'snapshot':
         return this.#readSnapshot(line.value['state']);
+      case 'device':
+        return this.#readDevice(line.value['state']);
       case 'event':
         return this.#readEvent(line.value['event']);
       case 'trailer':
@@ -98,13 +123,19 @@ class Reader {
 
   /** The same failure, with how far the file can be replayed all the same. */
   cutShort({ message }: FileCutShort): HistoryFileError {
-    const isWithinCheckpoint = this.#snapshots.length < (this.#checkpoint?.count ?? 0);
-    const seq = isWithinCheckpoint ? 0 : (this.#lastSeq ?? 0);
+    const seq = this.#missingOfCheckpoint() === undefined ? (this.#lastSeq ?? 0) : 0;
     const rest =
       seq === 0
         ? 'before anything that can be replayed'
         : `after event ${seq}: --at ${seq} shows the state up to there`;
     return new HistoryFileError(undefined, `${message}, ${rest}`);
+  }
+
+  /** Of which kind lines of the checkpoint are still to come. */
+  #missingOfCheckpoint(): 'snapshot' | 'device' | undefined {
+    const { snapshotCount = 0, deviceCount = 0 } = this.#checkpoint ?? {};
+    if (this.#snapshots.length < snapshotCount) return 'snapshot';
+    return this.#devices.length < deviceCount ? 'device' : undefined;
   }
 
   #readHeader(value: Readonly<Record<string, unknown>>): HistoryEntry {
@@ -132,7 +163,7 @@ class Reader {
     if (this.#checkpoint !== undefined || this.#eventCount > 0) {
       throw this.#wrong('a checkpoint stands only before the events');
     }
-    this.#expect(value, { checkpointVersion: isCount, globalSeq: isCount, snapshotCount: isCount });
+    this.#expect(value, checkpointHeadShape);
     this.#expect(value['node'], nodeStateShape);
     const globalSeq = value['globalSeq'] as number;
     if (globalSeq !== (this.#header as HistoryHeader).firstSeq - 1) {
@@ -140,10 +171,12 @@ class Reader {
     }
     const checkpointVersion = value['checkpointVersion'] as number;
     const head = { checkpointVersion, globalSeq, node: value['node'] as NodeState };
-    if (upcastCheckpoint({ ...head, snapshots: [] }) === undefined) {
+    if (upcastCheckpoint({ ...head, snapshots: [], devices: [] }) === undefined) {
       throw this.#wrong('a checkpoint of a version that is not known');
     }
-    this.#checkpoint = { head, count: value['snapshotCount'] as number };
+    const snapshotCount = value['snapshotCount'] as number;
+    const deviceCount = (value['deviceCount'] ?? 0) as number;
+    this.#checkpoint = { head, snapshotCount, deviceCount };
     this.#lastSeq = globalSeq;
     this.#joinChain('node', head.node.revision);
     return this.#finishedCheckpoint();
@@ -161,13 +194,25 @@ class Reader {
     return this.#finishedCheckpoint();
   }
 
+  #readDevice(state: unknown): HistoryEntry | undefined {
+    this.#expect(state, deviceStateShape);
+    const device = state as DeviceState;
+    const previous = this.#devices.at(-1)?.context.deviceId ?? 0;
+    if (device.context.deviceId <= previous) {
+      throw this.#wrong('the checkpoint’s devices are not in the order of their ids');
+    }
+    this.#devices.push(device);
+    this.#joinChain(`device-${device.context.deviceId}`, device.revision);
+    return this.#finishedCheckpoint();
+  }
+
   #finishedCheckpoint(): HistoryEntry | undefined {
-    const checkpoint = this.#checkpoint;
-    if (checkpoint === undefined || this.#snapshots.length < checkpoint.count) return undefined;
-    return {
-      kind: 'checkpoint',
-      checkpoint: { ...checkpoint.head, snapshots: this.#snapshots },
-    };
+    if (this.#checkpoint === undefined || this.#missingOfCheckpoint() !== undefined) {
+      return undefined;
+    }
+    const { head } = this.#checkpoint;
+    const checkpoint = { ...head, snapshots: this.#snapshots, devices: this.#devices };
+    return { kind: 'checkpoint', checkpoint };
   }
 
   #readRetained(value: unknown): HistoryEntry {
@@ -225,8 +270,7 @@ class Reader {
           `${event.schemaVersion}, which is not known: use the varve that wrote it, or a newer one`,
       );
     }
-    const isNodeType = !event.type.startsWith('Snapshot');
-    if (isNodeType !== (event.stream === 'node')) {
+    if (!event.stream.startsWith(streamPrefixOf(event.type))) {
       throw this.#wrong(`event ${event.globalSeq} stands in a stream of another kind`);
     }
     const shape = eventDataShapes[event.type as keyof typeof eventDataShapes];

@@ -1,5 +1,6 @@
 // The shapes of what a history file may hold. A file comes from another machine and may be damaged
 // or made to do harm: nothing of it reaches a fold or a sentence before its shape is checked here.
+import type { DeviceEventType } from '../machines/device/events.ts';
 import type { NodeEventType } from '../machines/node/events.ts';
 import type { SnapshotEventType } from '../machines/snapshot/events.ts';
 
@@ -59,16 +60,28 @@ const shaped =
 
 const isLabels: Check = (value) => isJsonObject(value) && Object.values(value).every(isText);
 const isRole = oneOf('imageLayer', 'initLayer', 'containerLayer', 'view');
-const isBacking = oneOf('directory');
+const isBacking = oneOf('directory', 'localBlock');
+const isBlockContent = shaped({ fileSystem: (value) => typeof value === 'string' });
 const isFailure = shaped({ step: isText, code: isText, message: isText, path: orAbsent(isText) });
 const isRange = shaped({ fromSeq: isCount, toSeq: isCount });
+
+const isPurpose = oneOf('container', 'initLayer', 'view', 'unpack', 'operator');
+const isPlan = shaped({
+  access: oneOf('readOnly', 'writable'),
+  mount: oneOf('readOnly', 'readWrite', 'none'),
+  fileSystem: isText,
+  mountOptions: isText,
+  formatArguments: orNull(listOf(isText)),
+});
 
 const parentage: Shape = { parent: isText, parentId: orNull(isPosition) };
 const outcome: Shape = { operationId: isPosition };
 const failedOutcome: Shape = { ...outcome, failure: isFailure };
 
 /** The data of each event type at its newest version. */
-export const eventDataShapes: Readonly<Record<SnapshotEventType | NodeEventType, Shape>> = {
+export const eventDataShapes: Readonly<
+  Record<SnapshotEventType | DeviceEventType | NodeEventType, Shape>
+> = {
   SnapshotPrepared: {
     snapshotId: isPosition,
     role: isRole,
@@ -76,6 +89,7 @@ export const eventDataShapes: Readonly<Record<SnapshotEventType | NodeEventType,
     ...parentage,
     labels: isLabels,
     backing: isBacking,
+    deviceId: orNull(isPosition),
   },
   SnapshotPrepareFailed: {
     snapshotId: isPosition,
@@ -85,13 +99,30 @@ export const eventDataShapes: Readonly<Record<SnapshotEventType | NodeEventType,
     failure: isFailure,
   },
   SnapshotCommitStarted: { name: isText, labels: isLabels, ...parentage },
-  SnapshotCommitted: { ...outcome, sizeBytes: isCount, inodeCount: isCount },
+  SnapshotCommitted: {
+    ...{ ...outcome, sizeBytes: isCount, inodeCount: isCount },
+    block: orNull(isBlockContent),
+  },
   SnapshotCommitFailed: failedOutcome,
   SnapshotLabelsUpdated: { labels: isLabels },
   SnapshotRemoveDeferred: {},
   SnapshotRemoveStarted: {},
   SnapshotRemoved: outcome,
   SnapshotRemoveFailed: failedOutcome,
+  DeviceLeased: { deviceId: isPosition, snapshotId: isPosition, purpose: isPurpose },
+  DeviceReleased: { snapshotId: isPosition },
+  DeviceAttachStarted: { plan: isPlan },
+  DeviceAttached: { ...outcome, path: isText, sizeBytes: isCount },
+  DeviceFormatted: outcome,
+  DeviceMounted: outcome,
+  DeviceAttachFailed: failedOutcome,
+  DeviceLingerStarted: { untilUs: isTimeUs },
+  DeviceKept: {},
+  DeviceDetachStarted: {},
+  DeviceUnmounted: outcome,
+  DeviceDetached: outcome,
+  DeviceDetachFailed: failedOutcome,
+  DeviceLost: { reason: isText },
   NodeStarted: { version: isText, bootId: isText, pid: isCount },
   NodeStopped: { reason: isText },
   IdsReserved: { upTo: isCount },
@@ -108,7 +139,8 @@ export const eventDataShapes: Readonly<Record<SnapshotEventType | NodeEventType,
 /** The envelope of an event in a file. */
 export const eventShape: Shape = {
   globalSeq: isPosition,
-  stream: (value) => typeof value === 'string' && /^(?:node|snapshot-[1-9]\d{0,14})$/.test(value),
+  stream: (value) =>
+    typeof value === 'string' && /^(?:node|(?:snapshot|device)-[1-9]\d{0,14})$/.test(value),
   revision: isPosition,
   type: isText,
   schemaVersion: isPosition,
@@ -140,7 +172,7 @@ export const snapshotStateShape: Shape = {
       'removed',
       'failed',
     ),
-    backing: oneOf('unassigned', 'directory'),
+    backing: oneOf('unassigned', 'directory', 'localBlock'),
   }),
   context: shaped({
     snapshotId: isPosition,
@@ -149,6 +181,9 @@ export const snapshotStateShape: Shape = {
     ...parentage,
     // Since checkpoint version 2.
     awaitsParent: orAbsent(isBoolean),
+    // Since checkpoint version 3.
+    deviceId: orAbsent(orNull(isPosition)),
+    block: orAbsent(orNull(isBlockContent)),
     labels: isLabels,
     createdAtUs: isTimeUs,
     updatedAtUs: isTimeUs,
@@ -157,6 +192,40 @@ export const snapshotStateShape: Shape = {
     operation: orNull(
       shaped({ operationId: isPosition, attemptCount: isCount, commit: orNull(isCommit) }),
     ),
+    lastFailure: orNull(isFailure),
+  }),
+  revision: isCount,
+  lastSeq: isCount,
+};
+
+/** A device's state in the checkpoint of a file. */
+export const deviceStateShape: Shape = {
+  value: shaped({
+    attachment: oneOf(
+      'absent',
+      'attaching',
+      'formatting',
+      'mounting',
+      'ready',
+      'lingering',
+      'kept',
+      'unmounting',
+      'detaching',
+      'failed',
+      'lost',
+    ),
+  }),
+  context: shaped({
+    deviceId: isPosition,
+    leases: listOf(shaped({ snapshotId: isPosition, purpose: isPurpose })),
+    plan: orNull(isPlan),
+    path: orNull(isText),
+    sizeBytes: isCount,
+    servedContainer: isBoolean,
+    operation: orNull(shaped({ operationId: isPosition, attemptCount: isCount })),
+    isUndoing: isBoolean,
+    failureCount: isCount,
+    lingerUntilUs: orNull(isTimeUs),
     lastFailure: orNull(isFailure),
   }),
   revision: isCount,

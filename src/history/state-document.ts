@@ -1,6 +1,8 @@
 // The node's whole state as a JSON document: what Inspect.State answers and `varve replay` prints.
 // The shape is public (docs/cli.md, "state"): fields are added, never renamed or removed.
 import type { Checkpoint } from '../machines/checkpoint.ts';
+import type { DevicePlan, LeasePurpose } from '../machines/device/events.ts';
+import type { DeviceState } from '../machines/device/state.ts';
 import type { EffectFailure } from '../machines/kernel/envelope.ts';
 import type { SnapshotState } from '../machines/snapshot/state.ts';
 import { kindOf } from '../machines/snapshot/state.ts';
@@ -16,6 +18,10 @@ export interface SnapshotSummary {
   readonly role: string;
   readonly lifecycle: string;
   readonly backing: string;
+  /** The device that it leases; null if none. */
+  readonly deviceId: number | null;
+  /** Of a block layer: the file system on its device; null for any other. */
+  readonly fileSystem: string | null;
   readonly parent: string;
   readonly parentId: number | null;
   readonly labels: Readonly<Record<string, string>>;
@@ -30,6 +36,27 @@ export interface SnapshotSummary {
     /** Commit only: the name that it becomes. */
     readonly name: string | null;
   } | null;
+  readonly lastFailure: EffectFailure | null;
+  readonly revision: number;
+  readonly lastSeq: number;
+}
+
+/** A block device in one place of a document. */
+export interface DeviceSummary {
+  /** The snapshot whose chain it presents. */
+  readonly id: number;
+  readonly state: string;
+  /** `/dev/…` while the kernel has it. */
+  readonly path: string | null;
+  readonly sizeBytes: number | null;
+  readonly access: DevicePlan['access'] | null;
+  readonly mount: DevicePlan['mount'] | null;
+  readonly fileSystem: string | null;
+  readonly leases: readonly { readonly snapshotId: number; readonly purpose: LeasePurpose }[];
+  /** When it is detached unless somebody leases it; null if it does not linger. */
+  readonly lingersUntil: string | null;
+  /** What is going on with it, null if nothing. */
+  readonly operation: { readonly operationId: number; readonly attemptCount: number } | null;
   readonly lastFailure: EffectFailure | null;
   readonly revision: number;
   readonly lastSeq: number;
@@ -54,6 +81,7 @@ export interface StateDocument {
   readonly time: string | null;
   readonly node: NodeSummary;
   readonly snapshots: readonly SnapshotSummary[];
+  readonly devices: readonly DeviceSummary[];
 }
 
 /** The document of a state; `timeUs` is when its last event was recorded. */
@@ -74,20 +102,53 @@ export function stateDocument(checkpoint: Checkpoint, timeUs?: number): StateDoc
       revision: node.revision,
     },
     snapshots: checkpoint.snapshots.map(snapshotSummary),
+    devices: checkpoint.devices.map(deviceSummary),
   };
 }
 
 /** The document's JSON, snapshot by snapshot, since that of a large node is not small. */
 export function* stateDocumentTexts(checkpoint: Checkpoint, timeUs?: number): Generator<string> {
-  const empty = JSON.stringify(stateDocument({ ...checkpoint, snapshots: [] }, timeUs));
-  const end = ']}';
-  yield empty.slice(0, -end.length);
+  const {
+    snapshots: _,
+    devices: __,
+    ...head
+  } = stateDocument({ ...checkpoint, snapshots: [], devices: [] }, timeUs);
+  yield `${JSON.stringify(head).slice(0, -1)},"snapshots":[`;
+  yield* listTexts(checkpoint.snapshots, snapshotSummary);
+  yield '],"devices":[';
+  yield* listTexts(checkpoint.devices, deviceSummary);
+  yield ']}';
+}
+
+function* listTexts<State>(
+  states: readonly State[],
+  summaryOf: (state: State) => object,
+): Generator<string> {
   let separator = '';
-  for (const state of checkpoint.snapshots) {
-    yield separator + JSON.stringify(snapshotSummary(state));
+  for (const state of states) {
+    yield separator + JSON.stringify(summaryOf(state));
     separator = ',';
   }
-  yield end;
+}
+
+/** The summary of one device. */
+export function deviceSummary({ value, context, revision, lastSeq }: DeviceState): DeviceSummary {
+  const { deviceId, plan, path, sizeBytes, leases, lingerUntilUs, operation } = context;
+  return {
+    id: deviceId,
+    state: value.attachment,
+    path,
+    sizeBytes: path === null ? null : sizeBytes,
+    access: plan?.access ?? null,
+    mount: plan?.mount ?? null,
+    fileSystem: plan?.fileSystem ?? null,
+    leases,
+    lingersUntil: lingerUntilUs === null ? null : isoTime(lingerUntilUs),
+    operation,
+    lastFailure: context.lastFailure,
+    revision,
+    lastSeq,
+  };
 }
 
 /** The summary of one snapshot. */
@@ -102,6 +163,8 @@ export function snapshotSummary(state: SnapshotState): SnapshotSummary {
     role: context.role,
     lifecycle: value.lifecycle,
     backing: value.backing,
+    deviceId: context.deviceId,
+    fileSystem: context.block?.fileSystem ?? null,
     parent: context.parent,
     parentId: context.parentId,
     labels: context.labels,

@@ -72,13 +72,14 @@ export function compareCheckpoints(folded: Checkpoint, live: Checkpoint): readon
   }));
 }
 
-// By id rather than by place, so that one missing snapshot is one difference.
+// By id rather than by place, so that one missing snapshot or device is one difference.
 function comparable(checkpoint: Checkpoint): unknown {
-  const { snapshots, ...rest } = checkpoint;
+  const { snapshots, devices, ...rest } = checkpoint;
   return {
     ...rest,
     snapshots: Object.fromEntries(
       snapshots.map((state) => [`#${state.context.snapshotId}`, state]),
     ),
+    devices: Object.fromEntries(devices.map((state) => [`#${state.context.deviceId}`, state])),
   };
 }

@@ -1,10 +1,25 @@
 // The history of a snapshot in plain sentences: what was asked and by whom, what was done, what
 // failed and why, what is still going on. Pure text from events; the times are those recorded.
-import { eventVersions, toDomainEvent } from '../machines/event-types.ts';
-import type { Cause, EffectFailure, StoredEvent } from '../machines/kernel/envelope.ts';
+import {
+  eventVersions,
+  isDeviceEvent,
+  isNodeEvent,
+  toDomainEvent,
+  type DomainEvent,
+} from '../machines/event-types.ts';
+import type { StoredEvent } from '../machines/kernel/envelope.ts';
 import type { NodeEvent } from '../machines/node/events.ts';
 import type { Labels, SnapshotEvent, SnapshotRole } from '../machines/snapshot/events.ts';
-import { failureReason } from './failure-text.ts';
+import { describeDevice } from './device-sentences.ts';
+import {
+  asker,
+  causeText,
+  done,
+  failed,
+  failureText,
+  started,
+  type Described,
+} from './sentence-text.ts';
 import { counted, humanSize, isoTime, printable, quoted } from './text.ts';
 
 /** One sentence of a history. */
@@ -13,7 +28,7 @@ export interface Sentence {
   readonly revision: number;
   readonly time: string;
   readonly type: string;
-  readonly tone: 'done' | 'started' | 'failed';
+  readonly tone: Described['tone'];
   readonly text: string;
   readonly requestId: string | null;
 }
@@ -87,11 +102,11 @@ export function sentenceOf(event: StoredEvent, baseLabels?: Labels): Sentence {
 }
 
 // An event of a newer program is still told, by its type; only folding must refuse it.
-function newest(event: StoredEvent): SnapshotEvent | NodeEvent {
+function newest(event: StoredEvent): DomainEvent {
   const version = Object.hasOwn(eventVersions, event.type) ? eventVersions[event.type] : undefined;
   const isKnown = version !== undefined && event.schemaVersion <= version;
   if (isKnown) return toDomainEvent(event);
-  return { ...event, type: `${event.type} (of a newer version)` } as unknown as NodeEvent;
+  return { ...event, type: `${event.type} (of a newer version)` } as unknown as DomainEvent;
 }
 
 /** The losses that may have hit a stream: those over which its revisions do not prove it whole. */
@@ -193,11 +208,6 @@ function standing(
   }
 }
 
-interface Described {
-  readonly text: string;
-  readonly tone: Sentence['tone'];
-}
-
 const roleNames: Readonly<Record<SnapshotRole, string>> = {
   imageLayer: 'image layer',
   initLayer: 'init layer',
@@ -205,7 +215,13 @@ const roleNames: Readonly<Record<SnapshotRole, string>> = {
   view: 'view',
 };
 
-function describe(event: SnapshotEvent | NodeEvent, baseLabels: Labels | undefined): Described {
+function describe(event: DomainEvent, baseLabels: Labels | undefined): Described {
+  if (isDeviceEvent(event)) return describeDevice(event);
+  if (isNodeEvent(event)) return describeNode(event);
+  return describeSnapshot(event, baseLabels);
+}
+
+function describeSnapshot(event: SnapshotEvent, baseLabels: Labels | undefined): Described {
   const by = causeText(event.cause);
   switch (event.type) {
     case 'SnapshotPrepared':
@@ -256,7 +272,7 @@ function describe(event: SnapshotEvent | NodeEvent, baseLabels: Labels | undefin
           'It is tried again.',
       );
     default:
-      return describeNode(event);
+      return done(`${printable((event as { type: string }).type)} was recorded.`);
   }
 }
 
@@ -286,8 +302,6 @@ function describeNode(event: NodeEvent): Described {
         'The log was repaired: lost ' +
           (event.data.lost.length === 0 ? 'nothing.' : `${lostText(event.data.lost)}.`),
       );
-    default:
-      return done(`${printable((event as { type: string }).type)} was recorded.`);
   }
 }
 
@@ -296,38 +310,10 @@ const lostText = (lost: readonly PositionRange[]): string =>
     .map(({ fromSeq, toSeq }) => (fromSeq === toSeq ? `${fromSeq}` : `${fromSeq}–${toSeq}`))
     .join(', ');
 
-const done = (text: string): Described => ({ text, tone: 'done' });
-const started = (text: string): Described => ({ text, tone: 'started' });
-const failed = (text: string): Described => ({ text, tone: 'failed' });
-
-function asker(cause: Cause, defaultMethod: string): string {
-  if (cause.kind === 'recovery') return 'Recovery at start';
-  if (cause.kind === 'timer') return 'A timer';
-  const method = printable(cause.method ?? defaultMethod);
-  const details = [
-    cause.requestId === undefined ? '' : `request ${printable(cause.requestId)}`,
-    cause.namespace === undefined ? '' : `namespace ${printable(cause.namespace)}`,
-  ].filter((part) => part !== '');
-  const who = cause.kind === 'operator' ? `An operator's ${method}` : method;
-  return details.length === 0 ? who : `${who} (${details.join(', ')})`;
-}
-
-function causeText(cause: Cause): string {
-  if (cause.kind === 'recovery') return ' during recovery at start';
-  if (cause.kind === 'operator') return ' on the order of an operator';
-  return '';
-}
-
 function parentText(data: { readonly parent: string; readonly parentId: number | null }): string {
   if (data.parent === '') return 'without a parent';
   const id = data.parentId === null ? '' : ` (#${data.parentId})`;
   return `on parent ${quoted(data.parent)}${id}`;
-}
-
-function failureText(failure: EffectFailure): string {
-  const path = failure.path === undefined ? '' : ` at ${quoted(failure.path)}`;
-  const { step, code } = failure;
-  return `${printable(step)} answered ${printable(code)}${path} (${failureReason(failure)})`;
 }
 
 function article(noun: string): string {

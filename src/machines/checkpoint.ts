@@ -1,11 +1,15 @@
 // A checkpoint: the folded state of everything at one position of the log. Plain JSON; disposable,
 // except the one at the compaction horizon, from which all later history folds.
+import { deviceStream } from './device/events.ts';
+import type { DeviceState } from './device/state.ts';
+import { nodeStream } from './node/events.ts';
 import type { NodeState } from './node/state.ts';
+import { snapshotStream } from './snapshot/events.ts';
 import { awaitsParent } from './snapshot/role.ts';
 import { kindOf, type SnapshotState } from './snapshot/state.ts';
 
 /** Version of this shape. Stored. */
-export const checkpointVersion = 2;
+export const checkpointVersion = 3;
 
 export interface Checkpoint {
   readonly checkpointVersion: number;
@@ -13,20 +17,71 @@ export interface Checkpoint {
   readonly node: NodeState;
   /** Every snapshot that is not yet removed, by ascending id. */
   readonly snapshots: readonly SnapshotState[];
+  /** Every device whose snapshot is not yet removed, or of which something is left, by its id. */
+  readonly devices: readonly DeviceState[];
 }
 
+/** A stream that goes on behind a checkpoint. */
+export interface LiveStream {
+  readonly stream: string;
+  readonly revision: number;
+}
+
+/** Every stream that goes on behind a checkpoint, the node's first. */
+export function liveStreamsOf({ node, snapshots, devices }: Checkpoint): readonly LiveStream[] {
+  return [
+    { stream: nodeStream, revision: node.revision },
+    ...snapshots.map(({ context, revision }) => ({
+      stream: snapshotStream(context.snapshotId),
+      revision,
+    })),
+    ...devices.map(({ context, revision }) => ({
+      stream: deviceStream(context.deviceId),
+      revision,
+    })),
+  ];
+}
+
+/** A checkpoint of an older version as it is stored: what came later is missing. */
+export type StoredCheckpoint = Omit<Checkpoint, 'devices'> & Partial<Pick<Checkpoint, 'devices'>>;
+
 /** A stored checkpoint of any known version in the newest shape; undefined if it is not known. */
-export function upcastCheckpoint(stored: Checkpoint): Checkpoint | undefined {
-  if (stored.checkpointVersion === checkpointVersion) return stored;
-  return stored.checkpointVersion === 1
-    ? { ...stored, checkpointVersion, snapshots: stored.snapshots.map(fromVersion1) }
-    : undefined;
+export function upcastCheckpoint(stored: StoredCheckpoint): Checkpoint | undefined {
+  const { devices = [], snapshots } = stored;
+  switch (stored.checkpointVersion) {
+    case checkpointVersion:
+      return { ...stored, devices };
+    case 2:
+      return { ...stored, checkpointVersion, snapshots: snapshots.map(fromVersion2), devices };
+    case 1:
+      return {
+        ...{ ...stored, checkpointVersion, devices },
+        snapshots: snapshots.map(fromVersion1).map(fromVersion2),
+      };
+    default:
+      return undefined;
+  }
 }
 
 /** The same state in every shape that it has had: histories hold hashes of older ones. */
-export function shapesOf(checkpoint: Checkpoint): readonly Checkpoint[] {
-  const snapshots = checkpoint.snapshots.map(toVersion1);
-  return [checkpoint, { ...checkpoint, checkpointVersion: 1, snapshots }];
+export function shapesOf(checkpoint: Checkpoint): readonly StoredCheckpoint[] {
+  const { devices: _, ...older } = checkpoint;
+  const snapshots = checkpoint.snapshots.map(toVersion2);
+  return [
+    checkpoint,
+    { ...older, checkpointVersion: 2, snapshots },
+    { ...older, checkpointVersion: 1, snapshots: snapshots.map(toVersion1) },
+  ];
+}
+
+// Version 2 knew neither devices nor block layers.
+function fromVersion2(state: SnapshotState): SnapshotState {
+  return { ...state, context: { ...state.context, deviceId: null, block: null } };
+}
+
+function toVersion2(state: SnapshotState): SnapshotState {
+  const { deviceId: _, block: __, ...context } = state.context;
+  return { ...state, context: context as SnapshotState['context'] };
 }
 
 // Version 1 had no `awaitsParent`: there the labels as they are now told.

@@ -3,7 +3,10 @@
 // on disk contradict it, the snapshot is given up: it is better not known than known wrongly.
 import { Catalog } from './catalog/catalog.ts';
 import { checkpointVersion, upcastCheckpoint, type Checkpoint } from './checkpoint.ts';
-import { isNodeEvent, toDomainEvent } from './event-types.ts';
+import { deviceIdOf, type DeviceEvent } from './device/events.ts';
+import { evolveDevice, isLegalForDevice, unknownDevice } from './device/evolve.ts';
+import type { DeviceState } from './device/state.ts';
+import { isDeviceEvent, isNodeEvent, toDomainEvent } from './event-types.ts';
 import type { RecordedEvent } from './kernel/envelope.ts';
 import { invariant, WrittenByNewer } from './kernel/invariant.ts';
 import { evolveNode } from './node/evolve.ts';
@@ -23,6 +26,7 @@ export interface GivenUpSnapshot {
 
 export class GapFold {
   readonly #catalog = new Catalog();
+  readonly #devices = new Map<number, DeviceState>();
   readonly #givenUp = new Map<number, GivenUpSnapshot>();
   #node: NodeState = initialNodeState;
   #snapshotIdMax = 0;
@@ -36,6 +40,7 @@ export class GapFold {
     }
     this.#node = checkpoint.node;
     for (const state of checkpoint.snapshots) this.#catalog.set(state);
+    for (const state of checkpoint.devices) this.#devices.set(state.context.deviceId, state);
   }
 
   /** Snapshots that were given up, by id; those that are gone anyway are not among them. */
@@ -58,9 +63,26 @@ export class GapFold {
     if (isNodeEvent(event)) {
       // Each is a fact of its own: what is missing between them contradicts none.
       this.#node = evolveNode({ ...this.#node, revision: event.revision - 1 }, event);
+    } else if (isDeviceEvent(event)) {
+      this.#applyToDevice(event);
     } else {
       this.#applyToSnapshot(event);
     }
+  }
+
+  // What cannot be told of a device, the machine itself shows at the next start: it counts as
+  // absent, and its stream goes on.
+  #applyToDevice(event: DeviceEvent): void {
+    const deviceId = deviceIdOf(event.stream);
+    invariant(deviceId !== undefined, `${event.stream} is not a device's stream`);
+    this.#snapshotIdMax = Math.max(this.#snapshotIdMax, deviceId);
+    const known = this.#devices.get(deviceId) ?? unknownDevice;
+    const state = { ...known, revision: event.revision - 1 };
+    const next = isLegalForDevice(state, event)
+      ? evolveDevice(state, event)
+      : { ...unknownDevice, revision: event.revision, lastSeq: event.globalSeq };
+    const context = { ...next.context, deviceId };
+    this.#devices.set(deviceId, { ...next, context });
   }
 
   #applyToSnapshot(event: SnapshotEvent): void {
@@ -150,6 +172,11 @@ export class GapFold {
   toCheckpoint(globalSeq: number): Checkpoint {
     const snapshots = [...this.#catalog.states.values()];
     snapshots.sort((a, b) => a.context.snapshotId - b.context.snapshotId);
-    return { checkpointVersion, globalSeq, node: this.#node, snapshots };
+    const devices = [...this.#devices.values()].filter(
+      ({ value, context }) =>
+        value.attachment !== 'absent' || this.#catalog.get(context.deviceId) !== undefined,
+    );
+    devices.sort((a, b) => a.context.deviceId - b.context.deviceId);
+    return { checkpointVersion, globalSeq, node: this.#node, snapshots, devices };
   }
 }

@@ -1,10 +1,18 @@
 // The node's whole state, folded from the log: every snapshot that is not yet gone, the catalog of
-// names, and the node itself. Replay is `apply` alone; it cannot cause an effect.
+// names, the devices, and the node itself. Replay is `apply` alone; it cannot cause an effect.
 import { invariant, WrittenByNewer } from './kernel/invariant.ts';
 import type { RecordedEvent } from './kernel/envelope.ts';
 import { Catalog } from './catalog/catalog.ts';
-import { checkpointVersion, upcastCheckpoint, type Checkpoint } from './checkpoint.ts';
-import { isNodeEvent, toDomainEvent } from './event-types.ts';
+import {
+  checkpointVersion,
+  upcastCheckpoint,
+  type Checkpoint,
+  type StoredCheckpoint,
+} from './checkpoint.ts';
+import { deviceIdOf, type DeviceEvent } from './device/events.ts';
+import { evolveDevice, unknownDevice } from './device/evolve.ts';
+import { isAbsent, type DeviceState } from './device/state.ts';
+import { isDeviceEvent, isNodeEvent, toDomainEvent } from './event-types.ts';
 import { evolveNode } from './node/evolve.ts';
 import { initialNodeState, type NodeState } from './node/state.ts';
 import { absentSnapshot, evolveSnapshot } from './snapshot/evolve.ts';
@@ -14,6 +22,7 @@ import type { SnapshotState } from './snapshot/state.ts';
 /** Folds events in order; one that does not follow the last throws. */
 export class Projection {
   readonly catalog = new Catalog();
+  readonly #devices = new Map<number, DeviceState>();
   #node: NodeState = initialNodeState;
   #globalSeq = 0;
 
@@ -21,7 +30,7 @@ export class Projection {
     return new Projection();
   }
 
-  static fromCheckpoint(stored: Checkpoint): Projection {
+  static fromCheckpoint(stored: StoredCheckpoint): Projection {
     const checkpoint = upcastCheckpoint(stored);
     if (checkpoint === undefined) {
       throw new WrittenByNewer(`checkpoint version ${stored.checkpointVersion}`);
@@ -30,6 +39,7 @@ export class Projection {
     projection.#node = checkpoint.node;
     projection.#globalSeq = checkpoint.globalSeq;
     for (const state of checkpoint.snapshots) projection.catalog.set(state);
+    for (const state of checkpoint.devices) projection.#devices.set(state.context.deviceId, state);
     return projection;
   }
 
@@ -47,6 +57,24 @@ export class Projection {
     return this.catalog.get(snapshotId);
   }
 
+  /** Every device of which something is known or left. */
+  get devices(): ReadonlyMap<number, DeviceState> {
+    return this.#devices;
+  }
+
+  /** The device of the snapshot with this id; undefined if it never had one, or both are gone. */
+  device(deviceId: number): DeviceState | undefined {
+    return this.#devices.get(deviceId);
+  }
+
+  /** Revision of the newest event of a stream that was folded in; 0 for none. */
+  revisionOf(stream: string): number {
+    const snapshotId = snapshotIdOf(stream);
+    if (snapshotId !== undefined) return this.snapshot(snapshotId)?.revision ?? 0;
+    const deviceId = deviceIdOf(stream);
+    return deviceId === undefined ? this.#node.revision : (this.device(deviceId)?.revision ?? 0);
+  }
+
   /** The snapshot that clients see under this key or name. */
   find(name: string): SnapshotState | undefined {
     return this.catalog.find(name);
@@ -59,7 +87,8 @@ export class Projection {
     );
     const event = toDomainEvent(recorded);
     if (isNodeEvent(event)) this.#node = evolveNode(this.#node, event);
-    else this.catalog.set(this.#evolve(event));
+    else if (isDeviceEvent(event)) this.#setDevice(this.#evolveDevice(event));
+    else this.#setSnapshot(this.#evolve(event));
     this.#globalSeq = recorded.globalSeq;
   }
 
@@ -71,10 +100,35 @@ export class Projection {
     return next;
   }
 
+  #setSnapshot(next: SnapshotState): void {
+    this.catalog.set(next);
+    const device = this.#devices.get(next.context.snapshotId);
+    if (device !== undefined) this.#setDevice(device);
+  }
+
+  #evolveDevice(event: DeviceEvent): DeviceState {
+    const deviceId = deviceIdOf(event.stream);
+    invariant(deviceId !== undefined, `${event.stream} is not a device's stream`);
+    const next = evolveDevice(this.#devices.get(deviceId) ?? unknownDevice, event);
+    invariant(next.context.deviceId === deviceId, `${event.stream} holds its own device`);
+    return next;
+  }
+
+  // Its stream goes on for as long as its snapshot can lead to another attach.
+  #setDevice(next: DeviceState): void {
+    const { deviceId, leases } = next.context;
+    const isOver =
+      isAbsent(next) && leases.length === 0 && this.catalog.get(deviceId) === undefined;
+    if (isOver) this.#devices.delete(deviceId);
+    else this.#devices.set(deviceId, next);
+  }
+
   toCheckpoint(): Checkpoint {
     const snapshots = [...this.catalog.states.values()];
     snapshots.sort((a, b) => a.context.snapshotId - b.context.snapshotId);
-    return { checkpointVersion, globalSeq: this.#globalSeq, node: this.#node, snapshots };
+    const devices = [...this.#devices.values()];
+    devices.sort((a, b) => a.context.deviceId - b.context.deviceId);
+    return { checkpointVersion, globalSeq: this.#globalSeq, node: this.#node, snapshots, devices };
   }
 }
 

@@ -1,5 +1,7 @@
 // The composition root: the only file that names concrete adapters.
 import { existsSync } from 'node:fs';
+import { BlockDaemonDevices } from '../adapters/block-daemon/devices.ts';
+import { blockLayers } from '../adapters/block-layers/layers.ts';
 import { HelperPool } from '../adapters/helper-pool/pool.ts';
 import { openOrMend } from '../adapters/level/open-or-mend.ts';
 import { isNoSpaceCode } from '../adapters/native/errno.ts';
@@ -76,6 +78,14 @@ async function composePorts(
   return {
     ...{ logger, clock, crashPoint, newRequestId, compileExpression, version, root },
     directories: snapshotDirectories(snapshotsPath, operations),
+    blockDevices: new BlockDaemonDevices({
+      ...{ snapshotsPath, pool, deadlineMs },
+      socketPath: configuration.blockDaemonAddress,
+    }),
+    blockLayers: blockLayers({
+      ...{ snapshotsPath, deadlineMs },
+      layerProgram: findNativeFile('varve-layer'),
+    }),
     makeDirectory,
     indexOff: existsSync(overlayIndexParameter),
     bootId: await readBootId(),

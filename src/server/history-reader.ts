@@ -16,7 +16,7 @@ import { findSnapshot } from '../history/snapshot-document.ts';
 import { verifyDocument, type VerifyDocument } from '../history/verification.ts';
 import { InvariantViolation } from '../machines/kernel/invariant.ts';
 import { initialNodeState } from '../machines/node/state.ts';
-import { checkpointVersion, type Checkpoint } from '../machines/checkpoint.ts';
+import { checkpointVersion, liveStreamsOf, type Checkpoint } from '../machines/checkpoint.ts';
 import type { StoredEvent } from '../machines/kernel/envelope.ts';
 import { Projection } from '../machines/projection.ts';
 import { snapshotStream } from '../machines/snapshot/events.ts';
@@ -271,10 +271,8 @@ export async function* exportLines(
 }
 
 /** The streams of which events before the base were kept. */
-const retainedStreams = ({ snapshots }: Checkpoint): readonly string[] => [
-  'node',
-  ...snapshots.map((state) => snapshotStream(state.context.snapshotId)),
-];
+const retainedStreams = (checkpoint: Checkpoint): readonly string[] =>
+  liveStreamsOf(checkpoint).map(({ stream }) => stream);
 
 function damageOf(error: unknown): Damage {
   if (error instanceof LogDamaged) return error.damage;
@@ -287,4 +285,5 @@ export const emptyState: Checkpoint = {
   globalSeq: 0,
   node: initialNodeState,
   snapshots: [],
+  devices: [],
 };

@@ -1,5 +1,7 @@
 // What the server needs of the process and the machine. compose.ts provides the real ones.
 import type {
+  BlockDevices,
+  BlockLayers,
   Clock,
   CrashPoint,
   Damage,
@@ -46,6 +48,8 @@ export interface ServerPorts {
   /** The real path of the data directory. */
   readonly root: string;
   readonly directories: SnapshotDirectories;
+  readonly blockDevices: BlockDevices;
+  readonly blockLayers: BlockLayers;
   /** Makes a directory (0700) and what is missing above it; one that exists is left as it is. */
   makeDirectory(directory: string): Promise<void>;
   openLog(): Promise<LogOpening>;

@@ -148,7 +148,6 @@ test('a wrong type is named with key, what was got and what is wanted', () => {
 
 const laterValues: Readonly<Record<string, unknown>> = {
   rwMode: 'dev',
-  autoRemoveDev: true,
   exporterConfig: { enable: true },
   writableLayerType: 'sparse',
   mirrorRegistry: [{ host: 'example.test', insecure: true }],

@@ -1,6 +1,7 @@
 // A node whose months pass in a moment: the real engine on the store in memory, with directories
 // that are made and deleted at once unless the test holds them. It remembers everything that was
 // ever recorded, to be compared with what the log still holds.
+import { memoryBlockDevices, plainLayers } from '../../src/adapters/memory/block-devices.ts';
 import assert from 'node:assert/strict';
 import { startEngine } from '../../src/engine/start.ts';
 import { MemoryEventStore } from '../../src/adapters/memory/event-store.ts';
@@ -70,6 +71,8 @@ export class LongLivedNode {
     const starting = startEngine({
       store: this.#store,
       directories: this.#asDirectories(),
+      blockDevices: memoryBlockDevices(),
+      blockLayers: plainLayers,
       clock: this.clock,
       logger: silent,
       spaceGuard: { isLow: false, refresh: async () => undefined },
@@ -80,6 +83,8 @@ export class LongLivedNode {
         runtimeType: 'containerd',
         asyncRemove: false,
         commitSync: 'none',
+        autoRemoveDev: false,
+        lingerMs: 10_000,
         checkpointEveryEventCount: 500,
         retention: this.#retention,
       },

@@ -18,6 +18,7 @@ import {
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { memoryBlockDevices } from '../../src/adapters/memory/block-devices.ts';
 import type { Checkpoint } from '../../src/machines/checkpoint.ts';
 import { GapFold } from '../../src/machines/gap-fold.ts';
 import { logPaths } from '../../src/adapters/level/log-paths.ts';
@@ -28,6 +29,7 @@ import { exportLines } from '../../src/server/history-reader.ts';
 import { beginSession, sessions, type Session } from './sessions.ts';
 import type { Engine } from '../../src/engine/api.ts';
 import type {
+  BlockDevices,
   Clock,
   EffectResult,
   Logger,
@@ -46,7 +48,7 @@ const failure: EffectFailure = {
   path: 'fs/etc',
 };
 
-type Operation = 'create' | 'usage' | 'remove';
+type Operation = 'create' | 'usage' | 'remove' | 'attach' | 'detach';
 
 /** A node with a real log, and directories in memory that fail or hang when the session says so. */
 export class RecordedNode {
@@ -55,6 +57,12 @@ export class RecordedNode {
   readonly #directories = new Set<number>();
   readonly #failing = new Set<Operation>();
   readonly #held = new Set<Operation>();
+  /** Whether what is unpacked now is a block layer. */
+  unpacksBlocks = false;
+  #devices = memoryBlockDevices();
+  /** Of the life that runs: with its end nothing more of it happens. */
+  readonly #timers = new Set<NodeJS.Timeout>();
+  #bootId = '5a8f0f5c-1d43-4a37-9b0e-0d6f6c3f1b52';
   #nowUs = 1_760_000_000_000_000;
   #engine: Engine | undefined;
 
@@ -98,7 +106,16 @@ export class RecordedNode {
     else await this.engine.store.close();
     if (how === 'repair') await this.#damageAndRepair();
     this.#held.clear();
+    for (const timer of this.#timers) clearTimeout(timer);
+    this.#timers.clear();
     await this.start();
+  }
+
+  /** The machine is started anew: no device is left. */
+  async reboot(): Promise<void> {
+    this.#bootId = '0b9d3c51-7e0c-4c0e-8e54-3a4f6a1f2d77';
+    this.#devices = memoryBlockDevices();
+    await this.restart('crash');
   }
 
   async #damageAndRepair(): Promise<void> {
@@ -118,11 +135,13 @@ export class RecordedNode {
   }
 
   async start(): Promise<void> {
+    const timers = this.#timers;
     const clock: Clock = {
       nowUs: () => (this.#nowUs += 1_000),
       after(delayMs, callback) {
         const timer = setTimeout(callback, delayMs);
         timer.unref();
+        timers.add(timer);
         return () => {
           clearTimeout(timer);
         };
@@ -137,22 +156,42 @@ export class RecordedNode {
       spaceGuard,
       store: log.opened.store,
       directories: this.#asDirectories(),
+      blockDevices: this.#asDevices(),
+      blockLayers: {
+        examine: async () => ({
+          ok: true,
+          value: this.unpacksBlocks ? { fileSystem: 'ext4' } : null,
+        }),
+      },
       compileExpression: () => 'invalid',
       indexOff: true,
       configuration: {
         runtimeType: this.#session.runtimeType,
         asyncRemove: this.#session.asyncRemove,
         commitSync: 'none',
+        autoRemoveDev: false,
+        lingerMs: 10,
         checkpointEveryEventCount: 1_000,
         retention: { maxAgeMs: 1e12, maxEventCount: 1e9 },
       },
       version,
-      bootId: '5a8f0f5c-1d43-4a37-9b0e-0d6f6c3f1b52',
+      bootId: this.#bootId,
       pid: 4242,
       onFailure: (error) => {
         throw error;
       },
     });
+  }
+
+  #asDevices(): BlockDevices {
+    const devices = this.#devices;
+    return {
+      ...devices,
+      attach: async (id, plan) =>
+        this.#failing.delete('attach') ? { ok: false, failure } : devices.attach(id, plan),
+      detach: async (id) =>
+        this.#failing.delete('detach') ? { ok: false, failure } : devices.detach(id),
+    };
   }
 
   #asDirectories(): SnapshotDirectories {
@@ -209,12 +248,20 @@ async function record(session: Session, root: string): Promise<Recorded> {
 /** Files of LevelDB that hold nothing of the log. */
 const asides: readonly string[] = ['LOCK', 'LOG', 'LOG.old'];
 
+/** A write-ahead log without the room that it has been given and not used. */
+function withoutZerosAhead(content: Buffer): Buffer {
+  let end = content.length;
+  while (end > 0 && content[end - 1] === 0) end -= 1;
+  // The last record may end in zeros of its own.
+  return content.subarray(0, Math.min(content.length, end + 64));
+}
+
 function keepLog(root: string, directory: string, state: string): void {
   const kept = logPaths(directory);
   const recorded = logPaths(root);
   mkdirSync(kept.log, { recursive: true });
   for (const name of readdirSync(recorded.log).filter((file) => !asides.includes(file))) {
-    cpSync(join(recorded.log, name), join(kept.log, name));
+    writeFileSync(join(kept.log, name), withoutZerosAhead(readFileSync(join(recorded.log, name))));
   }
   cpSync(recorded.tip, kept.tip);
   cpSync(recorded.export, kept.export);

@@ -166,6 +166,36 @@ async function lossy(node: RecordedNode): Promise<void> {
   await accept(node.engine.update(update, call('Update')));
 }
 
+/** Block layers: devices that are shared, kept, linger, fail, are lost and go. */
+async function devices(node: RecordedNode): Promise<void> {
+  node.unpacksBlocks = true;
+  const { engine } = node;
+  const base = await unpack(engine, { layer: 1, parents: ['', ''] });
+  const top = await unpack(engine, { layer: 2, parents: [base, ''] });
+  for (const key of ['default/50/web', 'default/51/db']) {
+    await accept(engine.prepare({ key, parent: top, labels: {} }, call('Prepare')));
+  }
+  for (const key of ['default/50/web', 'default/51/db']) {
+    await accept(engine.remove(key, call('Remove')));
+  }
+  await node.recorded('DeviceKept');
+  node.fail('attach');
+  const broken = { key: 'default/52/broken', parent: base, labels: {} };
+  await refuse(engine.prepare(broken, call('Prepare')));
+  await accept(engine.view({ key: 'default/53/look', parent: base, labels: {} }, call('View')));
+  node.fail('detach');
+  await accept(engine.remove('default/53/look', call('Remove')));
+  await node.recorded('DeviceDetachFailed');
+  const box = { key: 'default/54/box', parent: top, labels: {} };
+  await accept(engine.prepare(box, call('Prepare')));
+  await node.reboot();
+  await accept(Promise.resolve(await node.engine.mounts('default/54/box', call('Mounts'))));
+  await accept(node.engine.remove('default/54/box', call('Remove')));
+  await accept(node.engine.remove(top, call('Remove')));
+  await accept(node.engine.cleanup(call('Cleanup')));
+  await accept(node.engine.prepare({ ...box, parent: base }, call('Prepare')));
+}
+
 export const sessions: readonly Session[] = [
   { name: 'containers', runtimeType: 'containerd', asyncRemove: false, run: containers },
   { name: 'docker', runtimeType: 'docker', asyncRemove: true, run: docker },
@@ -174,6 +204,7 @@ export const sessions: readonly Session[] = [
   { name: 'unpacking', runtimeType: 'containerd', asyncRemove: false, run: unpacking },
   { name: 'repaired', runtimeType: 'containerd', asyncRemove: false, run: repaired },
   { name: 'lossy', runtimeType: 'containerd', asyncRemove: false, run: lossy },
+  { name: 'devices', runtimeType: 'containerd', asyncRemove: false, run: devices },
 ];
 
 /** Request ids begin anew, so that a session is always recorded with the same ones. */

@@ -27,6 +27,8 @@ test('a state document holds position, time, node and every snapshot', () => {
       role: 'imageLayer',
       lifecycle: 'committed',
       backing: 'directory',
+      deviceId: null,
+      fileSystem: null,
       parent: '',
       parentId: null,
       labels: { a: '1' },

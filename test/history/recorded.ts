@@ -74,7 +74,7 @@ export function sampleHistory(): RecordedHistory {
     )
     .add('snapshot-1', {
       type: 'SnapshotCommitted',
-      data: { operationId: 2, sizeBytes: 1536, inodeCount: 1 },
+      data: { operationId: 2, sizeBytes: 1536, inodeCount: 1, block: null },
     })
     .add(
       'snapshot-2',
@@ -119,6 +119,13 @@ interface Prepared {
 }
 
 function prepared({ parent = '', parentId, ...rest }: Prepared): NewEvent {
-  const data = { ...rest, parent, parentId: parentId ?? null, labels: {}, backing: 'directory' };
+  const data = {
+    ...rest,
+    parent,
+    parentId: parentId ?? null,
+    labels: {},
+    backing: 'directory',
+    deviceId: null,
+  };
   return { type: 'SnapshotPrepared', data };
 }

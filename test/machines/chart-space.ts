@@ -49,7 +49,7 @@ function dataOf(role: SnapshotRole, operationId: number): SnapshotEventData {
     SnapshotPrepared: preparedData(1, { role, key: 'a', labels: { x: '1' } }),
     SnapshotPrepareFailed: { snapshotId: 1, role, key: 'a', parent: '', failure },
     SnapshotCommitStarted: { name: 'name', labels: { y: '2' }, parent: 'base', parentId: 7 },
-    SnapshotCommitted: { operationId, sizeBytes: 4096, inodeCount: 2 },
+    SnapshotCommitted: { operationId, sizeBytes: 4096, inodeCount: 2, block: null },
     SnapshotCommitFailed: { operationId, failure },
     SnapshotLabelsUpdated: { labels: { z: '3' } },
     SnapshotRemoveDeferred: {},

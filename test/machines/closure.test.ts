@@ -18,7 +18,7 @@ import { failure } from './given.ts';
 import { walksOf } from './walks.ts';
 
 const success: Readonly<Record<Intent['kind'], Outcome>> = {
-  sealLayer: { kind: 'sealed', sizeBytes: 1, inodeCount: 1 },
+  sealLayer: { kind: 'sealed', sizeBytes: 1, inodeCount: 1, block: null },
   deleteDirectory: { kind: 'deleted' },
 };
 

@@ -8,7 +8,7 @@ import { snapshotStream } from '../../src/machines/snapshot/events.ts';
 import type { RecordedEvent } from '../../src/machines/kernel/envelope.ts';
 import type { RejectionCode, Result } from '../../src/machines/kernel/rejection.ts';
 import type { NewSnapshotEvent } from '../../src/machines/snapshot/decide.ts';
-import type { SnapshotEventData } from '../../src/machines/snapshot/events.ts';
+import type { BlockContent, SnapshotEventData } from '../../src/machines/snapshot/events.ts';
 import type { SnapshotState } from '../../src/machines/snapshot/state.ts';
 
 /** An event of one snapshot, not yet numbered. */
@@ -31,6 +31,7 @@ export const preparedData = (
   parentId: null,
   labels: {},
   backing: 'directory',
+  deviceId: null,
   ...changes,
 });
 
@@ -54,10 +55,14 @@ export const commitStarted = (
     data: { name, labels: {}, parent: '', parentId: null, ...changes },
   });
 
-export const commitEnded = (snapshotId: number, operationId: number): Step =>
+export const commitEnded = (
+  snapshotId: number,
+  operationId: number,
+  block: BlockContent | null = null,
+): Step =>
   step(snapshotId, {
     type: 'SnapshotCommitted',
-    data: { operationId, sizeBytes: 4096, inodeCount: 2 },
+    data: { operationId, sizeBytes: 4096, inodeCount: 2, block },
   });
 
 /** A snapshot committed under `name`, at revision 3. */

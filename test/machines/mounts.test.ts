@@ -1,7 +1,7 @@
 // The mount table for directory-backed snapshots: type, source, options and their order.
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { mountsOf, type MountRequest } from '../../src/machines/snapshot/mounts.ts';
+import { mountsOf, type Lower, type MountRequest } from '../../src/machines/snapshot/mounts.ts';
 import { parentChainIdLabel } from '../../src/machines/snapshot/role.ts';
 import { fold, labelsUpdated, prepared, type Step } from './given.ts';
 
@@ -9,11 +9,13 @@ const base: MountRequest = {
   snapshotId: 9,
   role: 'containerLayer',
   awaitsParent: false,
-  ancestorIds: [],
+  lowers: [],
   directory: '/var/lib/varve/snapshots',
   indexOff: true,
 };
 const mounts = (changes: Partial<MountRequest>) => mountsOf({ ...base, ...changes });
+const layers = (...ids: readonly number[]): readonly Lower[] =>
+  ids.map((snapshotId) => ({ snapshotId, kind: 'directory' }));
 const fs = (id: number): string => `/var/lib/varve/snapshots/${id}/fs`;
 const overlay = (...options: readonly string[]) => [
   { type: 'overlay', source: 'overlay', options },
@@ -33,17 +35,17 @@ test('no parent, view: a read-only bind of its own directory', () => {
 });
 
 test('one parent, view: a read-only bind of the parent’s directory', () => {
-  assert.deepEqual(mounts({ role: 'view', ancestorIds: [7] }), bind(fs(7), 'ro'));
+  assert.deepEqual(mounts({ role: 'view', lowers: layers(7) }), bind(fs(7), 'ro'));
 });
 
 test('one parent or more, active: overlay with index, work, upper and lower, in this order', () => {
   for (const role of writable) {
     assert.deepEqual(
-      mounts({ role, ancestorIds: [7] }),
+      mounts({ role, lowers: layers(7) }),
       overlay('index=off', ...upper, `lowerdir=${fs(7)}`),
     );
     assert.deepEqual(
-      mounts({ role, ancestorIds: [7, 5, 2] }),
+      mounts({ role, lowers: layers(7, 5, 2) }),
       overlay('index=off', ...upper, `lowerdir=${fs(7)}:${fs(5)}:${fs(2)}`),
     );
   }
@@ -51,13 +53,13 @@ test('one parent or more, active: overlay with index, work, upper and lower, in 
 
 test('two parents or more, view: overlay of lower directories alone', () => {
   assert.deepEqual(
-    mounts({ role: 'view', ancestorIds: [7, 5] }),
+    mounts({ role: 'view', lowers: layers(7, 5) }),
     overlay('index=off', `lowerdir=${fs(7)}:${fs(5)}`),
   );
 });
 
 test('a kernel without the index parameter gets no index option', () => {
-  const request = { ancestorIds: [7, 5], indexOff: false };
+  const request = { lowers: layers(7, 5), indexOff: false };
   assert.deepEqual(mounts(request), overlay(...upper, `lowerdir=${fs(7)}:${fs(5)}`));
   assert.deepEqual(mounts({ ...request, role: 'view' }), overlay(`lowerdir=${fs(7)}:${fs(5)}`));
 });
@@ -84,7 +86,7 @@ test('an unpack with a parent gets the ordinary overlay, whatever its labels say
   const unpack = prepared(9, { role: 'imageLayer', labels: label, parent: 'seven', parentId: 7 });
   const context = fold(unpack).snapshot(9)?.context;
   assert.deepEqual(
-    mounts({ ...context, ancestorIds: [7] }),
+    mounts({ ...context, lowers: layers(7) }),
     overlay('index=off', ...upper, `lowerdir=${fs(7)}`),
   );
 });

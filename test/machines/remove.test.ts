@@ -150,7 +150,7 @@ const outcome = (id: number, operationId: number, what: Outcome, ...steps: reado
   assert.ok(state);
   return given(...steps).when(() => decideOutcome(state, operationId, what));
 };
-const sealed: Outcome = { kind: 'sealed', sizeBytes: 8192, inodeCount: 3 };
+const sealed: Outcome = { kind: 'sealed', sizeBytes: 8192, inodeCount: 3, block: null };
 const failed: Outcome = { kind: 'failed', failure };
 const committing = [prepared(1, { key: 'a' }), commitStarted(1, 'name')];
 const removing = [prepared(1, { key: 'a' }), removeStarted(1)];
@@ -158,7 +158,7 @@ const removing = [prepared(1, { key: 'a' }), removeStarted(1)];
 test('records a sealed layer with its usage, under its new name', () => {
   const state = outcome(1, 2, sealed, ...committing).event(1, {
     type: 'SnapshotCommitted',
-    data: { operationId: 2, sizeBytes: 8192, inodeCount: 3 },
+    data: { operationId: 2, sizeBytes: 8192, inodeCount: 3, block: null },
   });
   assert.equal(state?.context.key, 'name');
   assert.equal(state.context.sizeBytes, 8192);

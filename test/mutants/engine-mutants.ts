@@ -3,6 +3,7 @@ import type { Mutant } from './mutant.ts';
 
 const commands = 'src/engine/commands.ts';
 const dispatcher = 'src/engine/dispatcher.ts';
+const effects = 'src/engine/effect-runner.ts';
 const sequencer = 'src/engine/sequencer.ts';
 
 export const engineMutants: readonly Mutant[] = [
@@ -26,7 +27,7 @@ export const engineMutants: readonly Mutant[] = [
   },
   {
     name: 'Commit replies when its log fails',
-    file: dispatcher,
+    file: effects,
     search: '(await this.#isDurableAt(seq));',
     replace: '(await this.#isDurableAt(seq)) || true;',
   },
@@ -119,7 +120,7 @@ export const engineMutants: readonly Mutant[] = [
   },
   {
     name: 'an outcome does not say which request began it',
-    file: dispatcher,
+    file: effects,
     search: '      ...cause,\n',
     replace: '',
   },
@@ -143,8 +144,8 @@ export const engineMutants: readonly Mutant[] = [
   },
   {
     name: 'a failed deletion is not tried again',
-    file: dispatcher,
-    search: '    this.#delayed.set(snapshotId, { job, cancel });\n',
-    replace: '    this.#delayed.set(snapshotId, { job, cancel });\n    cancel();\n',
+    file: effects,
+    search: '    this.#delayed.set(id, { job, cancel });\n',
+    replace: '    this.#delayed.set(id, { job, cancel });\n    cancel();\n',
   },
 ];

@@ -151,8 +151,8 @@ export const machineMutants: readonly Mutant[] = [
   {
     name: 'layers are stacked in the wrong order',
     file: `${snapshot}/mounts.ts`,
-    search: "ancestorIds.map(fs).join(':')",
-    replace: "ancestorIds.map(fs).reverse().join(':')",
+    search: "lowers.map(pathOf).join(':')",
+    replace: "lowers.map(pathOf).reverse().join(':')",
   },
   {
     name: 'Docker’s parent views are init layers',

@@ -62,14 +62,14 @@ export const retentionMutants: readonly Mutant[] = [
   {
     name: 'work that is not resolved is dropped',
     file: retention,
-    search: 'if (isInFlight(state)) horizonSeq',
-    replace: 'if (isInFlight(state) && horizonSeq < 0) horizonSeq',
+    search: 'if (isInFlight(state)) yield state;',
+    replace: 'if (isInFlight(state) && state.lastSeq < 0) yield state;',
   },
   {
     name: 'the event that began what is in flight is dropped',
     file: retention,
-    search: 'Math.min(horizonSeq, state.lastSeq - 1)',
-    replace: 'Math.min(horizonSeq, state.lastSeq)',
+    search: 'Math.min(horizonSeq, lastSeq - 1)',
+    replace: 'Math.min(horizonSeq, lastSeq)',
   },
   {
     name: 'work is dropped whose outcome is not durable',
@@ -80,20 +80,20 @@ export const retentionMutants: readonly Mutant[] = [
   {
     name: 'a snapshot loses its beginning when it is removed',
     file: retention,
-    search: '[...atHorizon.catalog.states.keys()]',
-    replace: '[...projection.catalog.states.keys()]',
+    search: 'liveStreamsOf(checkpoint)',
+    replace: 'liveStreamsOf(projection.toCheckpoint())',
   },
   {
     name: 'a snapshot that lives on loses its beginning',
     file: retention,
-    search: '.map(snapshotStream))',
-    replace: '.map(snapshotStream).slice(1))',
+    search: '.map(({ stream }) => stream));',
+    replace: '.map(({ stream }) => stream).slice(2));',
   },
   {
     name: 'the events of the node are kept for ever',
     file: retention,
-    search: '.map(snapshotStream))',
-    replace: ".map(snapshotStream).concat('node'))",
+    search: '    live.delete(nodeStream);\n',
+    replace: '',
   },
   {
     name: 'dropping is not recorded',

@@ -219,7 +219,7 @@ export class CoreWorld {
     this.#boundary('effect:after');
     const done: Outcome =
       kind === 'sealLayer'
-        ? { kind: 'sealed', sizeBytes: 4096 * id, inodeCount: id }
+        ? { kind: 'sealed', sizeBytes: 4096 * id, inodeCount: id, block: null }
         : { kind: 'deleted' };
     const outcome: Outcome = fails ? { kind: 'failed', failure } : done;
     this.#oldOutcomes.push({ id, operationId, outcome }, { id, operationId, outcome: done });

@@ -1,6 +1,7 @@
 // The outside world of the engine under the test's control: nothing ends before the test says so,
 // and a crash leaves what was under way done, half done or not begun. `Disk` outlives a crash, a
 // `Life` does not. What an effect must be justified by is checked at the moment it begins.
+import { memoryBlockDevices, plainLayers } from '../../src/adapters/memory/block-devices.ts';
 import assert from 'node:assert/strict';
 import { compactionIntervalMs } from '../../src/engine/limits.ts';
 import { LogFailure } from '../../src/engine/ports.ts';
@@ -246,6 +247,8 @@ export function engineOptions(life: Life, asyncRemove: boolean): EngineOptions {
   return {
     store: storeOf(life),
     directories: directoriesOf(life),
+    blockDevices: memoryBlockDevices(),
+    blockLayers: plainLayers,
     clock: clockOf(life),
     logger: silent,
     spaceGuard: { isLow: false, refresh: async () => undefined },
@@ -256,6 +259,8 @@ export function engineOptions(life: Life, asyncRemove: boolean): EngineOptions {
       runtimeType: 'containerd',
       asyncRemove,
       commitSync: 'syncfs',
+      autoRemoveDev: false,
+      lingerMs: 10_000,
       checkpointEveryEventCount: 16,
       retention: { maxAgeMs: 1e12, maxEventCount: eventCountMax },
     },

@@ -45,8 +45,8 @@ test('no unpack gets a read-only mount, no View a writable one, and Update chang
       const mountsNow = () => {
         const now = projection.snapshot(9);
         assert.ok(now);
-        const ancestorIds = projection.catalog.ancestorIdsOf(now);
-        return mountsOf({ ...now.context, ancestorIds, directory: '/s', indexOff });
+        const lowers = projection.catalog.lowersOf(now);
+        return mountsOf({ ...now.context, lowers, directory: '/s', indexOff });
       };
       const mounts = mountsNow();
       assert.equal(mounts.length, 1, 'the diff service wants exactly one');

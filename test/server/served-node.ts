@@ -1,6 +1,7 @@
 // A server in this process on real sockets in a scratch directory, with an event store in memory
 // and plain directories: for what must be refused, and for faults that a real disk does not give
 // on demand.
+import { memoryBlockDevices, plainLayers } from '../../src/adapters/memory/block-devices.ts';
 import { mkdir, mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
@@ -98,6 +99,8 @@ export async function servedNode(
         ...plainOperations(snapshotsPath),
         ...options.operations,
       }),
+      blockDevices: memoryBlockDevices(),
+      blockLayers: plainLayers,
       makeDirectory,
       openLog: async () => {
         options.onListening?.(node);

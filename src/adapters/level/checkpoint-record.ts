@@ -1,19 +1,23 @@
 // How a checkpoint is stored: a head (position, node state, number and hash of the chunks) and
-// chunks of snapshots. Each snapshot carries its stream's last hash, so that the tail's chains can
-// be verified and continued even where older history is damaged. The same payloads are the lines of
-// the export file.
+// chunks of snapshots and of devices. Each of them carries its stream's last hash, so that the
+// tail's chains can be verified and continued even where older history is damaged. The same
+// payloads are the lines of the export file.
 import type { Checkpoint } from '../../machines/checkpoint.ts';
+import type { DeviceState } from '../../machines/device/state.ts';
 import type { NodeState } from '../../machines/node/state.ts';
 import type { SnapshotState } from '../../machines/snapshot/state.ts';
 import { digest } from './event-record.ts';
 
-/** Snapshots in one chunk at most. */
-export const chunkSnapshotsMax = 1000;
+/** Snapshots or devices in one chunk at most. */
+export const chunkStatesMax = 1000;
 
-/** The newest event of a stream. */
-export interface StreamHead {
+interface StreamEnd {
   readonly revision: number;
   readonly lastSeq: number;
+}
+
+/** The newest event of a stream. */
+export interface StreamHead extends StreamEnd {
   readonly hash: string;
 }
 
@@ -34,27 +38,48 @@ export interface CheckpointHead {
   readonly hash: string;
 }
 
+/** States of one kind, and the last hash of the stream of each. */
 interface Chunk {
-  readonly snapshots: readonly SnapshotState[];
+  readonly snapshots?: readonly SnapshotState[];
+  readonly devices?: readonly DeviceState[];
   readonly hashes: readonly (string | null)[];
 }
 
 export const nodeStreamName = 'node';
 
-export function snapshotStreamName(state: SnapshotState): string {
-  return `snapshot-${state.context.snapshotId}`;
+const snapshotStreamName = ({ context }: SnapshotState): string => `snapshot-${context.snapshotId}`;
+
+const deviceStreamName = ({ context }: DeviceState): string => `device-${context.deviceId}`;
+
+/** Every stream that goes on behind a checkpoint, and its revision there. */
+export function streamsOf(
+  checkpoint: Checkpoint,
+): readonly { readonly stream: string; readonly revision: number }[] {
+  const { node, snapshots, devices } = checkpoint;
+  return [
+    { stream: nodeStreamName, revision: node.revision },
+    ...snapshots.map((state) => ({ stream: snapshotStreamName(state), ...state })),
+    ...devices.map((state) => ({ stream: deviceStreamName(state), ...state })),
+  ];
 }
 
 /** The payloads of the chunks, one at a time: making them all at once would hold the process up. */
 export function* chunkPayloads(record: CheckpointRecord): Generator<string> {
-  const { snapshots } = record.checkpoint;
-  for (let start = 0; start < snapshots.length; start += chunkSnapshotsMax) {
-    const part = snapshots.slice(start, start + chunkSnapshotsMax);
-    const chunk: Chunk = {
-      snapshots: part,
-      hashes: part.map((state) => record.heads.get(snapshotStreamName(state))?.hash ?? null),
-    };
-    yield JSON.stringify(chunk);
+  const { snapshots, devices } = record.checkpoint;
+  const hashOf = (stream: string): string | null => record.heads.get(stream)?.hash ?? null;
+  for (const part of parts(snapshots)) {
+    const hashes = part.map((state) => hashOf(snapshotStreamName(state)));
+    yield JSON.stringify({ snapshots: part, hashes } satisfies Chunk);
+  }
+  for (const part of parts(devices)) {
+    const hashes = part.map((state) => hashOf(deviceStreamName(state)));
+    yield JSON.stringify({ devices: part, hashes } satisfies Chunk);
+  }
+}
+
+function* parts<State>(states: readonly State[]): Generator<readonly State[]> {
+  for (let start = 0; start < states.length; start += chunkStatesMax) {
+    yield states.slice(start, start + chunkStatesMax);
   }
 }
 
@@ -84,6 +109,7 @@ export function assemble(
 ): CheckpointRecord | undefined {
   let hash = '';
   const snapshots: SnapshotState[] = [];
+  const devices: DeviceState[] = [];
   const heads: StreamHeads = new Map();
   if (payloads.length !== head.chunkCount) {
     return undefined;
@@ -94,13 +120,19 @@ export function assemble(
     }
     hash = extendHash(hash, payload);
     const chunk = JSON.parse(payload) as Chunk;
-    chunk.snapshots.forEach((state, index) => {
-      snapshots.push(state);
+    const join = (stream: string, { revision, lastSeq }: StreamEnd, index: number): void => {
       const streamHash = chunk.hashes[index];
       if (typeof streamHash === 'string') {
-        const { revision, lastSeq } = state;
-        heads.set(snapshotStreamName(state), { revision, lastSeq, hash: streamHash });
+        heads.set(stream, { revision, lastSeq, hash: streamHash });
       }
+    };
+    chunk.snapshots?.forEach((state, index) => {
+      snapshots.push(state);
+      join(snapshotStreamName(state), state, index);
+    });
+    chunk.devices?.forEach((state, index) => {
+      devices.push(state);
+      join(deviceStreamName(state), state, index);
     });
   }
   if (hash !== head.hash) {
@@ -110,5 +142,5 @@ export function assemble(
     heads.set(nodeStreamName, head.nodeHead);
   }
   const { checkpointVersion, globalSeq, node } = head;
-  return { checkpoint: { checkpointVersion, globalSeq, node, snapshots }, heads };
+  return { checkpoint: { checkpointVersion, globalSeq, node, snapshots, devices }, heads };
 }

@@ -13,8 +13,8 @@ import type {
   SeqRange,
 } from '../../engine/ports.ts';
 import { LogDamaged, LogFailure, OutOfRange } from '../../engine/ports.ts';
+import { streamsOf } from './checkpoint-record.ts';
 import type { CheckpointRecord, StreamHead, StreamHeads } from './checkpoint-record.ts';
-import { nodeStreamName, snapshotStreamName } from './checkpoint-record.ts';
 import {
   checkpointSeqs,
   dropCheckpoints,
@@ -322,10 +322,7 @@ export class LevelEventStore implements EventStore {
         `checkpoint at ${checkpoint.globalSeq} is beyond the log's end ${this.#lastSeq}`,
       );
     }
-    await add(nodeStreamName, checkpoint.node.revision);
-    for (const state of checkpoint.snapshots) {
-      await add(snapshotStreamName(state), state.revision);
-    }
+    for (const { stream, revision } of streamsOf(checkpoint)) await add(stream, revision);
     return { checkpoint, heads };
   }
 

@@ -1,6 +1,7 @@
 // Names and relations of snapshots, folded from the same log as their states: which key or name is
 // whose, and who is whose parent. The only place for rules that span snapshots.
 import { invariant } from '../kernel/invariant.ts';
+import type { Lower } from '../snapshot/mounts.ts';
 import { kindOf, type SnapshotState } from '../snapshot/state.ts';
 import type { SnapshotFacts } from '../snapshot/decide.ts';
 
@@ -28,6 +29,17 @@ export class Catalog implements SnapshotFacts {
     return snapshotId === undefined ? undefined : this.#states.get(snapshotId);
   }
 
+  /**
+   * Whether the files of a layer that is being committed may be a block layer: an unpacked one, on
+   * nothing or on another block layer.
+   */
+  mayBecomeBlock({ context }: SnapshotState): boolean {
+    const parentId = context.operation?.commit?.parentId ?? context.parentId;
+    const parent = parentId === null ? undefined : this.#states.get(parentId);
+    const isOnBlock = parentId === null || parent?.value.backing === 'localBlock';
+    return context.role === 'imageLayer' && isOnBlock;
+  }
+
   childOf(snapshotId: number): SnapshotState | undefined {
     const [child] = this.#children.get(snapshotId) ?? [];
     return child === undefined ? undefined : this.#states.get(child);
@@ -39,16 +51,27 @@ export class Catalog implements SnapshotFacts {
       .filter((state) => state !== undefined);
   }
 
-  /** Ids of all ancestors, nearest first. */
-  ancestorIdsOf(state: SnapshotState): readonly number[] {
-    const ids: number[] = [];
-    for (let next = state.context.parentId; next !== null;) {
-      ids.push(next);
-      const parent = this.#states.get(next);
-      invariant(parent !== undefined, `snapshot ${next} is a parent and must exist`);
-      next = parent.context.parentId;
+  /** What lies below a snapshot, nearest first: ordinary layers, down to the first block layer. */
+  lowersOf(state: SnapshotState): readonly Lower[] {
+    const lowers: Lower[] = [];
+    for (let snapshotId = state.context.parentId; snapshotId !== null;) {
+      const parent = this.#states.get(snapshotId);
+      invariant(parent !== undefined, `snapshot ${snapshotId} is a parent and must exist`);
+      if (parent.value.backing === 'localBlock') return [...lowers, { snapshotId, kind: 'device' }];
+      lowers.push({ snapshotId, kind: 'directory' });
+      snapshotId = parent.context.parentId;
     }
-    return ids;
+    return lowers;
+  }
+
+  /**
+   * The block layer whose device shows what `state` holds, or what lies below it: itself if it is
+   * one, else the nearest below.
+   */
+  blockLayerOf(state: SnapshotState): SnapshotState | undefined {
+    if (state.value.backing === 'localBlock') return state;
+    const last = this.lowersOf(state).at(-1);
+    return last?.kind === 'device' ? this.#states.get(last.snapshotId) : undefined;
   }
 
   /** Snapshots that clients can see, in the order of their names. */

@@ -6,7 +6,13 @@ import { isLegal } from './evolve.ts';
 import { checkName, storedLabels, updatedLabels } from './labels.ts';
 import { kindOf, type SnapshotState } from './state.ts';
 import { roleOf } from './role.ts';
-import type { Labels, SnapshotEvent, SnapshotEventData, SnapshotEventType } from './events.ts';
+import type {
+  BlockContent,
+  Labels,
+  SnapshotEvent,
+  SnapshotEventData,
+  SnapshotEventType,
+} from './events.ts';
 
 /** An event that decide produced: not yet numbered. */
 export type NewSnapshotEvent = {
@@ -19,6 +25,8 @@ export interface SnapshotFacts {
   isTaken(name: string): boolean;
   /** The snapshot that clients see under this key or name. */
   find(name: string): SnapshotState | undefined;
+  /** The block layer whose device shows a snapshot or what lies below it, if there is one. */
+  blockLayerOf(state: SnapshotState): SnapshotState | undefined;
   /** A snapshot whose parent is `snapshotId`, if there is one. */
   childOf(snapshotId: number): SnapshotState | undefined;
 }
@@ -77,16 +85,21 @@ export function decidePrepare(
     return rejected('invalid_argument', parentNotCommitted(command.parent, parent));
   }
   if (facts.isTaken(key)) return nameTaken(key);
+  const role = roleOf({ ...command, labels: labels.value });
+  // An unpack writes what its layer holds, and reads nothing of what lies below.
+  const isReader = role !== 'imageLayer' && parent !== undefined;
+  const block = isReader ? facts.blockLayerOf(parent) : undefined;
   return accepted({
     type: 'SnapshotPrepared',
     data: {
       snapshotId,
-      role: roleOf({ ...command, labels: labels.value }),
+      role,
       key,
       parent: command.parent,
       parentId: parent?.context.snapshotId ?? null,
       labels: labels.value,
       backing: 'directory',
+      deviceId: block?.context.snapshotId ?? null,
     },
   });
 }
@@ -222,7 +235,12 @@ export function decideUpdate(
 
 /** What an effect answered. */
 export type Outcome =
-  | { readonly kind: 'sealed'; readonly sizeBytes: number; readonly inodeCount: number }
+  | {
+      readonly kind: 'sealed';
+      readonly sizeBytes: number;
+      readonly inodeCount: number;
+      readonly block: BlockContent | null;
+    }
   | { readonly kind: 'deleted' }
   | { readonly kind: 'failed'; readonly failure: EffectFailure };
 
@@ -243,8 +261,8 @@ function outcomeEvent(
 ): NewSnapshotEvent | undefined {
   switch (outcome.kind) {
     case 'sealed': {
-      const { sizeBytes, inodeCount } = outcome;
-      return { type: 'SnapshotCommitted', data: { operationId, sizeBytes, inodeCount } };
+      const { sizeBytes, inodeCount, block } = outcome;
+      return { type: 'SnapshotCommitted', data: { operationId, sizeBytes, inodeCount, block } };
     }
     case 'deleted':
       return { type: 'SnapshotRemoved', data: { operationId } };

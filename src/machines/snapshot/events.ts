@@ -5,8 +5,14 @@ import type { EffectFailure, RecordedEvent } from '../kernel/envelope.ts';
 /** What a snapshot is for; chosen at Prepare or View, recorded once, never guessed again. */
 export type SnapshotRole = 'imageLayer' | 'initLayer' | 'containerLayer' | 'view';
 
-/** What holds a snapshot's data. Block devices join here. */
-export type SnapshotBacking = 'directory';
+/** What holds a snapshot's data: plain files, or one overlaybd layer that is a block device's. */
+export type SnapshotBacking = 'directory' | 'localBlock';
+
+/** What is on the device that ends with a block layer. */
+export interface BlockContent {
+  /** As mount(2) takes it: `ext4`, `xfs`, `erofs`, … */
+  readonly fileSystem: string;
+}
 
 export type Labels = Readonly<Record<string, string>>;
 
@@ -21,6 +27,8 @@ export interface SnapshotEventData {
     readonly parentId: number | null;
     readonly labels: Labels;
     readonly backing: SnapshotBacking;
+    /** The device that it leases: that of the nearest block layer below; null if none. */
+    readonly deviceId: number | null;
   };
   /** Prepare or View failed; the key was not taken and the id is spent. */
   readonly SnapshotPrepareFailed: {
@@ -45,6 +53,8 @@ export interface SnapshotEventData {
     readonly operationId: number;
     readonly sizeBytes: number;
     readonly inodeCount: number;
+    /** What a block layer holds; null if it is none. */
+    readonly block: BlockContent | null;
   };
   /** The snapshot is active again under its key; the name is free. */
   readonly SnapshotCommitFailed: {
@@ -74,10 +84,10 @@ export type SnapshotEvent = {
 
 /** Newest schema version of each type. Stored; a version is never reused for another shape. */
 export const snapshotEventVersions: Readonly<Record<SnapshotEventType, number>> = {
-  SnapshotPrepared: 1,
+  SnapshotPrepared: 2,
   SnapshotPrepareFailed: 1,
   SnapshotCommitStarted: 1,
-  SnapshotCommitted: 1,
+  SnapshotCommitted: 2,
   SnapshotCommitFailed: 1,
   SnapshotLabelsUpdated: 1,
   SnapshotRemoveDeferred: 1,

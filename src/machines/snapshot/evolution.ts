@@ -13,6 +13,8 @@ export const emptySnapshotContext: SnapshotContext = {
   parent: '',
   parentId: null,
   awaitsParent: false,
+  deviceId: null,
+  block: null,
   labels: {},
   createdAtUs: 0,
   updatedAtUs: 0,
@@ -35,6 +37,11 @@ export const snapshotGuards = {
     const data = event.data as { readonly operationId?: number };
     return context.operation !== null && context.operation.operationId === data.operationId;
   },
+  /** What is committed turned out to be a block layer. */
+  isBlockLayer(context: SnapshotContext, event: SnapshotEvent): boolean {
+    const isCurrent = snapshotGuards.isCurrentOperation(context, event);
+    return isCurrent && expect(event, 'SnapshotCommitted').data.block !== null;
+  },
   /** Without it a Prepare that failed could be prepared again: ids are never reused. */
   isFirstEvent(context: SnapshotContext): boolean {
     return context.snapshotId === 0;
@@ -45,10 +52,10 @@ export const snapshotGuards = {
 export const snapshotAssigns = {
   recordPrepared(_: SnapshotContext, any: SnapshotEvent): SnapshotContext {
     const event = expect(any, 'SnapshotPrepared');
-    const { snapshotId, role, key, parent, parentId, labels } = event.data;
+    const { snapshotId, role, key, parent, parentId, deviceId, labels } = event.data;
     return {
       ...emptySnapshotContext,
-      ...{ snapshotId, role, key, parent, parentId, labels },
+      ...{ snapshotId, role, key, parent, parentId, deviceId, labels },
       awaitsParent: awaitsParent(event.data),
       createdAtUs: event.timeUs,
       updatedAtUs: event.timeUs,
@@ -87,6 +94,9 @@ export const snapshotAssigns = {
       parent: commit.parent,
       parentId: commit.parentId,
       awaitsParent: false,
+      // An init layer is mounted below its container, which reads the same device.
+      deviceId: context.role === 'initLayer' ? context.deviceId : null,
+      block: event.data.block,
       labels: commit.labels,
       createdAtUs: event.timeUs,
       updatedAtUs: event.timeUs,

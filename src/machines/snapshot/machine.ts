@@ -29,6 +29,7 @@ const snapshotSetup = setup({
   guards: {
     isCurrentOperation: asGuard(snapshotGuards.isCurrentOperation),
     isFirstEvent: asGuard(snapshotGuards.isFirstEvent),
+    isBlockLayer: asGuard(snapshotGuards.isBlockLayer),
   },
   actions: {
     recordPrepared: asAssign(assigns.recordPrepared),
@@ -108,13 +109,21 @@ const absent = <First extends string>(first: First) =>
     },
   }) as const;
 
-// What holds the data is recorded with the first event and never guessed again.
-const backing = {
+// What holds the data is recorded with the first event and with Commit, and never guessed again.
+const prepared = { SnapshotPrepared: { target: 'directory', guard: 'isFirstEvent' } } as const;
+
+const layerBacking = {
   initial: 'unassigned',
   states: {
-    unassigned: { on: { SnapshotPrepared: { target: 'directory', guard: 'isFirstEvent' } } },
-    directory: {},
+    unassigned: { on: prepared },
+    directory: { on: { SnapshotCommitted: { target: 'localBlock', guard: 'isBlockLayer' } } },
+    localBlock: {},
   },
+} as const;
+
+const viewBacking = {
+  initial: 'unassigned',
+  states: { unassigned: { on: prepared }, directory: {} },
 } as const;
 
 const layerMachine = (id: SnapshotRole) =>
@@ -127,7 +136,7 @@ const layerMachine = (id: SnapshotRole) =>
         initial: 'absent',
         states: { ...absent('active'), ...writing, ...removal },
       },
-      backing,
+      backing: layerBacking,
     },
   });
 
@@ -140,7 +149,7 @@ const viewMachine = snapshotSetup.createMachine({
       initial: 'absent',
       states: { ...absent('viewing'), ...viewing, ...removal },
     },
-    backing,
+    backing: viewBacking,
   },
 });
 

@@ -1,4 +1,4 @@
-// The mounts that a directory-backed snapshot is used by. The table is part of the contract with
+// The mounts that a snapshot is used by. The table is part of the contract with
 // clients: type, source, options and their order.
 import type { SnapshotRole } from './events.ts';
 
@@ -9,23 +9,37 @@ export interface Mount {
   readonly options: readonly string[];
 }
 
+/** One read-only directory beneath: an ordinary layer's own, or where a device is mounted. */
+export interface Lower {
+  readonly snapshotId: number;
+  readonly kind: 'directory' | 'device';
+}
+
 export interface MountRequest {
   readonly snapshotId: number;
   readonly role: SnapshotRole;
   /** Whether it is an unpack that brings its parent at Commit. */
   readonly awaitsParent: boolean;
-  /** Ids of all ancestors, nearest first. */
-  readonly ancestorIds: readonly number[];
+  /** What lies below, nearest first; a device ends it, since it shows all that is below itself. */
+  readonly lowers: readonly Lower[];
   /** Absolute path of `<root>/snapshots`. */
   readonly directory: string;
   /** Whether the kernel's overlay has the `index` parameter, which must be off. */
   readonly indexOff: boolean;
 }
 
+/** Where the device of a snapshot is mounted; `directory` is `<root>/snapshots`. */
+export const deviceMountPoint = (directory: string, deviceId: number): string =>
+  `${directory}/${deviceId}/block/mountpoint`;
+
 export function mountsOf(request: MountRequest): readonly Mount[] {
-  const { snapshotId, role, ancestorIds, directory, indexOff } = request;
+  const { snapshotId, role, lowers, directory, indexOff } = request;
   const fs = (id: number): string => `${directory}/${id}/fs`;
-  const [nearest, ...others] = ancestorIds;
+  const pathOf = (lower: Lower): string =>
+    lower.kind === 'directory'
+      ? fs(lower.snapshotId)
+      : deviceMountPoint(directory, lower.snapshotId);
+  const [nearest, ...others] = lowers;
   if (nearest === undefined) {
     if (role === 'view') return [bind(fs(snapshotId), 'ro')];
     // Whiteouts survive only if the client takes the mount for an overlay; in a bind mount it would
@@ -35,7 +49,7 @@ export function mountsOf(request: MountRequest): readonly Mount[] {
     }
     return [bind(fs(snapshotId), 'rw')];
   }
-  if (role === 'view' && others.length === 0) return [bind(fs(nearest), 'ro')];
+  if (role === 'view' && others.length === 0) return [bind(pathOf(nearest), 'ro')];
   const upper =
     role === 'view'
       ? []
@@ -43,7 +57,7 @@ export function mountsOf(request: MountRequest): readonly Mount[] {
   const options = [
     ...(indexOff ? ['index=off'] : []),
     ...upper,
-    `lowerdir=${ancestorIds.map(fs).join(':')}`,
+    `lowerdir=${lowers.map(pathOf).join(':')}`,
   ];
   return [{ type: 'overlay', source: 'overlay', options }];
 }

@@ -1,7 +1,7 @@
 // The folded state of one snapshot: plain JSON, so that checkpoints, comparison and replay are
 // exact.
 import type { EffectFailure } from '../kernel/envelope.ts';
-import type { Labels, SnapshotBacking, SnapshotRole } from './events.ts';
+import type { BlockContent, Labels, SnapshotBacking, SnapshotRole } from './events.ts';
 
 export type Lifecycle =
   | 'absent'
@@ -47,6 +47,10 @@ export interface SnapshotContext {
    * which may change afterwards.
    */
   readonly awaitsParent: boolean;
+  /** The device that it leases for as long as clients can use it; null if none. */
+  readonly deviceId: number | null;
+  /** What a block layer holds; null if it is none. */
+  readonly block: BlockContent | null;
   readonly labels: Labels;
   readonly createdAtUs: number;
   readonly updatedAtUs: number;

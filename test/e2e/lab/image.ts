@@ -70,13 +70,21 @@ function blobsIn(layoutDirectory: string): Blobs {
   return { add, entries };
 }
 
-function addLayers(blobs: Blobs, layers: ImageOptions['layers']): readonly ImageLayer[] {
+/** A layer as a tar archive, and what a container sees of it. */
+export interface TarLayer {
+  readonly tar: Buffer;
+  readonly entries: readonly TarEntry[];
+  readonly isCompressed: boolean;
+}
+
+function addLayers(blobs: Blobs, layers: readonly TarLayer[]): readonly ImageLayer[] {
   let chainId = '';
-  return layers.map((entries) => {
-    const tar = writeTar(entries);
+  return layers.map(({ tar, entries, isCompressed }) => {
     const diffId = digestOf(tar);
     chainId = chainId === '' ? diffId : digestOf(`${chainId} ${diffId}`);
-    const descriptor = blobs.add(oci('layer.v1.tar+gzip'), gzipSync(tar, { level: 6 }));
+    const descriptor = isCompressed
+      ? blobs.add(oci('layer.v1.tar+gzip'), gzipSync(tar, { level: 6 }))
+      : blobs.add(oci('layer.v1.tar'), tar);
     return { descriptor, diffId, chainId, entries };
   });
 }
@@ -93,7 +101,17 @@ function configOf(layers: readonly ImageLayer[]): Buffer {
 }
 
 /** Builds an image of these layers, the lowest first. */
-export function buildImage({ name, directory, layers: contents }: ImageOptions): Image {
+export function buildImage({ name, directory, layers }: ImageOptions): Image {
+  const tars = layers.map((entries) => ({ tar: writeTar(entries), entries, isCompressed: true }));
+  return buildImageOf(name, directory, tars);
+}
+
+/** The same of layers that are tar archives already. */
+export function buildImageOf(
+  name: string,
+  directory: string,
+  contents: readonly TarLayer[],
+): Image {
   const reference = `localhost/${name}:latest`;
   const layoutDirectory = join(directory, name);
   const blobs = blobsIn(layoutDirectory);

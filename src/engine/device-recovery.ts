@@ -1,0 +1,64 @@
+// Devices beside what the machine shows of them, after a start and from time to time. Pure; what it
+// answers is recorded, and carried out like anything else.
+import { decideRecovery, type DevicePolicy } from '../machines/device/decide.ts';
+import { deviceStream } from '../machines/device/events.ts';
+import { isAbsent, type DeviceState } from '../machines/device/state.ts';
+import type { Projection } from '../machines/projection.ts';
+import { kindOf } from '../machines/snapshot/state.ts';
+import type { DeviceSighting } from './ports.ts';
+import type { Change } from './sequencer.ts';
+
+export interface DeviceTruth {
+  /** Every device of ours that the machine shows; undefined if it could not be asked. */
+  readonly sightings: readonly DeviceSighting[] | undefined;
+  /** Whether the machine was started anew since the log was last written. */
+  readonly wasRebooted: boolean;
+  /** Whether a snapshot that does not exist is about to: its Prepare is under way. */
+  isPreparing(snapshotId: number): boolean;
+}
+
+/** The changes that put devices right whose newest event is at or before `throughSeq`. */
+export function recoverDevices(
+  projection: Projection,
+  truth: DeviceTruth,
+  { policy, throughSeq }: { readonly policy: DevicePolicy; readonly throughSeq: number },
+): readonly Change[] {
+  return [...projection.devices.values()].flatMap((state) => {
+    // What has changed since the machine was asked is newer than its answer.
+    if (state.lastSeq > throughSeq) return [];
+    const { deviceId } = state.context;
+    const needsLease = (snapshotId: number): boolean =>
+      truth.isPreparing(snapshotId) || leases(projection, snapshotId, deviceId);
+    const lostReason = whyLost(state, truth);
+    const events = decideRecovery(state, { needsLease, lostReason }, policy);
+    return events.length === 0 ? [] : [{ stream: deviceStream(deviceId), events }];
+  });
+}
+
+function leases(projection: Projection, snapshotId: number, deviceId: number): boolean {
+  const snapshot = projection.snapshot(snapshotId);
+  return snapshot?.context.deviceId === deviceId && kindOf(snapshot) !== undefined;
+}
+
+function whyLost({ context }: DeviceState, truth: DeviceTruth): string | undefined {
+  if (truth.wasRebooted) return 'the machine was started anew';
+  const { deviceId, plan } = context;
+  if (truth.sightings === undefined) return undefined;
+  const sighting = truth.sightings.find((one) => one.deviceId === deviceId);
+  if (sighting === undefined || sighting.path === null) return 'the backing store has it no more';
+  if (sighting.path !== context.path) return `it is ${sighting.path} now`;
+  return plan?.mount !== 'none' && !sighting.isMounted ? 'it is mounted no more' : undefined;
+}
+
+/** Devices that the machine shows and nothing is known of: left by what the log has lost. */
+export function strayDevices(
+  projection: Projection,
+  sightings: readonly DeviceSighting[],
+): readonly number[] {
+  return sightings
+    .map(({ deviceId }) => deviceId)
+    .filter((deviceId) => {
+      const state = projection.device(deviceId);
+      return state === undefined || isAbsent(state);
+    });
+}

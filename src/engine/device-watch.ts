@@ -1,0 +1,110 @@
+// Keeps what is known of devices true: at the start, and again and again, the machine is asked what
+// it has, and devices that are gone are attached again for those who lease them.
+import type { DevicePolicy } from '../machines/device/decide.ts';
+import { isDeviceInFlight } from '../machines/device/evolve.ts';
+import type { DeviceState } from '../machines/device/state.ts';
+import { isLeasedBy } from '../machines/device/state.ts';
+import type { Cause } from '../machines/kernel/envelope.ts';
+import type { Projection } from '../machines/projection.ts';
+import { kindOf } from '../machines/snapshot/state.ts';
+import { recovery } from './boot.ts';
+import { recoverDevices, strayDevices } from './device-recovery.ts';
+import type { Devices } from './devices.ts';
+import { deviceWatchMs } from './limits.ts';
+import type { BlockDevices, Clock, DeviceSighting, Logger } from './ports.ts';
+import type { Sequencer } from './sequencer.ts';
+
+export interface DeviceWatchOptions {
+  readonly projection: Projection;
+  readonly sequencer: Sequencer;
+  readonly blockDevices: BlockDevices;
+  readonly devices: Devices;
+  readonly clock: Clock;
+  readonly logger: Logger;
+  readonly policy: () => DevicePolicy;
+  /** Starts what a device owes whose events are all durable. */
+  readonly resume: (state: DeviceState) => void;
+  readonly isPreparing: (snapshotId: number) => boolean;
+}
+
+const timer: Cause = { kind: 'timer', method: 'WatchDevices' };
+
+export class DeviceWatch {
+  readonly #options: DeviceWatchOptions;
+  #cancel: (() => void) | undefined;
+  #isStopped = false;
+
+  constructor(options: DeviceWatchOptions) {
+    this.#options = options;
+  }
+
+  /** Puts right what the last server left, and goes on with what it had begun. */
+  async begin(wasRebooted: boolean): Promise<void> {
+    const { projection, resume } = this.#options;
+    const isAnyKnown = projection.devices.size > 0;
+    const inFlight = [...projection.devices.values()].filter(isDeviceInFlight);
+    if (isAnyKnown) await this.#look(wasRebooted, recovery);
+    this.#leaseAgain();
+    for (const { context, lastSeq } of inFlight) {
+      const state = projection.device(context.deviceId);
+      // What was recorded now comes to the dispatcher by itself.
+      if (state?.lastSeq === lastSeq) resume(state);
+    }
+    this.watch();
+  }
+
+  stop(): void {
+    this.#isStopped = true;
+    this.#cancel?.();
+  }
+
+  /** Looks from time to time for as long as there are devices; called whenever there may be one. */
+  watch(): void {
+    const { projection, clock } = this.#options;
+    if (this.#isStopped || this.#cancel !== undefined || projection.devices.size === 0) return;
+    this.#cancel = clock.after(deviceWatchMs, () => {
+      void this.#look(false, timer).finally(() => {
+        this.#cancel = undefined;
+        this.watch();
+      });
+    });
+  }
+
+  async #look(wasRebooted: boolean, cause: Cause): Promise<void> {
+    const { projection, sequencer, policy, isPreparing, logger, blockDevices } = this.#options;
+    if (projection.devices.size === 0) return;
+    const throughSeq = projection.globalSeq;
+    const observed = await blockDevices.observe();
+    if (!observed.ok) logger.warn(observed.failure, 'devices could not be looked at');
+    const sightings = observed.ok ? observed.value : undefined;
+    if (sequencer.isOver) return;
+    const truth = { sightings, wasRebooted, isPreparing };
+    const changes = recoverDevices(projection, truth, { policy: policy(), throughSeq });
+    if (changes.length > 0) {
+      await sequencer.durableAt(sequencer.recordTogether(changes, cause));
+    }
+    if (sightings !== undefined) await this.#removeStrays(sightings);
+  }
+
+  async #removeStrays(sightings: readonly DeviceSighting[]): Promise<void> {
+    const { projection, blockDevices, logger } = this.#options;
+    for (const deviceId of strayDevices(projection, sightings)) {
+      logger.warn({ deviceId }, 'a device that nothing is known of is detached');
+      const unmounted = await blockDevices.unmount(deviceId);
+      const detached = unmounted.ok ? await blockDevices.detach(deviceId) : unmounted;
+      if (!detached.ok) logger.warn({ deviceId, ...detached.failure }, 'it could not be detached');
+    }
+  }
+
+  // What a repair could not save may have been leases.
+  #leaseAgain(): void {
+    const { projection, devices } = this.#options;
+    for (const state of projection.catalog.states.values()) {
+      const { deviceId, snapshotId } = state.context;
+      if (deviceId === null || kindOf(state) === undefined) continue;
+      const device = projection.device(deviceId);
+      if (device !== undefined && isLeasedBy(device, snapshotId)) continue;
+      devices.leaseFor(state.context, recovery);
+    }
+  }
+}

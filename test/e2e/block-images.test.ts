@@ -1,0 +1,204 @@
+// Images of overlaybd layers with real containerds: imported, run, shared, removed.
+import assert from 'node:assert/strict';
+import { mkdirSync, readdirSync, writeFileSync } from 'node:fs';
+import { join, resolve } from 'node:path';
+import { after, before, describe, test } from 'node:test';
+import { startBlockDaemon, type BlockDaemon } from './lab/block-daemon.ts';
+import { buildBlockImage } from './lab/block-image.ts';
+import { debianContainerd, newContainerd, type Client } from './lab/clients.ts';
+import { runCommand } from './lab/command.ts';
+import { startContainerd, type Containerd } from './lab/containerd.ts';
+import { staticBusybox } from './lab/debian-packages.ts';
+import { buildSampleImage, type Image } from './lab/image.ts';
+import { makeScratch, mountsBelow, type Scratch } from './lab/scratch.ts';
+import { waitUntil } from './lab/service.ts';
+import { startSnapshotter, stopSnapshotter, type Snapshotter } from './lab/snapshotter.ts';
+import { expectedTree, foundTree, treeDifferences } from './lab/tree.ts';
+
+const command = resolve(import.meta.dirname, '../../bin/varve');
+const plugin = 'varve';
+const lingerMs = 300;
+
+interface Node {
+  readonly scratch: Scratch;
+  readonly daemon: BlockDaemon;
+  snapshotter: Snapshotter;
+  readonly configPath: string;
+  readonly containerd: Containerd;
+  readonly image: Image;
+}
+
+async function startNode(client: Client): Promise<Node> {
+  const scratch = makeScratch('varve-obd-');
+  try {
+    const images = join(scratch.path, 'images');
+    mkdirSync(images);
+    const busybox = await staticBusybox();
+    const plain = await buildSampleImage({ name: 'sample', directory: images, busybox });
+    const image = await buildBlockImage(plain, join(scratch.path, 'block'));
+    const daemon = await startBlockDaemon(scratch.path);
+    scratch.defer(() => daemon.service.stop());
+    const configPath = join(scratch.path, 'config.json');
+    const settings = { autoRemoveDev: true, lingerMs, blockDaemonAddress: daemon.address };
+    writeFileSync(configPath, JSON.stringify(settings));
+    const directory = join(scratch.path, 'snapshotter');
+    const snapshotter = await startSnapshotter({ command, directory, configPath });
+    const { address, root } = snapshotter;
+    const containerd = await startContainerd({
+      directory: join(scratch.path, 'containerd'),
+      programDirectories: client.programDirectories,
+      snapshotters: [{ name: plugin, address, root, capabilities: ['rebase'] }],
+    });
+    const node = { scratch, daemon, snapshotter, configPath, containerd, image };
+    scratch.defer(() => stopSnapshotter(node.snapshotter));
+    scratch.defer(() => containerd.stop());
+    return node;
+  } catch (error) {
+    await scratch.dispose();
+    throw error;
+  }
+}
+
+const lines = (text: string): readonly string[] =>
+  text.split('\n').filter((line) => line.trim() !== '');
+
+interface DeviceSummary {
+  readonly id: number;
+  readonly state: string;
+  readonly path: string | null;
+  readonly leases: readonly { readonly snapshotId: number }[];
+}
+
+interface State {
+  readonly snapshots: readonly { readonly key: string; readonly backing: string }[];
+  readonly devices: readonly DeviceSummary[];
+}
+
+async function stateOf({ snapshotter }: Node): Promise<State> {
+  const argv = [command, 'ls', '--json', '--address', snapshotter.address];
+  return JSON.parse(await runCommand(argv)) as State;
+}
+
+async function eventsOf({ snapshotter }: Node): Promise<readonly { readonly type: string }[]> {
+  const argv = [command, 'events', '--json', '--address', snapshotter.address];
+  return lines(await runCommand(argv)).map((line) => JSON.parse(line) as { type: string });
+}
+
+async function attachedDevices({ daemon }: Node): Promise<readonly string[]> {
+  const argv = [command, 'bd', 'ls', '--json', '--socket', daemon.address];
+  const { devices } = JSON.parse(await runCommand(argv)) as { devices: { device: string }[] };
+  return devices.map(({ device }) => device);
+}
+
+function run(node: Node, name: string, ...argv: string[]): Promise<string> {
+  const options = ['--snapshotter', plugin, ...node.containerd.runOptions];
+  return node.containerd.ctr('run', ...options, '--detach', node.image.reference, name, ...argv);
+}
+
+function execute(node: Node, name: string, script: string): Promise<string> {
+  const id = `exec-${Math.random().toString(36).slice(2)}`;
+  const options = ['--exec-id', id, ...node.containerd.execOptions];
+  return node.containerd.ctr('tasks', 'exec', ...options, name, 'sh', '-c', script);
+}
+
+async function removeContainer(node: Node, name: string): Promise<void> {
+  await node.containerd.ctr('tasks', 'rm', '-f', name);
+  await node.containerd.ctr('containers', 'rm', name);
+}
+
+for (const client of [await debianContainerd(), await newContainerd()]) {
+  const skip = 'missing' in client ? client.missing : false;
+  describe(`${client.name}, overlaybd image`, { skip, timeout: 300_000 }, () => {
+    let started: Node | undefined;
+    const node = (): Node => {
+      if (started === undefined) throw new Error('containerd or the snapshotter did not start');
+      return started;
+    };
+    before(async () => {
+      if ('programDirectories' in client) started = await startNode(client);
+    });
+    after(() => started?.scratch.dispose());
+
+    test('its layers become block layers, without a device', async () => {
+      const { containerd, image } = node();
+      await containerd.ctr('images', 'import', '--snapshotter', plugin, image.archivePath);
+      const { snapshots, devices } = await stateOf(node());
+      assert.deepEqual(
+        snapshots.map(({ backing }) => backing),
+        image.layers.map(() => 'localBlock'),
+      );
+      assert.deepEqual(devices, []);
+      assert.deepEqual(await attachedDevices(node()), []);
+    });
+
+    test('a view is the device, read-only, and every file is what its layers say', async () => {
+      const { containerd, image, scratch } = node();
+      const target = join(scratch.path, 'mounted');
+      mkdirSync(target, { recursive: true });
+      const snapshots = (...argv: string[]): Promise<string> =>
+        containerd.ctr('snapshots', '--snapshotter', plugin, ...argv);
+      await snapshots('view', 'look', image.layers.at(-1)?.chainId ?? '');
+      await runCommand(['sh', '-e', '-c', await snapshots('mounts', target, 'look')]);
+      try {
+        const expected = expectedTree(image.layers.map(({ entries }) => entries));
+        // What every ext4 has of its own.
+        const found = [...foundTree(target)].filter(([path]) => path !== 'lost+found');
+        assert.deepEqual(treeDifferences(expected, new Map(found)), []);
+        await assert.rejects(runCommand(['touch', join(target, 'new')]), /Read-only/);
+      } finally {
+        await runCommand(['umount', '-R', target]);
+        await snapshots('rm', 'look');
+      }
+    });
+
+    test('ten containers share one device, and do not see what others write', async () => {
+      const names = Array.from({ length: 10 }, (_, index) => `box-${index}`);
+      await Promise.all(names.map((name) => run(node(), name, 'sleep', '1000')));
+      await execute(node(), 'box-0', 'echo mine >/written; rm /data/replaced');
+      assert.equal((await execute(node(), 'box-0', 'cat /written')).trim(), 'mine');
+      const other = await execute(node(), 'box-1', 'cat /data/replaced; ls /written 2>&1; true');
+      assert.match(other, /^after/);
+      assert.match(other, /No such file/);
+      const { devices } = await stateOf(node());
+      assert.equal(devices.length, 1);
+      assert.equal(devices[0]?.state, 'ready');
+      assert.equal(devices[0]?.leases.length, 10);
+      assert.deepEqual(await attachedDevices(node()), [`snapshot-${devices[0]?.id}`]);
+    });
+
+    test('kill -9 of the snapshotter: containers go on, the device is known again', async () => {
+      const before = (await stateOf(node())).devices;
+      await node().snapshotter.service.kill();
+      assert.equal((await execute(node(), 'box-0', 'cat /written')).trim(), 'mine');
+      const { scratch, configPath } = node();
+      const directory = join(scratch.path, 'snapshotter');
+      node().snapshotter = await startSnapshotter({ command, directory, configPath });
+      const { devices } = await stateOf(node());
+      assert.deepEqual(devices, before);
+      await waitUntil('containerd is connected again', async () => {
+        const ls = node().containerd.ctr('snapshots', '--snapshotter', plugin, 'ls');
+        return ls.then(
+          () => true,
+          () => false,
+        );
+      });
+      assert.equal((await execute(node(), 'box-1', 'cat /data/replaced')).trim(), 'after');
+    });
+
+    test('nothing is left when containers and image are removed', async () => {
+      for (let index = 0; index < 10; index += 1) await removeContainer(node(), `box-${index}`);
+      await waitUntil('the device is gone', async () => {
+        return (await attachedDevices(node())).length === 0;
+      });
+      const { snapshotter, containerd, image } = node();
+      assert.deepEqual(mountsBelow(snapshotter.root), []);
+      await containerd.ctr('images', 'rm', '--sync', image.reference);
+      const layers = join(snapshotter.root, 'snapshots');
+      await waitUntil('no layer on disk', async () => readdirSync(layers).length === 0);
+      const types = (await eventsOf(node())).map(({ type }) => type);
+      const attached = types.filter((type) => type === 'DeviceAttached').length;
+      assert.equal(attached, types.filter((type) => type === 'DeviceDetached').length);
+      assert.deepEqual((await stateOf(node())).devices, []);
+    });
+  });
+}

@@ -1,0 +1,213 @@
+// A node with block layers on the real engine: log and devices in memory, time under the test's
+// control. The devices do what they are told, hang or fail as the test says, and outlive a crash
+// of the engine.
+import assert from 'node:assert/strict';
+import { MemoryEventStore } from '../../src/adapters/memory/event-store.ts';
+import { memoryBlockDevices } from '../../src/adapters/memory/block-devices.ts';
+import type { Call, Engine, Mount } from '../../src/engine/api.ts';
+import type {
+  BlockDevices,
+  DeviceSighting,
+  EffectResult,
+  SnapshotDirectories,
+} from '../../src/engine/ports.ts';
+import { startEngine } from '../../src/engine/start.ts';
+import type { DeviceState } from '../../src/machines/device/state.ts';
+import type { EffectFailure, RecordedEvent } from '../../src/machines/kernel/envelope.ts';
+import type { Result } from '../../src/machines/kernel/rejection.ts';
+import { FakeClock } from './fake-clock.ts';
+
+const silent = { debug() {}, info() {}, warn() {}, error() {} };
+
+type Step = 'attach' | 'mount' | 'unmount' | 'detach';
+
+export const lingerMs = 5_000;
+
+export class BlockNode {
+  readonly clock = new FakeClock();
+  readonly directories = new Set<number>();
+  /** Whether what is unpacked now is a block layer. */
+  unpacksBlocks = true;
+  /** Steps that fail, and why. */
+  readonly failing = new Map<Step, EffectFailure>();
+  /** Steps that hang until they are let go on; of one device, or of all. */
+  readonly #hanging = new Map<Step, { deviceId: number | undefined; goOn: (() => void)[] }>();
+  readonly #store = new MemoryEventStore();
+  readonly #autoRemoveDev: boolean;
+  #devices = memoryBlockDevices();
+  #bootId = 'boot-1';
+  #engine: Engine | undefined;
+
+  constructor({ autoRemoveDev = true }: { readonly autoRemoveDev?: boolean } = {}) {
+    this.#autoRemoveDev = autoRemoveDev;
+  }
+
+  get engine(): Engine {
+    assert.ok(this.#engine, 'the node is started');
+    return this.#engine;
+  }
+
+  async start(): Promise<void> {
+    this.#engine = await this.clock.until(
+      startEngine({
+        store: this.#store,
+        directories: this.#asDirectories(),
+        blockDevices: this.#asDevices(),
+        blockLayers: {
+          examine: async () => ({
+            ok: true,
+            value: this.unpacksBlocks ? { fileSystem: 'ext4' } : null,
+          }),
+        },
+        clock: this.clock,
+        logger: silent,
+        spaceGuard: { isLow: false, refresh: async () => undefined },
+        crashPoint: () => undefined,
+        compileExpression: () => 'invalid',
+        indexOff: false,
+        configuration: {
+          runtimeType: 'containerd',
+          asyncRemove: false,
+          commitSync: 'none',
+          autoRemoveDev: this.#autoRemoveDev,
+          lingerMs,
+          checkpointEveryEventCount: 500,
+          retention: { maxAgeMs: 1e12, maxEventCount: 1e9 },
+        },
+        version: '0.0.0',
+        bootId: this.#bootId,
+        pid: 1,
+        onFailure: (failure) => {
+          throw failure;
+        },
+      }),
+    );
+  }
+
+  /** The engine dies as by kill -9, and starts again beside the same devices. */
+  async crash(): Promise<void> {
+    this.clock.forgetTimers();
+    this.#hanging.clear();
+    await this.start();
+  }
+
+  /** The machine starts anew: nothing is attached. */
+  async reboot(): Promise<void> {
+    this.#bootId += '+';
+    this.loseDevices();
+    await this.crash();
+  }
+
+  /** All devices are gone, as when the backing store dies. */
+  loseDevices(): void {
+    this.#devices = memoryBlockDevices();
+  }
+
+  hang(step: Step, deviceId?: number): void {
+    this.#hanging.set(step, { deviceId, goOn: [] });
+  }
+
+  letGoOn(step: Step): void {
+    for (const goOn of this.#hanging.get(step)?.goOn ?? []) goOn();
+    this.#hanging.delete(step);
+  }
+
+  begin<Value>(
+    work: (engine: Engine, call: Call) => Promise<Result<Value>>,
+  ): Promise<Result<Value>> {
+    return work(this.engine, { cause: { kind: 'rpc', requestId: 'r' }, deadlineMs: 1e9 });
+  }
+
+  call<Value>(
+    work: (engine: Engine, call: Call) => Promise<Result<Value>>,
+  ): Promise<Result<Value>> {
+    return this.clock.until(this.begin(work));
+  }
+
+  /** Unpacks a layer under `name`. */
+  async unpack(name: string, parent = ''): Promise<void> {
+    const key = `extract-1 sha256:${'0'.repeat(64)}`;
+    const prepared = await this.call((engine, call) =>
+      engine.prepare({ key, parent, labels: {} }, call),
+    );
+    assert.ok(prepared.ok, JSON.stringify(prepared));
+    const committed = await this.call((engine, call) =>
+      engine.commit({ key, name, labels: {}, parent: '' }, call),
+    );
+    assert.ok(committed.ok, JSON.stringify(committed));
+  }
+
+  prepare(key: string, parent: string): Promise<Result<readonly Mount[]>> {
+    return this.call((engine, call) => engine.prepare({ key, parent, labels: {} }, call));
+  }
+
+  remove(key: string): Promise<Result<void>> {
+    return this.call((engine, call) => engine.remove(key, call));
+  }
+
+  device(deviceId: number): DeviceState | undefined {
+    return this.engine.checkpoint().devices.find(({ context }) => context.deviceId === deviceId);
+  }
+
+  /** What a device is, for the world and for the log: `ready`, `lingering`, `absent`, … */
+  standing(deviceId: number): string {
+    return this.device(deviceId)?.value.attachment ?? 'unknown';
+  }
+
+  async sightings(): Promise<readonly DeviceSighting[]> {
+    const observed = await this.#devices.observe();
+    return observed.ok ? observed.value : [];
+  }
+
+  async events(): Promise<readonly RecordedEvent[]> {
+    const events: RecordedEvent[] = [];
+    for await (const part of this.#store.read()) events.push(...part);
+    return events;
+  }
+
+  #asDirectories(): SnapshotDirectories {
+    const answer = async <Value>(value: Value): Promise<EffectResult<Value>> => ({
+      ok: true,
+      value,
+    });
+    return {
+      path: '/s',
+      create: async ({ snapshotId }) => {
+        this.directories.add(snapshotId);
+        return answer(undefined);
+      },
+      usage: () => answer({ sizeBytes: 4096, inodeCount: 1 }),
+      sync: () => answer(undefined),
+      remove: async (snapshotId) => {
+        const inUse = (await this.sightings()).some(({ deviceId }) => deviceId === snapshotId);
+        assert.ok(!inUse, `the directory of #${snapshotId} is deleted below its device`);
+        this.directories.delete(snapshotId);
+        return answer(undefined);
+      },
+      list: async () => ({ snapshotIds: [...this.directories], foreign: [] }),
+    };
+  }
+
+  #asDevices(): BlockDevices {
+    const step = async <Value>(
+      name: Step,
+      deviceId: number,
+      work: () => Promise<EffectResult<Value>>,
+    ): Promise<EffectResult<Value>> => {
+      const hanging = this.#hanging.get(name);
+      if (hanging !== undefined && (hanging.deviceId ?? deviceId) === deviceId) {
+        await new Promise<void>((resolve) => hanging.goOn.push(resolve));
+      }
+      const failure = this.failing.get(name);
+      return failure === undefined ? work() : { ok: false, failure };
+    };
+    return {
+      attach: (id, plan) => step('attach', id, () => this.#devices.attach(id, plan)),
+      format: (id, path, plan) => this.#devices.format(id, path, plan),
+      mount: (id, path, plan) => step('mount', id, () => this.#devices.mount(id, path, plan)),
+      unmount: (id) => step('unmount', id, () => this.#devices.unmount(id)),
+      detach: (id) => step('detach', id, () => this.#devices.detach(id)),
+      observe: () => this.#devices.observe(),
+    };
+  }
+}
