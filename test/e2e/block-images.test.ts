@@ -3,6 +3,7 @@ import assert from 'node:assert/strict';
 import { mkdirSync, readdirSync, writeFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { after, before, describe, test } from 'node:test';
+import { deviceObstacle } from '../native/device-obstacle.ts';
 import { startBlockDaemon, type BlockDaemon } from './lab/block-daemon.ts';
 import { buildBlockImage } from './lab/block-image.ts';
 import { debianContainerd, newContainerd, type Client } from './lab/clients.ts';
@@ -107,7 +108,7 @@ async function removeContainer(node: Node, name: string): Promise<void> {
 }
 
 for (const client of [await debianContainerd(), await newContainerd()]) {
-  const skip = 'missing' in client ? client.missing : false;
+  const skip = 'missing' in client ? client.missing : (deviceObstacle() ?? false);
   describe(`${client.name}, overlaybd image`, { skip, timeout: 300_000 }, () => {
     let started: Node | undefined;
     const node = (): Node => {

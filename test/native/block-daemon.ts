@@ -4,10 +4,8 @@ import assert from 'node:assert/strict';
 import { spawn, spawnSync, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
 import {
-  accessSync,
   chmodSync,
   closeSync,
-  constants,
   copyFileSync,
   openSync,
   readFileSync,
@@ -25,24 +23,13 @@ import {
 } from '../../src/adapters/block-daemon/client.ts';
 import { findNativeFile } from '../../src/adapters/native/location.ts';
 import type { BlockDevice, DeviceUser } from '../../src/cli/block-devices/documents.ts';
+import { deviceObstacle } from './device-obstacle.ts';
 import { tool } from './layer-tool.ts';
-import { isRoot, runProgram } from './scratch.ts';
+import { runProgram } from './scratch.ts';
 
 export const fixtures = fileURLToPath(new URL('../fixtures/layers/', import.meta.url));
 
-/** Why devices cannot be attached here; undefined if they can. */
-function obstacle(): string | undefined {
-  if (!isRoot) return 'needs root';
-  for (const path of ['/dev/fuse', '/dev/loop-control']) {
-    try {
-      accessSync(path, constants.R_OK | constants.W_OK);
-    } catch {
-      return `needs ${path}`;
-    }
-  }
-  return undefined;
-}
-export const skip = obstacle() ?? false;
+export const skip = deviceObstacle() ?? false;
 
 export type Line = Readonly<Record<string, unknown>>;
 
