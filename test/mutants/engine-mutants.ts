@@ -10,8 +10,8 @@ export const engineMutants: readonly Mutant[] = [
   {
     name: 'an effect begins before its event is durable',
     file: dispatcher,
-    search: 'state === undefined || state.lastSeq !== globalSeq',
-    replace: 'state === undefined',
+    search: 'if (state?.lastSeq === globalSeq) this.resume(state,',
+    replace: 'if (state !== undefined) this.resume(state,',
   },
   {
     name: 'a reply leaves before its event is durable',
@@ -79,8 +79,9 @@ export const engineMutants: readonly Mutant[] = [
   {
     name: 'a directory that could not be made stays',
     file: commands,
-    search: '      void this.#dropDirectory(snapshotId);\n      const {',
-    replace: '      const {',
+    search:
+      '      // It may be half made.\n      this.#undoPrepare(decided.value.data, call.cause);\n',
+    replace: '',
   },
   {
     name: 'a failed log is written on',
@@ -139,8 +140,8 @@ export const engineMutants: readonly Mutant[] = [
   {
     name: 'a Usage that the removal broke is a failure',
     file: 'src/engine/queries.ts',
-    search: 'return isGone ? this.usage(key)',
-    replace: 'return isGone && key === "" ? this.usage(key)',
+    search: 'return isGone\n      ? this.usage(key)',
+    replace: 'return isGone && key === ""\n      ? this.usage(key)',
   },
   {
     name: 'a failed deletion is not tried again',

@@ -5,6 +5,7 @@ import assert from 'node:assert/strict';
 import { after, test } from 'node:test';
 import fc from 'fast-check';
 import { settings } from '../property/settings.ts';
+import { deviceMutants } from './device-mutants.ts';
 import { engineMutants } from './engine-mutants.ts';
 import { machineMutants } from './machine-mutants.ts';
 import { retentionMutants } from './retention-mutants.ts';
@@ -15,6 +16,7 @@ import { transitionMutants } from './transition-mutants.ts';
 const all = [
   ...machineMutants,
   ...engineMutants,
+  ...deviceMutants,
   ...retentionMutants,
   ...transitionMutants(checkout),
 ];

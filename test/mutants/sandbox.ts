@@ -57,8 +57,9 @@ export class Sandbox {
     const file = mutant?.file ?? '';
     const first = [
       ...(file.startsWith('src/engine/')
-        ? ['test/engine/durability.test.ts']
-        : ['test/machines/*.test.ts']),
+        ? ['test/engine/d*.test.ts']
+        : ['test/machines/**/*.test.ts']),
+      ...(file.startsWith('src/machines/device/') ? ['test/engine/devices.test.ts'] : []),
       ...(mutant === undefined || file.includes('retention') ? ['test/engine/*.test.ts'] : []),
     ];
     for (const pattern of first) {

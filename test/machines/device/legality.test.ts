@@ -68,6 +68,11 @@ const askXstate: Ask = ({ value, context }, event) => {
   return { value: next.value, context: next.context };
 };
 
+function isOfEarlierAttempt({ context }: DeviceState, { data }: DeviceEvent): boolean {
+  const { operationId } = data as { readonly operationId?: number };
+  return operationId !== undefined && operationId !== context.operation?.operationId;
+}
+
 function edges(ask: Ask): string {
   const found = new Set<string>();
   for (const state of states) {
@@ -77,7 +82,8 @@ function edges(ask: Ask): string {
         if (next === undefined) continue;
         const { attachment } = next.value as DeviceState['value'];
         const target = attachment === state.value.attachment ? 'stays' : attachment;
-        found.add(`${state.value.attachment} ${type} -> ${target}`);
+        const isLate = isOfEarlierAttempt(state, event) ? ' of an earlier attempt' : '';
+        found.add(`${state.value.attachment} ${type}${isLate} -> ${target}`);
       }
     }
   }

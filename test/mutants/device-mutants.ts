@@ -1,0 +1,88 @@
+// Sabotages of devices: leases, their order, what becomes of what failed or was lost.
+import type { Mutant } from './mutant.ts';
+
+const decide = 'src/machines/device/decide.ts';
+const devices = 'src/engine/devices.ts';
+const evolution = 'src/machines/device/evolution.ts';
+
+export const deviceMutants: readonly Mutant[] = [
+  {
+    name: 'a device that nobody leases stays for ever',
+    file: decide,
+    search: 'context.servedContainer && !autoRemoveDev',
+    replace: '!autoRemoveDev || context.servedContainer',
+  },
+  {
+    name: 'a view keeps a device like a container',
+    file: evolution,
+    search: "context.servedContainer || purpose === 'container'",
+    replace: "context.servedContainer || purpose !== 'operator'",
+  },
+  {
+    name: 'a lease ends with the release of another',
+    file: evolution,
+    search: 'leases.filter((lease) => lease.snapshotId !== snapshotId)',
+    replace: 'leases.filter((lease) => lease.snapshotId < snapshotId)',
+  },
+  {
+    name: 'a file system is made again',
+    file: evolution,
+    search: 'plan: { ...plan, formatArguments: null }',
+    replace: 'plan: { ...plan }',
+  },
+  {
+    name: 'what is lost is not attached again',
+    file: decide,
+    search: 'leases.length > 0 && plan !== null',
+    replace: 'leases.length > 1 && plan !== null',
+  },
+  {
+    name: 'a Prepare is answered before its device is there',
+    file: devices,
+    search: 'if (isUsable(state)) return Promise.resolve({ failure: null });',
+    replace:
+      'if (isUsable(state) || sequencer !== undefined) return Promise.resolve({ failure: null });',
+  },
+  {
+    name: 'a Prepare that fails keeps its lease',
+    file: 'src/engine/commands.ts',
+    search: 'if (deviceId !== null) this.#options.devices.release(deviceId, snapshotId, cause);',
+    replace: 'if (deviceId === -1) this.#options.devices.release(deviceId, snapshotId, cause);',
+  },
+  {
+    name: 'a removal keeps its lease',
+    file: 'src/engine/commands.ts',
+    search: 'const changes = [removed, ...released, ...devices.detachOf(snapshotId)];',
+    replace: 'const changes = [removed, ...released.slice(1), ...devices.detachOf(snapshotId)];',
+  },
+  {
+    name: 'a removed layer leaves its device',
+    file: 'src/engine/commands.ts',
+    search: 'const changes = [removed, ...released, ...devices.detachOf(snapshotId)];',
+    replace: 'const changes = [removed, ...released];',
+  },
+  {
+    name: 'a directory is deleted below its device',
+    file: 'src/engine/dispatcher.ts',
+    search: 'if (!isHeld) this.#snapshots.schedule',
+    replace: 'if (!isHeld || intent.attemptCount > 0) this.#snapshots.schedule',
+  },
+  {
+    name: 'after a start leases of what does not exist are kept',
+    file: decide,
+    search: 'if (!needsLease(snapshotId)) decided.add',
+    replace: 'if (!needsLease(snapshotId) && snapshotId < 0) decided.add',
+  },
+  {
+    name: 'a reboot goes unnoticed by devices',
+    file: 'src/engine/device-recovery.ts',
+    search: "if (truth.wasRebooted) return 'the machine was started anew';",
+    replace: 'if (truth.wasRebooted) return undefined;',
+  },
+  {
+    name: 'a device that the backing store lost goes unnoticed',
+    file: 'src/engine/device-recovery.ts',
+    search: 'if (sighting === undefined || sighting.path === null)',
+    replace: 'if (sighting === undefined) return undefined;\n  if (sighting.path === null)',
+  },
+];
