@@ -25,7 +25,7 @@ export interface Suite {
 }
 
 /** How long all suites in their short form may take together. */
-export const shortBudgetSeconds = 839;
+export const shortBudgetSeconds = 889;
 
 /** How long one preparation may take. */
 export const preparationSeconds = 1_500;
@@ -174,7 +174,7 @@ function nativeSuite({ checkout, isLong }: SuiteOptions): Suite {
   const sanitizers = isLong ? ['address,undefined', 'thread'] : ['address,undefined'];
   return {
     name: 'native',
-    budgetSeconds: 340,
+    budgetSeconds: 390,
     longBudgetSeconds: 1_200,
     steps: [
       build([]),
