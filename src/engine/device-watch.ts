@@ -41,10 +41,11 @@ export class DeviceWatch {
   /** Puts right what the last server left, and goes on with what it had begun. */
   async begin(wasRebooted: boolean): Promise<void> {
     const { projection, resume } = this.#options;
-    const isAnyKnown = projection.devices.size > 0;
     const inFlight = [...projection.devices.values()].filter(isDeviceInFlight);
-    if (isAnyKnown) await this.#look(wasRebooted, recovery);
+    const sightings = await this.#look(wasRebooted, recovery);
     this.#leaseAgain();
+    // Only now: later a lease could come in between.
+    await this.#removeStrays(sightings ?? []);
     for (const { context, lastSeq } of inFlight) {
       const state = projection.device(context.deviceId);
       // What was recorded now comes to the dispatcher by itself.
@@ -60,30 +61,33 @@ export class DeviceWatch {
 
   /** Looks from time to time for as long as there are devices; called whenever there may be one. */
   watch(): void {
-    const { projection, clock } = this.#options;
+    const { projection, clock, logger } = this.#options;
     if (this.#isStopped || this.#cancel !== undefined || projection.devices.size === 0) return;
     this.#cancel = clock.after(deviceWatchMs, () => {
-      void this.#look(false, timer).finally(() => {
-        this.#cancel = undefined;
-        this.watch();
-      });
+      void this.#look(false, timer)
+        .catch((error: unknown) => logger.warn({ err: error }, 'devices could not be looked at'))
+        .finally(() => {
+          this.#cancel = undefined;
+          this.watch();
+        });
     });
   }
 
-  async #look(wasRebooted: boolean, cause: Cause): Promise<void> {
+  /** Answers what the machine has, if it could be asked. */
+  async #look(wasRebooted: boolean, cause: Cause): Promise<readonly DeviceSighting[] | undefined> {
     const { projection, sequencer, policy, isPreparing, logger, blockDevices } = this.#options;
-    if (projection.devices.size === 0) return;
+    if (projection.devices.size === 0) return undefined;
     const throughSeq = projection.globalSeq;
     const observed = await blockDevices.observe();
     if (!observed.ok) logger.warn(observed.failure, 'devices could not be looked at');
     const sightings = observed.ok ? observed.value : undefined;
-    if (sequencer.isOver) return;
+    if (sequencer.isOver) return undefined;
     const truth = { sightings, wasRebooted, isPreparing };
     const changes = recoverDevices(projection, truth, { policy: policy(), throughSeq });
     if (changes.length > 0) {
       await sequencer.durableAt(sequencer.recordTogether(changes, cause));
     }
-    if (sightings !== undefined) await this.#removeStrays(sightings);
+    return sightings;
   }
 
   async #removeStrays(sightings: readonly DeviceSighting[]): Promise<void> {

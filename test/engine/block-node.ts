@@ -12,6 +12,7 @@ import type {
   SnapshotDirectories,
 } from '../../src/engine/ports.ts';
 import { startEngine } from '../../src/engine/start.ts';
+import { readOnlyPlan } from '../../src/machines/device/plans.ts';
 import type { DeviceState } from '../../src/machines/device/state.ts';
 import type { EffectFailure, RecordedEvent } from '../../src/machines/kernel/envelope.ts';
 import type { Result } from '../../src/machines/kernel/rejection.ts';
@@ -101,6 +102,11 @@ export class BlockNode {
   /** All devices are gone, as when the backing store dies. */
   loseDevices(): void {
     this.#devices = memoryBlockDevices();
+  }
+
+  /** A device is there of which nothing is known. */
+  async leaveStray(deviceId: number): Promise<void> {
+    await this.#devices.attach(deviceId, readOnlyPlan('ext4'));
   }
 
   hang(step: Step, deviceId?: number): void {

@@ -271,3 +271,16 @@ test('an attach of one image that hangs delays no other', async () => {
   node.letGoOn('attach');
   assert.ok((await node.clock.until(hanging)).ok);
 });
+
+test('a device of which nothing is known is detached at a start, when no lease can meet that', async () => {
+  const node = await nodeWith();
+  await node.prepare('box', 'top');
+  await node.leaveStray(99);
+  await node.clock.pass(60_000);
+  assert.equal((await node.sightings()).length, 2);
+  await node.crash();
+  assert.deepEqual(
+    (await node.sightings()).map(({ deviceId }) => deviceId),
+    [top],
+  );
+});
