@@ -115,7 +115,7 @@ export class Retention {
     // What lived at the horizon keeps all of its history until its end is dropped, too. Of the node
     // nothing is kept: the state at the horizon holds all that its events amount to.
     const checkpoint = atHorizon.toCheckpoint();
-    const live = new Set(liveStreamsOf(checkpoint).map(({ stream }) => stream));
+    const live = new Set(liveStreamsOf(checkpoint));
     live.delete(nodeStream);
     const removedEventCount = await this.#orFail(store.compact(checkpoint, live));
     const data = { horizonSeq, removedEventCount };

@@ -21,26 +21,12 @@ export interface Checkpoint {
   readonly devices: readonly DeviceState[];
 }
 
-/** A stream that goes on behind a checkpoint. */
-export interface LiveStream {
-  readonly stream: string;
-  readonly revision: number;
-}
-
 /** Every stream that goes on behind a checkpoint, the node's first. */
-export function liveStreamsOf({ node, snapshots, devices }: Checkpoint): readonly LiveStream[] {
-  return [
-    { stream: nodeStream, revision: node.revision },
-    ...snapshots.map(({ context, revision }) => ({
-      stream: snapshotStream(context.snapshotId),
-      revision,
-    })),
-    ...devices.map(({ context, revision }) => ({
-      stream: deviceStream(context.deviceId),
-      revision,
-    })),
-  ];
-}
+export const liveStreamsOf = ({ snapshots, devices }: Checkpoint): readonly string[] => [
+  nodeStream,
+  ...snapshots.map(({ context }) => snapshotStream(context.snapshotId)),
+  ...devices.map(({ context }) => deviceStream(context.deviceId)),
+];
 
 /** A checkpoint of an older version as it is stored: what came later is missing. */
 export type StoredCheckpoint = Omit<Checkpoint, 'devices'> & Partial<Pick<Checkpoint, 'devices'>>;

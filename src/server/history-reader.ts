@@ -128,7 +128,7 @@ export async function historiesOf(
   const search = new NameSearch(wanted);
   const horizonSeq = store.firstSeq - 1;
   const base = horizonSeq === 0 ? undefined : await baseCheckpoint(store);
-  for (const stream of base === undefined ? [] : retainedStreams(base)) {
+  for (const stream of base === undefined ? [] : liveStreamsOf(base)) {
     const events = await streamEvents(store, stream, horizonSeq);
     for (const event of events) search.see(event);
   }
@@ -249,7 +249,7 @@ export async function* exportLines(
   let damage: Damage | undefined;
   if (checkpoint !== undefined) {
     const retained: StoredEvent[] = [];
-    for (const stream of retainedStreams(checkpoint)) {
+    for (const stream of liveStreamsOf(checkpoint)) {
       const { globalSeq: toSeq } = checkpoint;
       const events = await gathered(store.read({ stream, toSeq })).catch(damageOf);
       // A stream of which something is lost is left out, and so is one of which a crash left the
@@ -269,10 +269,6 @@ export async function* exportLines(
   if (damage !== undefined) throw new LogDamaged(damage);
   yield writer.trailer(request.live);
 }
-
-/** The streams of which events before the base were kept. */
-const retainedStreams = (checkpoint: Checkpoint): readonly string[] =>
-  liveStreamsOf(checkpoint).map(({ stream }) => stream);
 
 function damageOf(error: unknown): Damage {
   if (error instanceof LogDamaged) return error.damage;

@@ -86,8 +86,8 @@ export const retentionMutants: readonly Mutant[] = [
   {
     name: 'a snapshot that lives on loses its beginning',
     file: retention,
-    search: '.map(({ stream }) => stream));',
-    replace: '.map(({ stream }) => stream).slice(2));',
+    search: 'new Set(liveStreamsOf(checkpoint));',
+    replace: 'new Set(liveStreamsOf(checkpoint).slice(2));',
   },
   {
     name: 'the events of the node are kept for ever',
