@@ -123,6 +123,11 @@ std::unique_ptr<WritableLayer> WritableLayer::create(std::unique_ptr<io::Writabl
   return made;
 }
 
+bool was_sealed(const io::File& data) {
+  const Header header = read_header(data, "data");
+  return header.is_data && !header.is_sealed && is_sealed_in_place(header, data);
+}
+
 std::unique_ptr<WritableLayer> WritableLayer::open(std::unique_ptr<io::WritableFile> data,
                                                    std::unique_ptr<io::WritableFile> index,
                                                    LostData lost_data) {

@@ -48,6 +48,9 @@ enum class LostData { kRefuse, kDrop };
 // together. Whoever makes a writable layer gives both files one uuid and one parent, also upstream.
 [[nodiscard]] std::string pair_defect(const Header& data, const Header& index);
 
+// Whether a data file is a finished layer already, sealed in place. Throws io::FormatError.
+[[nodiscard]] bool was_sealed(const io::File& data);
+
 class WritableLayer {
  public:
   // Writes the headers into two empty files. Throws io::FormatError.

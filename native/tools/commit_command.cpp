@@ -37,17 +37,25 @@ void report_dropped(const Options& options, const lsmt::WritableLayer& layer) {
        " whose data is not there");
 }
 
+void report_sealed(const Options& options, std::uint64_t size, const std::string& what) {
+  if (!options.is_json) print_line(options.data + ": " + what);
+  if (options.is_json) report_layer(options.data, {size, size, {}}, true);
+}
+
 // In place: until the trailer is written the file is the writable layer that it was.
 int seal(const Options& options) {
   if (!options.third.empty()) throw Misuse("--seal writes into DATA, so there is no OUTPUT");
+  // Whoever was interrupted need not find out whether it had come to its end.
+  if (const auto data = open_existing(options.data, Access::kRead); lsmt::was_sealed(*data)) {
+    report_sealed(options, data->size(), "sealed already");
+    return kDone;
+  }
   const image::UpperLock lock = image::lock_upper(options.data, options.second, false);
   const auto layer =
       open_writable_layer(options.data, options.second, Access::kWrite, lost_data(options));
   report_dropped(options, *layer);
   layer->seal();
-  if (!options.is_json) print_line(options.data + ": sealed");
-  if (options.is_json)
-    report_layer(options.data, {layer->data().size(), layer->data().size(), {}}, true);
+  report_sealed(options, layer->data().size(), "sealed");
   return kDone;
 }
 

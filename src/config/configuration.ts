@@ -11,6 +11,11 @@ export interface Configuration extends UnusedConfiguration {
   /** Remove leaves directories for Cleanup. */
   readonly asyncRemove: boolean;
   readonly runtimeType: 'containerd' | 'docker';
+  /** What containers write: directories over a device, a device of their own, or that itself. */
+  readonly rwMode: 'overlayfs' | 'dir' | 'dev';
+  readonly writableLayerType: 'append' | 'sparse';
+  /** File system of new devices: `name[;mount options[;mkfs arguments]]`. */
+  readonly defaultFsType: string;
   /**
    * `syncfs`: a committed layer's data is durable before Commit answers; `none`: containerd's
    * practice.
@@ -27,6 +32,8 @@ export interface Configuration extends UnusedConfiguration {
   readonly autoRemoveDev: boolean;
   /** How long a device that nobody leases stays attached. */
   readonly lingerMs: number;
+  /** Whether layers are read from registries, where something can and their labels say how. */
+  readonly remoteLayers: boolean;
   /** Unix socket of varve-bd. */
   readonly blockDaemonAddress: string;
   readonly retention: { readonly maxAgeMs: number; readonly maxEventCount: number };
@@ -36,16 +43,13 @@ export interface Configuration extends UnusedConfiguration {
 
 /** Upstream's keys whose functions are still to come: only their defaults are accepted. */
 interface UnusedConfiguration {
-  readonly rwMode: string;
   /** While the metrics are not enabled, any prefix and port are accepted. */
   readonly exporterConfig: {
     readonly enable: boolean;
     readonly uriPrefix: string;
     readonly port: number;
   };
-  readonly writableLayerType: string;
   readonly mirrorRegistry: readonly object[];
-  readonly defaultFsType: string;
   readonly rootfsQuota: string;
   readonly tenant: number;
   readonly turboFsType: readonly string[];
@@ -87,6 +91,7 @@ export const defaultConfiguration: Configuration = {
   effectDeadlineMs: 300_000,
   autoRemoveDev: false,
   lingerMs: 10_000,
+  remoteLayers: false,
   blockDaemonAddress: '/run/varve-bd/bd.sock',
   retention: { maxAgeMs: 7 * 24 * 3600 * 1000, maxEventCount: 1_000_000 },
   checkpointEveryEventCount: 10_000,

@@ -1,5 +1,6 @@
 // Every key of the configuration file: upstream's config.json and varve's own, each with its rule
 // and what it is for. The one table that loading, the default file and the reference are made from.
+import { newFileSystem } from '../machines/device/file-systems.ts';
 import { defaultConfiguration } from './configuration.ts';
 import type { Rule } from './values.ts';
 import {
@@ -59,6 +60,13 @@ const turboFsTypes: Rule = (value) => {
   const completed = [...list];
   for (const name of ['ext4', 'erofs']) if (!completed.includes(name)) completed.push(name);
   return { value: completed };
+};
+
+const isFileSystem: Rule = (value) => {
+  const checked = isString(value);
+  if ('problem' in checked) return checked;
+  const made = newFileSystem(checked.value as string, 'it');
+  return made.ok ? checked : { problem: made.rejection.message.replace(/^it /, '') };
 };
 
 const isRegistry: Rule = (value) => {
@@ -124,15 +132,16 @@ const upstreamKeys: readonly ConfigurationKey[] = [
     sets: 'runtimeType',
     summary: '`docker` recognises Docker’s init layers.',
   },
-  later(
-    {
-      name: 'rwMode',
-      defaultValue: defaults.rwMode,
-      summary: 'How writable snapshots are mounted.',
-    },
-    isOneOf('overlayfs', 'dir', 'dev'),
-    'writable block devices come',
-  ),
+  {
+    name: 'rwMode',
+    owner: 'upstream',
+    rule: isOneOf('overlayfs', 'dir', 'dev'),
+    defaultValue: defaults.rwMode,
+    sets: 'rwMode',
+    summary:
+      'What containers on block layers write: `overlayfs`: a directory over the device of their ' +
+      'image; `dir`: a device of their own, mounted; `dev`: the same, which the client mounts.',
+  },
   {
     name: 'autoRemoveDev',
     owner: 'upstream',
@@ -168,15 +177,16 @@ const upstreamKeys: readonly ConfigurationKey[] = [
     sets: 'exporterConfig.port',
     summary: 'Port of the metrics; without effect while they are not enabled.',
   },
-  later(
-    {
-      name: 'writableLayerType',
-      defaultValue: defaults.writableLayerType,
-      summary: 'Form of writable layers.',
-    },
-    isString,
-    'writable block layers come',
-  ),
+  {
+    name: 'writableLayerType',
+    owner: 'upstream',
+    rule: isOneOf('append', 'sparse'),
+    defaultValue: defaults.writableLayerType,
+    sets: 'writableLayerType',
+    summary:
+      'Form of writable block layers: what is written is appended, or has its own place in a ' +
+      'sparse file.',
+  },
   later(
     {
       name: 'mirrorRegistry',
@@ -186,15 +196,16 @@ const upstreamKeys: readonly ConfigurationKey[] = [
     isListOf(isRegistry, 'a list of {"host": …, "insecure": …}'),
     'reading from registries comes',
   ),
-  later(
-    {
-      name: 'defaultFsType',
-      defaultValue: defaults.defaultFsType,
-      summary: 'File system of block layers.',
-    },
-    isString,
-    'block layers come',
-  ),
+  {
+    name: 'defaultFsType',
+    owner: 'upstream',
+    rule: isFileSystem,
+    defaultValue: defaults.defaultFsType,
+    sets: 'defaultFsType',
+    summary:
+      'File system of a new device, `name[;mount options[;mkfs arguments]]`: ext4, xfs, f2fs or ' +
+      'ntfs. What an image holds is never changed by it.',
+  },
   later(
     {
       name: 'rootfsQuota',
@@ -281,6 +292,16 @@ const ownKeys: readonly ConfigurationKey[] = [
     defaultValue: defaults.lingerMs,
     sets: 'lingerMs',
     summary: 'How long a device that nobody uses stays attached before it is detached.',
+  },
+  {
+    name: 'remoteLayers',
+    owner: 'varve',
+    rule: isTrueOrFalse,
+    defaultValue: defaults.remoteLayers,
+    sets: 'remoteLayers',
+    summary:
+      'Whether overlaybd layers whose labels say where their blob lies are read from the registry ' +
+      'instead of being downloaded. Nothing does that yet: they are downloaded in any case.',
   },
   {
     name: 'blockDaemonAddress',

@@ -76,6 +76,13 @@ export function loadConfiguration(request: LoadRequest = {}): LoadResult {
         'need a socket each; name another one with "adminAddress" or --admin-address',
     );
   }
+  const { runtimeType, rwMode } = loaded.configuration;
+  if (runtimeType === 'docker' && rwMode !== 'overlayfs') {
+    problems.push(
+      `"rwMode" (${loaded.origins['rwMode'] ?? ''}) is ${rwMode}: with "runtimeType": "docker" ` +
+        'containers share the device of their image and write into directories; leave "rwMode" out',
+    );
+  }
   return problems.length > 0 ? { ok: false, problems } : { ok: true, ...loaded };
 }
 

@@ -72,7 +72,11 @@ export interface BootPlan {
 export function planBoot(projection: Projection, found: readonly number[]): BootPlan {
   const { idsReservedUpTo, orphansKeptUpTo } = projection.node;
   const states = [...projection.catalog.states.values()];
-  const known = new Set(states.map((state) => state.context.snapshotId));
+  // The directory of a device goes after the device.
+  const known = new Set([
+    ...states.map((state) => state.context.snapshotId),
+    ...projection.devices.keys(),
+  ]);
   const present = new Set(found);
   const unknown = found.filter((id) => !known.has(id));
   const isOurs = (id: number): boolean => id <= idsReservedUpTo && id > orphansKeptUpTo;

@@ -17,6 +17,7 @@ import {
   isRetryOfCommit,
   type PrepareCommand,
   type SnapshotFacts,
+  type SnapshotPolicy,
 } from '../machines/snapshot/decide.ts';
 import type { Cause } from '../machines/kernel/envelope.ts';
 import type { Projection } from '../machines/projection.ts';
@@ -32,7 +33,14 @@ import type {
   UpdateRequest,
 } from './api.ts';
 import { effectFailed, failureRejection } from './effect-failure.ts';
-import type { Devices } from './devices.ts';
+import { downloadLabel } from '../machines/snapshot/remote.ts';
+import {
+  remoteUnpackOf,
+  type Names,
+  type RemoteUnpack,
+  type RemoteUnpacks,
+} from './remote-unpacks.ts';
+import type { Devices, Ended } from './devices.ts';
 import type { Dispatcher } from './dispatcher.ts';
 import type { SnapshotIds } from './ids.ts';
 import { waiterCountMax } from './limits.ts';
@@ -51,11 +59,12 @@ export interface CommandsOptions {
   readonly spaceGuard: SpaceGuard;
   readonly crashPoint: CrashPoint;
   readonly logger: Logger;
-  readonly runtimeType: 'containerd' | 'docker';
+  readonly policy: SnapshotPolicy;
+  readonly remoteUnpacks: RemoteUnpacks;
   readonly asyncRemove: boolean;
 }
 
-export class Commands implements SnapshotFacts {
+export class Commands implements SnapshotFacts, Names {
   readonly #options: CommandsOptions;
   // Keys of Prepares whose directory is being made: taken for everyone else, not yet recorded.
   readonly #reservedKeys = new Set<string>();
@@ -91,20 +100,25 @@ export class Commands implements SnapshotFacts {
     const low = this.#refuseIfSpaceIsLow(kind === 'view' ? 'View' : 'Prepare');
     if (low !== undefined) return low;
     const snapshotId = await ids.take(call.cause);
-    const { runtimeType } = this.#options;
-    const command: PrepareCommand = { kind, snapshotId, ...request, runtimeType };
+    const { policy, devices } = this.#options;
+    const command: PrepareCommand = { kind, snapshotId, ...request, policy };
     const decided = decidePrepare(command, this);
     if (!decided.ok) return this.#refuse(decided.rejection);
 
-    const leased = this.#options.devices.leaseFor(decided.value.data, call.cause);
-    if (!leased.ok) return this.#refuse(leased.rejection);
+    const unpack = remoteUnpackOf(decided.value.data);
+    if (unpack !== undefined) return this.#commitRemote(unpack, command, call);
+    // A device of its own lies in its directory, and nobody else can want it meanwhile.
+    const hasOwnDevice = decided.value.data.writable !== null;
+    const leased = hasOwnDevice ? undefined : devices.leaseFor(decided.value.data, call.cause);
+    if (leased?.ok === false) return this.#refuse(leased.rejection);
     this.#reservedKeys.add(request.key);
     this.#preparing.add(snapshotId);
     crashPoint('effect:createDirectory:before');
     const { parentId } = decided.value.data;
+    const making = directories.create({ snapshotId, withWork: kind === 'active', parentId });
     const [made, attached] = await Promise.all([
-      directories.create({ snapshotId, withWork: kind === 'active', parentId }),
-      leased.value,
+      making,
+      leased?.value ?? making.then(({ ok }) => this.#ownDevice(ok, decided.value.data, call.cause)),
     ]);
     crashPoint('effect:createDirectory:after');
 
@@ -132,9 +146,30 @@ export class Commands implements SnapshotFacts {
     }
     const seq = sequencer.recordSnapshot(snapshotId, [again.value], call.cause);
     const state = this.#options.projection.snapshot(snapshotId);
-    const mounts = state === undefined ? [] : queries.mountsOfState(state);
+    invariant(state !== undefined, 'a snapshot that was just recorded exists');
+    const mounts = queries.mountsOf(state);
     await sequencer.durableAt(seq);
-    return accepted(mounts);
+    return mounts;
+  }
+
+  /** Commits a layer in a registry; one that cannot be read from there is prepared as usual. */
+  async #commitRemote(
+    unpack: RemoteUnpack,
+    command: PrepareCommand,
+    call: Call,
+  ): Promise<Result<readonly Mount[]>> {
+    const decide = () => decidePrepare(command, this);
+    const { remoteUnpacks } = this.#options;
+    const told = await remoteUnpacks.commit(unpack, this, { cause: call.cause, decide });
+    if (told !== 'download') return this.#refuse(told);
+    const { kind, key, parent } = command;
+    const labels = { ...command.labels, [downloadLabel]: 'download' };
+    return this.prepare(kind, { key, parent, labels }, call);
+  }
+
+  reserve(name: string): () => void {
+    this.#reservedKeys.add(name);
+    return () => this.#reservedKeys.delete(name);
   }
 
   /** Whether this snapshot's Prepare is under way, or may be. */
@@ -142,12 +177,34 @@ export class Commands implements SnapshotFacts {
     return this.#preparing.has(snapshotId);
   }
 
+  /** Takes a device of its own for a snapshot whose directory is made, if it is. */
+  async #ownDevice(
+    isMade: boolean,
+    prepared: SnapshotEventData['SnapshotPrepared'],
+    cause: Cause,
+  ): Promise<Ended> {
+    if (!isMade) return { failure: null };
+    const leased = this.#options.devices.leaseFor(prepared, cause);
+    invariant(leased.ok, 'nobody else has a device of a snapshot that is being prepared');
+    return leased.value;
+  }
+
   #undoPrepare(
     { snapshotId, deviceId }: SnapshotEventData['SnapshotPrepared'],
     cause: Cause,
   ): void {
-    void this.#dropDirectory(snapshotId);
-    if (deviceId !== null) this.#options.devices.release(deviceId, snapshotId, cause);
+    const { projection, devices } = this.#options;
+    // What it has attached of its own still uses the directory: its end leads to `forsake`.
+    const holdsDirectory = projection.device(snapshotId) !== undefined;
+    if (deviceId !== null) devices.release(deviceId, snapshotId, cause);
+    if (!holdsDirectory) void this.#dropDirectory(snapshotId);
+  }
+
+  /** Nothing is left of a device whose snapshot never came to be: its directory goes, too. */
+  forsake(deviceId: number): void {
+    const { projection } = this.#options;
+    const isNeeded = this.isPreparing(deviceId) || projection.snapshot(deviceId) !== undefined;
+    if (!isNeeded) void this.#dropDirectory(deviceId);
   }
 
   async commit(request: CommitRequest, call: Call): Promise<Result<void>> {
@@ -171,8 +228,15 @@ export class Commands implements SnapshotFacts {
     if (!decided.ok) return this.#refuse(decided.rejection);
     invariant(state !== undefined, 'only a snapshot that is there can be committed');
     const { snapshotId } = state.context;
-    sequencer.recordSnapshotLazily(snapshotId, [decided.value], call.cause);
-    dispatcher.anticipate(snapshotId, call.cause);
+    if (state.value.backing === 'writableBlock') {
+      const started = { stream: snapshotStream(snapshotId), events: [decided.value] };
+      // Together: a layer that is made a finished one has no device that could write it.
+      const released = this.#options.devices.releaseOf(snapshotId, snapshotId);
+      sequencer.recordTogether([started, ...released], call.cause);
+    } else {
+      sequencer.recordSnapshotLazily(snapshotId, [decided.value], call.cause);
+      dispatcher.anticipate(snapshotId, call.cause);
+    }
     return this.#committed(state);
   }
 

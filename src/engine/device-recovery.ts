@@ -4,7 +4,7 @@ import { decideRecovery, type DevicePolicy } from '../machines/device/decide.ts'
 import { deviceStream } from '../machines/device/events.ts';
 import { isAbsent, type DeviceState } from '../machines/device/state.ts';
 import type { Projection } from '../machines/projection.ts';
-import { kindOf } from '../machines/snapshot/state.ts';
+import { neededDeviceOf } from '../machines/snapshot/state.ts';
 import type { DeviceSighting } from './ports.ts';
 import type { Change } from './sequencer.ts';
 
@@ -37,7 +37,7 @@ export function recoverDevices(
 
 function leases(projection: Projection, snapshotId: number, deviceId: number): boolean {
   const snapshot = projection.snapshot(snapshotId);
-  return snapshot?.context.deviceId === deviceId && kindOf(snapshot) !== undefined;
+  return snapshot !== undefined && neededDeviceOf(snapshot) === deviceId;
 }
 
 function whyLost({ context }: DeviceState, truth: DeviceTruth): string | undefined {

@@ -6,7 +6,7 @@ import type { DeviceState } from '../machines/device/state.ts';
 import { isLeasedBy } from '../machines/device/state.ts';
 import type { Cause } from '../machines/kernel/envelope.ts';
 import type { Projection } from '../machines/projection.ts';
-import { kindOf } from '../machines/snapshot/state.ts';
+import { neededDeviceOf } from '../machines/snapshot/state.ts';
 import { recovery } from './boot.ts';
 import { recoverDevices, strayDevices } from './device-recovery.ts';
 import type { Devices } from './devices.ts';
@@ -104,8 +104,9 @@ export class DeviceWatch {
   #leaseAgain(): void {
     const { projection, devices } = this.#options;
     for (const state of projection.catalog.states.values()) {
-      const { deviceId, snapshotId } = state.context;
-      if (deviceId === null || kindOf(state) === undefined) continue;
+      const { snapshotId } = state.context;
+      const deviceId = neededDeviceOf(state);
+      if (deviceId === null) continue;
       const device = projection.device(deviceId);
       if (device !== undefined && isLeasedBy(device, snapshotId)) continue;
       devices.leaseFor(state.context, recovery);

@@ -11,12 +11,17 @@ import {
   type LeaseCommand,
   type NewDeviceEvent,
 } from '../machines/device/decide.ts';
-import { deviceIdOf, deviceStream, type LeasePurpose } from '../machines/device/events.ts';
+import {
+  deviceIdOf,
+  deviceStream,
+  type DevicePlan,
+  type LeasePurpose,
+} from '../machines/device/events.ts';
 import { unknownDevice } from '../machines/device/evolve.ts';
 import { isUsable, type DeviceState } from '../machines/device/state.ts';
-import { readOnlyPlan } from '../machines/device/plans.ts';
+import { readOnlyPlan, writablePlan } from '../machines/device/plans.ts';
 import { invariant } from '../machines/kernel/invariant.ts';
-import type { SnapshotRole } from '../machines/snapshot/events.ts';
+import type { MountMode, SnapshotRole, WritableBlock } from '../machines/snapshot/events.ts';
 import type { Projection } from '../machines/projection.ts';
 import type { Change, Sequencer } from './sequencer.ts';
 
@@ -41,9 +46,13 @@ export interface Lessee {
   readonly snapshotId: number;
   readonly deviceId: number | null;
   readonly role: SnapshotRole;
+  readonly mode: MountMode;
+  readonly writable: WritableBlock | null;
+  readonly parentId: number | null;
 }
 
-type Ended = { readonly failure: EffectFailure | null };
+/** How it ended: with a device that can be used, or with why it cannot. */
+export type Ended = { readonly failure: EffectFailure | null };
 
 interface Waiter {
   readonly sinceSeq: number;
@@ -59,12 +68,33 @@ export class Devices {
   }
 
   /** Takes the lease that a snapshot needs, if it needs one. */
-  leaseFor({ snapshotId, deviceId, role }: Lessee, cause: Cause): Result<Promise<Ended>> {
+  leaseFor(lessee: Lessee, cause: Cause): Result<Promise<Ended>> {
+    const { snapshotId, deviceId, role } = lessee;
     if (deviceId === null) return accepted(Promise.resolve({ failure: null }));
-    const fileSystem = this.#options.projection.snapshot(deviceId)?.context.block?.fileSystem;
-    invariant(fileSystem !== undefined, 'a device is that of a block layer');
-    const plan = readOnlyPlan(fileSystem);
+    const plan = this.#planFor(lessee, deviceId);
     return this.lease({ deviceId, snapshotId, purpose: purposeOf[role], plan }, cause);
+  }
+
+  /** The change by which a snapshot takes its own device again, which it had before. */
+  leaseAgainOf({ snapshotId, role, ...rest }: Lessee): readonly Change[] {
+    const plan = this.#planFor({ snapshotId, role, ...rest }, snapshotId);
+    const command = { deviceId: snapshotId, snapshotId, purpose: purposeOf[role], plan };
+    const decided = decideLease(command, this.#stateOf(snapshotId));
+    invariant(decided.ok, 'the device of a writable layer is leased by its snapshot alone');
+    return [{ stream: deviceStream(snapshotId), events: decided.value }];
+  }
+
+  #planFor({ snapshotId, writable, mode, parentId }: Lessee, deviceId: number): DevicePlan {
+    const { projection } = this.#options;
+    if (writable !== null) {
+      const plan = writablePlan(writable, { mode, parentId });
+      // A snapshot that exists has been there with a file system, which holds what was written.
+      const isNew = projection.snapshot(snapshotId) === undefined;
+      return isNew ? plan : { ...plan, formatArguments: null };
+    }
+    const fileSystem = projection.snapshot(deviceId)?.context.block?.fileSystem;
+    invariant(fileSystem !== undefined, 'a device is that of a block layer');
+    return readOnlyPlan(fileSystem);
   }
 
   /**

@@ -9,8 +9,9 @@ import { deviceIdOf } from '../machines/device/events.ts';
 import { deviceIntentOf, type DeviceIntent } from '../machines/device/intents.ts';
 import { isAbsent, type DeviceState } from '../machines/device/state.ts';
 import type { Cause, EffectFailure, RecordedEvent } from '../machines/kernel/envelope.ts';
+import { invariant } from '../machines/kernel/invariant.ts';
 import type { Projection } from '../machines/projection.ts';
-import type { SnapshotState } from '../machines/snapshot/state.ts';
+import { isFinishing, type SnapshotState } from '../machines/snapshot/state.ts';
 import { decideOutcome, type Outcome } from '../machines/snapshot/decide.ts';
 import { snapshotIdOf, snapshotStream } from '../machines/snapshot/events.ts';
 import { intentsOf, type Intent } from '../machines/snapshot/intents.ts';
@@ -33,7 +34,7 @@ import type {
   Logger,
   SnapshotDirectories,
 } from './ports.ts';
-import type { Sequencer } from './sequencer.ts';
+import type { Change, Sequencer } from './sequencer.ts';
 
 export interface DispatcherOptions {
   readonly projection: Projection;
@@ -46,21 +47,26 @@ export interface DispatcherOptions {
   readonly clock: Clock;
   readonly logger: Logger;
   readonly crashPoint: CrashPoint;
+  /** Nothing is left of a device, nor of its snapshot if there was one. */
+  readonly onDeviceOver: (deviceId: number) => void;
 }
 
 export class Dispatcher {
   readonly #options: DispatcherOptions;
+  readonly #sequencer: Sequencer;
   readonly #snapshots: EffectRunner<Intent, Outcome>;
   readonly #devices: EffectRunner<DeviceIntent, DeviceOutcome>;
 
   constructor(sequencer: Sequencer, options: DispatcherOptions) {
     this.#options = options;
+    this.#sequencer = sequencer;
     const { projection } = options;
     this.#snapshots = new EffectRunner<Intent, Outcome>(
       {
         idField: 'snapshotId',
         concurrencyMax: {
           sealLayer: sealConcurrencyMax,
+          finishBlockLayer: sealConcurrencyMax,
           deleteDirectory: deleteConcurrencyMax,
         },
         idOf: ({ snapshotId }) => snapshotId,
@@ -71,20 +77,29 @@ export class Dispatcher {
           const state = projection.snapshot(snapshotId);
           const events = state === undefined ? [] : decideOutcome(state, operationId, outcome);
           if (state === undefined || events.length === 0) return undefined;
-          const { deviceId, role } = state.context;
-          const isCommitted = events.some(({ type }) => type === 'SnapshotCommitted');
-          if (deviceId === null || !isCommitted || role === 'initLayer') {
-            return sequencer.recordSnapshotLazily(snapshotId, events, cause);
-          }
-          // What is committed is read through what is prepared on it, which has leases of its own.
-          const committed = { stream: snapshotStream(snapshotId), events };
-          const released = options.devices.releaseOf(deviceId, snapshotId);
-          return sequencer.recordTogether([committed, ...released], cause);
+          const leases = this.#leasesAfter(state, outcome);
+          if (leases.length === 0) return sequencer.recordSnapshotLazily(snapshotId, events, cause);
+          const ended = { stream: snapshotStream(snapshotId), events };
+          return sequencer.recordTogether([ended, ...leases], cause);
         },
       },
       { ...options, sequencer },
     );
     this.#devices = this.#deviceRunner(sequencer);
+  }
+
+  /** What the outcome of a snapshot's effect means for its leases. */
+  #leasesAfter({ value, context }: SnapshotState, { kind }: Outcome): readonly Change[] {
+    const { devices } = this.#options;
+    const { snapshotId, deviceId, role } = context;
+    if (deviceId === null || value.lifecycle !== 'committing') return [];
+    if (kind === 'failed') {
+      // It is written again as before.
+      return value.backing === 'writableBlock' ? devices.leaseAgainOf(context) : [];
+    }
+    // What is committed is read through what is prepared on it, which has leases of its own. An
+    // init layer is part of its container, which has none.
+    return role === 'initLayer' ? [] : devices.releaseOf(deviceId, snapshotId);
   }
 
   #deviceRunner(sequencer: Sequencer): EffectRunner<DeviceIntent, DeviceOutcome> {
@@ -109,6 +124,7 @@ export class Dispatcher {
         carryOut: (intent) => this.#carryOutOnDevice(intent),
         failureOf: (outcome) => (outcome.kind === 'failed' ? outcome.failure : null),
         record: ({ deviceId, operationId }, outcome, cause) => {
+          if (outcome.kind === 'failed') this.#failFinishing(deviceId, outcome.failure, cause);
           const state = projection.device(deviceId);
           const events =
             state === undefined
@@ -119,6 +135,24 @@ export class Dispatcher {
       },
       { ...this.#options, sequencer },
     );
+  }
+
+  /**
+   * A writable layer cannot be made a finished one while its device cannot be taken away: whoever
+   * uses it goes on, and Commit says who does.
+   */
+  #failFinishing(snapshotId: number, failure: EffectFailure, cause: Cause): void {
+    const { projection, devices } = this.#options;
+    const state = projection.snapshot(snapshotId);
+    const operationId = state?.context.operation?.operationId;
+    if (state === undefined || operationId === undefined || !isFinishing(state)) return;
+    const events = decideOutcome(state, operationId, { kind: 'failed', failure });
+    const failed = { stream: snapshotStream(snapshotId), events };
+    const seq = this.#sequencer.recordTogether(
+      [failed, ...devices.leaseAgainOf(state.context)],
+      cause,
+    );
+    this.#snapshots.endedOtherwise(snapshotId, { operationId, failure }, seq);
   }
 
   /** Looks at the subject that a durable event is about, and starts what it owes. */
@@ -132,7 +166,8 @@ export class Dispatcher {
       if (state?.lastSeq === globalSeq) this.resume(state, () => cause);
     } else if (deviceId !== undefined) {
       const state = projection.device(deviceId);
-      if (state?.lastSeq === globalSeq) this.resumeDevice(state, () => cause);
+      if (state === undefined) this.#options.onDeviceOver(deviceId);
+      else if (state.lastSeq === globalSeq) this.resumeDevice(state, () => cause);
     }
   }
 
@@ -141,7 +176,7 @@ export class Dispatcher {
     const device = this.#options.projection.device(state.context.snapshotId);
     for (const intent of intentsOf(state)) {
       // What is attached still uses the directory: its end leads here again.
-      const isHeld = intent.kind === 'deleteDirectory' && device !== undefined && !isAbsent(device);
+      const isHeld = intent.kind !== 'sealLayer' && device !== undefined && !isAbsent(device);
       if (!isHeld) this.#snapshots.schedule(intent, askCause);
     }
   }
@@ -199,11 +234,27 @@ export class Dispatcher {
     switch (intent.kind) {
       case 'sealLayer':
         return this.#seal(intent.snapshotId);
+      case 'finishBlockLayer':
+        return this.#finish(intent.snapshotId);
       case 'deleteDirectory': {
         const removed = await directories.remove(intent.snapshotId);
         return removed.ok ? { kind: 'deleted' } : { kind: 'failed', failure: removed.failure };
       }
     }
+  }
+
+  /** Makes a writable layer, which no device writes any more, a finished one. */
+  async #finish(snapshotId: number): Promise<Outcome> {
+    const { directories, blockLayers, projection } = this.#options;
+    const context = projection.snapshot(snapshotId)?.context;
+    const fileSystem = context?.writable?.fileSystem;
+    invariant(fileSystem !== undefined, 'a writable layer that is finished is known');
+    const finished = await blockLayers.finish(snapshotId, context?.parentId ?? null);
+    if (!finished.ok) return failed(finished.failure);
+    const usage = await directories.usage(snapshotId, 'commit', 'filesAndBlocks');
+    // What was recorded at Prepare counts: an image never holds two.
+    const block = { fileSystem, layerFile: 'overlaybd.sealed' } as const;
+    return usage.ok ? { kind: 'sealed', ...usage.value, block } : failed(usage.failure);
   }
 
   async #seal(snapshotId: number): Promise<Outcome> {
@@ -212,15 +263,20 @@ export class Dispatcher {
     const state = projection.snapshot(snapshotId);
     const mayBeBlock = state !== undefined && projection.catalog.mayBecomeBlock(state);
     const parentId = state?.context.operation?.commit?.parentId ?? null;
-    const examined = mayBeBlock
-      ? await blockLayers.examine(snapshotId, parentId)
-      : ({ ok: true, value: null } as const);
+    const remote = state?.context.remote ?? null;
+    const examined =
+      remote !== null
+        ? await blockLayers.describe(snapshotId, parentId, remote)
+        : mayBeBlock
+          ? await blockLayers.examine(snapshotId, parentId)
+          : ({ ok: true, value: null } as const);
     if (!examined.ok) return failed(examined.failure);
     if (commitSync === 'syncfs') {
       const synced = await directories.sync(snapshotId);
       if (!synced.ok) return failed(synced.failure);
     }
-    const usage = await directories.usage(snapshotId, 'commit');
+    const parts = examined.value === null ? 'files' : 'filesAndBlocks';
+    const usage = await directories.usage(snapshotId, 'commit', parts);
     return usage.ok
       ? { kind: 'sealed', ...usage.value, block: examined.value }
       : failed(usage.failure);

@@ -7,6 +7,10 @@ const codes: Readonly<Record<string, RejectionCode>> = {
   ENOSPC: 'resource_exhausted',
   EDQUOT: 'resource_exhausted',
   ETIMEDOUT: 'unavailable',
+  // Somebody uses what is to be taken away.
+  EBUSY: 'failed_precondition',
+  // What this version cannot do.
+  ENOTSUP: 'failed_precondition',
   // The backing store of block devices is not there.
   ECONNREFUSED: 'unavailable',
 };

@@ -136,6 +136,13 @@ export class EffectRunner<Intent extends AnyIntent, Outcome extends { readonly k
     });
   }
 
+  /** Tells whoever waits for an attempt how it ended, if that came about without its effect. */
+  endedOtherwise(id: number, ended: Ended, seq: number): void {
+    void this.#isDurableAt(seq).then((isDurable) => {
+      if (isDurable) this.#release(id, ended);
+    });
+  }
+
   /** How many callers wait for this subject. */
   waiterCount(id: number): number {
     return this.#settled.get(id)?.length ?? 0;

@@ -3,7 +3,7 @@
 import type { EffectFailure, RecordedEvent, StoredEvent } from '../machines/kernel/envelope.ts';
 import type { Checkpoint } from '../machines/checkpoint.ts';
 import type { DevicePlan } from '../machines/device/events.ts';
-import type { BlockContent } from '../machines/snapshot/events.ts';
+import type { BlockContent, RemoteLayer } from '../machines/snapshot/events.ts';
 
 /** A range of the log, both ends included. */
 export interface SeqRange {
@@ -134,6 +134,9 @@ export type EffectResult<Value> =
   | { readonly ok: true; readonly value: Value }
   | { readonly ok: false; readonly failure: EffectFailure };
 
+/** What of a snapshot is measured. */
+export type UsageParts = 'files' | 'filesAndBlocks';
+
 /** Who waits for a measurement. */
 export type UsagePurpose = 'commit' | 'query';
 
@@ -156,10 +159,15 @@ export interface SnapshotDirectories {
     readonly parentId: number | null;
   }): Promise<EffectResult<void>>;
   /**
-   * Measures `<id>/fs`: 512-byte blocks per distinct inode, directories included. A commit never
-   * waits for queries, however many or slow they are.
+   * Measures `<id>/fs`, or that and `<id>/block`: 512-byte blocks per distinct inode, directories
+   * included, but for what is mounted there. A commit never waits for queries, however many or slow
+   * they are.
    */
-  usage(snapshotId: number, purpose: UsagePurpose): Promise<EffectResult<DiskUsage>>;
+  usage(
+    snapshotId: number,
+    purpose: UsagePurpose,
+    parts: UsageParts,
+  ): Promise<EffectResult<DiskUsage>>;
   /** Makes what lies under `<id>` durable (syncfs of the file system that holds it). */
   sync(snapshotId: number): Promise<EffectResult<void>>;
   /** Deletes `<id>` and all below it, never crossing a mount (EBUSY). Absent is success. */
@@ -216,6 +224,7 @@ export interface DeviceSighting {
  * the same result; none throws for conditions of the world. Whatever can block has a deadline.
  */
 export interface BlockDevices {
+  /** Of one that is written: its layer is made first, if there is none. */
   attach(deviceId: number, plan: DevicePlan): Promise<EffectResult<AttachedDevice>>;
   /** Makes the file system that the plan asks for. */
   format(deviceId: number, path: string, plan: DevicePlan): Promise<EffectResult<void>>;
@@ -235,4 +244,18 @@ export interface BlockLayers {
    * its device, on top of that of `parentId`, and what is on it is found out. Null: it is none.
    */
   examine(snapshotId: number, parentId: number | null): Promise<EffectResult<BlockContent | null>>;
+  /**
+   * Makes the writable layer of a snapshot, whose device is gone, a finished one on top of that of
+   * `parentId`. What fails before the layer is finished leaves it as it was; what fails afterwards
+   * is completed by the next call.
+   */
+  finish(snapshotId: number, parentId: number | null): Promise<EffectResult<void>>;
+  /** Whether anything reads layers from registries. */
+  readonly canReadRemote: boolean;
+  /** Gives a layer in a registry the configuration of its device, and finds out what is on it. */
+  describe(
+    snapshotId: number,
+    parentId: number | null,
+    remote: RemoteLayer,
+  ): Promise<EffectResult<BlockContent>>;
 }

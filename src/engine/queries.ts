@@ -3,8 +3,10 @@
 import { accepted, rejected, type Result } from '../machines/kernel/rejection.ts';
 import { parseFilters, type CompileExpression } from '../machines/catalog/filter.ts';
 import { shorten } from '../machines/kernel/text.ts';
-import { mountsOf } from '../machines/snapshot/mounts.ts';
-import { kindOf, type SnapshotState } from '../machines/snapshot/state.ts';
+import { mountsOf, type MountableDevice } from '../machines/snapshot/mounts.ts';
+import { layerFileLabel } from '../machines/snapshot/labels.ts';
+import type { Labels } from '../machines/snapshot/events.ts';
+import { isFinishing, kindOf, type SnapshotState } from '../machines/snapshot/state.ts';
 import type { Projection } from '../machines/projection.ts';
 import type { Mount, SnapshotInfo } from './api.ts';
 import type { DiskUsage, Logger, SnapshotDirectories } from './ports.ts';
@@ -40,25 +42,46 @@ export class Queries {
   infoOf(state: SnapshotState): SnapshotInfo {
     const known = this.#infos.get(state);
     if (known !== undefined) return known;
-    const { key, parent, createdAtUs, updatedAtUs, labels } = state.context;
+    const { key, parent, createdAtUs, updatedAtUs } = state.context;
+    const labels = this.#labelsOf(state);
     const kind = kindOf(state) ?? 'committed';
     const info = { name: key, parent, kind, createdAtUs, updatedAtUs, labels };
     this.#infos.set(state, info);
     return info;
   }
 
-  mountsOfState(state: SnapshotState): readonly Mount[] {
+  /** Those that clients set; and upstream's, by which builders find the file of a block layer. */
+  #labelsOf({ context }: SnapshotState): Labels {
+    const { labels, block, snapshotId } = context;
+    if (!block?.layerFile) return labels;
+    const { path } = this.#options.directories;
+    return { ...labels, [layerFileLabel]: `${path}/${snapshotId}/fs/${block.layerFile}` };
+  }
+
+  #mountsOfState(state: SnapshotState): readonly Mount[] {
     const known = this.#mounts.get(state);
     if (known !== undefined) return known;
     const { projection, directories, indexOff } = this.#options;
+    const device = this.#deviceOf(state);
     const mounts = mountsOf({
       ...state.context,
+      device,
+      isRemote: state.context.remote !== null,
       lowers: projection.catalog.lowersOf(state),
       directory: directories.path,
       indexOff,
     });
-    this.#mounts.set(state, mounts);
+    // A device may come back under another path.
+    if (device === null) this.#mounts.set(state, mounts);
     return mounts;
+  }
+
+  /** The device that clients of a snapshot mount themselves. */
+  #deviceOf({ context }: SnapshotState): MountableDevice | null {
+    const { mode, deviceId } = context;
+    if (mode !== 'dev' || deviceId === null) return null;
+    const { path, plan } = this.#options.projection.device(deviceId)?.context ?? {};
+    return path && plan ? { path, ...plan } : null;
   }
 
   stat(key: string): Answer<SnapshotInfo> {
@@ -72,25 +95,30 @@ export class Queries {
             'failed_precondition',
             `snapshot ${JSON.stringify(key)} is committed and has no mounts: make a view of it`,
           )
-        : accepted(state),
+        : isFinishing(state)
+          ? rejected(
+              'failed_precondition',
+              `snapshot ${JSON.stringify(key)} is being committed: wait for the end of that`,
+            )
+          : accepted(state),
     );
-    return found instanceof Promise
-      ? found.then((state) => this.#mountsOf(key, state))
-      : this.#mountsOf(key, found);
+    const answer = (result: Result<SnapshotState>): Answer<readonly Mount[]> =>
+      result.ok ? this.mountsOf(result.value) : result;
+    return found instanceof Promise ? found.then(answer) : answer(found);
   }
 
   /** The mounts, once the device that they rest on can be used: it may have been lost. */
-  #mountsOf(key: string, found: Result<SnapshotState>): Answer<readonly Mount[]> {
-    if (!found.ok) return found;
-    const state = found.value;
-    const { deviceId } = state.context;
+  mountsOf(state: SnapshotState): Answer<readonly Mount[]> {
+    const { deviceId, key } = state.context;
     const { devices } = this.#options;
-    if (deviceId === null || devices.isUsable(deviceId)) return accepted(this.mountsOfState(state));
+    if (deviceId === null || devices.isUsable(deviceId)) {
+      return accepted(this.#mountsOfState(state));
+    }
     return devices
       .usable(deviceId)
       .then(({ failure }) =>
         failure === null
-          ? accepted(this.mountsOfState(state))
+          ? this.mountsOf(state)
           : effectFailed(`the device of snapshot ${JSON.stringify(key)} is not there`, failure),
       );
   }
@@ -102,7 +130,8 @@ export class Queries {
     const kind = kindOf(found.value);
     if (kind === 'view') return accepted({ sizeBytes: 0, inodeCount: 0 });
     if (kind === 'committed') return accepted({ sizeBytes, inodeCount });
-    const measured = await this.#options.directories.usage(snapshotId, 'query');
+    const parts = found.value.value.backing === 'directory' ? 'files' : 'filesAndBlocks';
+    const measured = await this.#options.directories.usage(snapshotId, 'query', parts);
     if (measured.ok) return accepted(measured.value);
     // Removed while it was measured, it has no usage: that is no failure of measuring.
     const isGone = this.#options.projection.find(key)?.context.snapshotId !== snapshotId;

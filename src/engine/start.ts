@@ -43,7 +43,9 @@ import {
   type SpaceGuard,
 } from './ports.ts';
 import type { Projection } from '../machines/projection.ts';
+import type { WritingPolicy } from '../machines/snapshot/writable.ts';
 import { Queries, type Answer, type CompileExpression } from './queries.ts';
+import { RemoteUnpacks } from './remote-unpacks.ts';
 import { Retention } from './retention.ts';
 import { Sequencer } from './sequencer.ts';
 
@@ -60,7 +62,11 @@ export interface EngineOptions {
   /** Whether overlay mounts need `index=off`. */
   readonly indexOff: boolean;
   readonly configuration: {
-    readonly runtimeType: 'containerd' | 'docker';
+    readonly runtimeType: WritingPolicy['runtimeType'];
+    readonly rwMode: WritingPolicy['rwMode'];
+    readonly writableLayerType: WritingPolicy['writableLayerType'];
+    readonly defaultFsType: string;
+    readonly remoteLayers: boolean;
     readonly asyncRemove: boolean;
     readonly commitSync: 'syncfs' | 'none';
     readonly autoRemoveDev: boolean;
@@ -131,6 +137,9 @@ class RunningEngine implements Engine {
     this.#dispatcher = new Dispatcher(sequencer, {
       ...{ ...options, projection, commitSync, devices },
       devicePolicy: policy,
+      onDeviceOver: (deviceId) => {
+        this.#commands.forsake(deviceId);
+      },
     });
     this.#queries = new Queries({ ...options, projection, sequencer, devices });
     this.#retention = new Retention(
@@ -146,6 +155,11 @@ class RunningEngine implements Engine {
     this.#commands = new Commands({
       ...options,
       ...configuration,
+      policy: {
+        ...configuration,
+        readsRemoteLayers: configuration.remoteLayers && options.blockLayers.canReadRemote,
+      },
+      remoteUnpacks: new RemoteUnpacks({ ...options, sequencer }),
       projection,
       sequencer,
       dispatcher: this.#dispatcher,

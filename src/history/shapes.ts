@@ -60,19 +60,41 @@ const shaped =
 
 const isLabels: Check = (value) => isJsonObject(value) && Object.values(value).every(isText);
 const isRole = oneOf('imageLayer', 'initLayer', 'containerLayer', 'view');
-const isBacking = oneOf('directory', 'localBlock');
-const isBlockContent = shaped({ fileSystem: (value) => typeof value === 'string' });
-const isFailure = shaped({ step: isText, code: isText, message: isText, path: orAbsent(isText) });
-const isRange = shaped({ fromSeq: isCount, toSeq: isCount });
-
-const isPurpose = oneOf('container', 'initLayer', 'view', 'unpack', 'operator');
-const isPlan = shaped({
-  access: oneOf('readOnly', 'writable'),
-  mount: oneOf('readOnly', 'readWrite', 'none'),
+const isBacking = oneOf('directory', 'writableBlock', 'localBlock', 'remoteBlock');
+const isMode = oneOf('overlayfs', 'dir', 'dev');
+const isLayerType = oneOf('append', 'sparse');
+const isLayerFile = oneOf('overlaybd.commit', 'overlaybd.sealed');
+const isBlockContent = shaped({ fileSystem: isText, layerFile: orNull(isLayerFile) });
+// Before checkpoint version 4 it did not name the file.
+const isKeptBlockContent = shaped({ fileSystem: isText, layerFile: orAbsent(orNull(isLayerFile)) });
+const isRemoteLayer = shaped({ repoBlobUrl: isText, digest: isText, sizeBytes: isCount });
+const isWritableBlock = shaped({
+  layerType: isLayerType,
+  sizeGib: orNull(isPosition),
   fileSystem: isText,
   mountOptions: isText,
   formatArguments: orNull(listOf(isText)),
 });
+const isFailure = shaped({ step: isText, code: isText, message: isText, path: orAbsent(isText) });
+const isRange = shaped({ fromSeq: isCount, toSeq: isCount });
+
+const isPurpose = oneOf('container', 'initLayer', 'view', 'unpack', 'operator');
+const isWritableLayer = shaped({
+  layerType: isLayerType,
+  sizeGib: orNull(isPosition),
+  parentId: orNull(isPosition),
+});
+const planShape: Shape = {
+  access: oneOf('readOnly', 'writable'),
+  writableLayer: orNull(isWritableLayer),
+  mount: oneOf('readOnly', 'readWrite', 'none'),
+  fileSystem: isText,
+  mountOptions: isText,
+  formatArguments: orNull(listOf(isText)),
+};
+const isPlan = shaped(planShape);
+// Before checkpoint version 4 no device was written.
+const isKeptPlan = shaped({ ...planShape, writableLayer: orAbsent(orNull(isWritableLayer)) });
 
 const parentage: Shape = { parent: isText, parentId: orNull(isPosition) };
 const outcome: Shape = { operationId: isPosition };
@@ -90,6 +112,9 @@ export const eventDataShapes: Readonly<
     labels: isLabels,
     backing: isBacking,
     deviceId: orNull(isPosition),
+    mode: isMode,
+    writable: orNull(isWritableBlock),
+    remote: orNull(isRemoteLayer),
   },
   SnapshotPrepareFailed: {
     snapshotId: isPosition,
@@ -172,7 +197,7 @@ export const snapshotStateShape: Shape = {
       'removed',
       'failed',
     ),
-    backing: oneOf('unassigned', 'directory', 'localBlock'),
+    backing: oneOf('unassigned', 'directory', 'writableBlock', 'localBlock', 'remoteBlock'),
   }),
   context: shaped({
     snapshotId: isPosition,
@@ -183,7 +208,11 @@ export const snapshotStateShape: Shape = {
     awaitsParent: orAbsent(isBoolean),
     // Since checkpoint version 3.
     deviceId: orAbsent(orNull(isPosition)),
-    block: orAbsent(orNull(isBlockContent)),
+    block: orAbsent(orNull(isKeptBlockContent)),
+    // Since checkpoint version 4.
+    mode: orAbsent(isMode),
+    writable: orAbsent(orNull(isWritableBlock)),
+    remote: orAbsent(orNull(isRemoteLayer)),
     labels: isLabels,
     createdAtUs: isTimeUs,
     updatedAtUs: isTimeUs,
@@ -218,7 +247,7 @@ export const deviceStateShape: Shape = {
   context: shaped({
     deviceId: isPosition,
     leases: listOf(shaped({ snapshotId: isPosition, purpose: isPurpose })),
-    plan: orNull(isPlan),
+    plan: orNull(isKeptPlan),
     path: orNull(isText),
     sizeBytes: isCount,
     servedContainer: isBoolean,

@@ -20,6 +20,8 @@ export interface SnapshotSummary {
   readonly backing: string;
   /** The device that it leases; null if none. */
   readonly deviceId: number | null;
+  /** What clients mount: directories, the place of its device, or that itself. */
+  readonly mode: string;
   /** Of a block layer: the file system on its device; null for any other. */
   readonly fileSystem: string | null;
   readonly parent: string;
@@ -164,7 +166,8 @@ export function snapshotSummary(state: SnapshotState): SnapshotSummary {
     lifecycle: value.lifecycle,
     backing: value.backing,
     deviceId: context.deviceId,
-    fileSystem: context.block?.fileSystem ?? null,
+    mode: context.mode,
+    fileSystem: context.block?.fileSystem ?? context.writable?.fileSystem ?? null,
     parent: context.parent,
     parentId: context.parentId,
     labels: context.labels,

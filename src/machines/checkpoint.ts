@@ -1,6 +1,6 @@
 // A checkpoint: the folded state of everything at one position of the log. Plain JSON; disposable,
 // except the one at the compaction horizon, from which all later history folds.
-import { deviceStream } from './device/events.ts';
+import { deviceStream, type DevicePlan } from './device/events.ts';
 import type { DeviceState } from './device/state.ts';
 import { nodeStream } from './node/events.ts';
 import type { NodeState } from './node/state.ts';
@@ -9,7 +9,7 @@ import { awaitsParent } from './snapshot/role.ts';
 import { kindOf, type SnapshotState } from './snapshot/state.ts';
 
 /** Version of this shape. Stored. */
-export const checkpointVersion = 3;
+export const checkpointVersion = 4;
 
 export interface Checkpoint {
   readonly checkpointVersion: number;
@@ -34,15 +34,22 @@ export type StoredCheckpoint = Omit<Checkpoint, 'devices'> & Partial<Pick<Checkp
 /** A stored checkpoint of any known version in the newest shape; undefined if it is not known. */
 export function upcastCheckpoint(stored: StoredCheckpoint): Checkpoint | undefined {
   const { devices = [], snapshots } = stored;
+  const newest = { ...stored, checkpointVersion };
   switch (stored.checkpointVersion) {
     case checkpointVersion:
       return { ...stored, devices };
+    case 3:
+      return {
+        ...newest,
+        snapshots: snapshots.map(fromVersion3),
+        devices: devices.map(deviceFromVersion3),
+      };
     case 2:
-      return { ...stored, checkpointVersion, snapshots: snapshots.map(fromVersion2), devices };
+      return { ...newest, snapshots: snapshots.map(fromVersion2).map(fromVersion3), devices };
     case 1:
       return {
-        ...{ ...stored, checkpointVersion, devices },
-        snapshots: snapshots.map(fromVersion1).map(fromVersion2),
+        ...{ ...newest, devices },
+        snapshots: snapshots.map(fromVersion1).map(fromVersion2).map(fromVersion3),
       };
     default:
       return undefined;
@@ -51,13 +58,46 @@ export function upcastCheckpoint(stored: StoredCheckpoint): Checkpoint | undefin
 
 /** The same state in every shape that it has had: histories hold hashes of older ones. */
 export function shapesOf(checkpoint: Checkpoint): readonly StoredCheckpoint[] {
-  const { devices: _, ...older } = checkpoint;
-  const snapshots = checkpoint.snapshots.map(toVersion2);
+  const { devices, ...older } = checkpoint;
+  const snapshotsOf3 = checkpoint.snapshots.map(toVersion3);
+  const snapshots = snapshotsOf3.map(toVersion2);
   return [
     checkpoint,
+    {
+      ...{ ...older, checkpointVersion: 3, snapshots: snapshotsOf3 },
+      devices: devices.map(deviceToVersion3),
+    },
     { ...older, checkpointVersion: 2, snapshots },
     { ...older, checkpointVersion: 1, snapshots: snapshots.map(toVersion1) },
   ];
+}
+
+// Version 3 knew neither writable block layers nor remote ones.
+function fromVersion3(state: SnapshotState): SnapshotState {
+  const { block } = state.context;
+  const layer = block === null ? null : ({ ...block, layerFile: 'overlaybd.commit' } as const);
+  const written = { mode: 'overlayfs', writable: null, remote: null } as const;
+  const context = { ...state.context, ...written, block: layer };
+  return { ...state, context };
+}
+
+function toVersion3(state: SnapshotState): SnapshotState {
+  const { mode: _, writable: __, remote: ___, block, ...rest } = state.context;
+  const layer = block === null ? null : { fileSystem: block.fileSystem };
+  const context = { ...rest, block: layer } as SnapshotState['context'];
+  return { ...state, context };
+}
+
+function deviceFromVersion3(state: DeviceState): DeviceState {
+  const { plan } = state.context;
+  if (plan === null) return state;
+  return { ...state, context: { ...state.context, plan: { ...plan, writableLayer: null } } };
+}
+
+function deviceToVersion3(state: DeviceState): DeviceState {
+  if (state.context.plan === null) return state;
+  const { writableLayer: _, ...plan } = state.context.plan;
+  return { ...state, context: { ...state.context, plan: plan as DevicePlan } };
 }
 
 // Version 2 knew neither devices nor block layers.

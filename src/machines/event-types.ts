@@ -5,7 +5,13 @@ import { upcast, type Upcasters } from './kernel/upcast.ts';
 import { nodeEventVersions, type NodeEvent } from './node/events.ts';
 import { logRepairedFromVersion1 } from './node/upcast.ts';
 import { snapshotEventVersions, type SnapshotEvent } from './snapshot/events.ts';
-import { committedFromVersion1, preparedFromVersion1 } from './snapshot/upcast.ts';
+import { attachStartedFromVersion1 } from './device/upcast.ts';
+import {
+  committedFromVersion1,
+  committedFromVersion2,
+  preparedFromVersion1,
+  preparedFromVersion2,
+} from './snapshot/upcast.ts';
 
 export type DomainEvent = SnapshotEvent | DeviceEvent | NodeEvent;
 
@@ -20,7 +26,10 @@ export const eventVersions: Readonly<Record<string, number>> = {
 export const upcasters: Upcasters = {
   'LogRepaired@1': logRepairedFromVersion1,
   'SnapshotPrepared@1': preparedFromVersion1,
+  'SnapshotPrepared@2': preparedFromVersion2,
   'SnapshotCommitted@1': committedFromVersion1,
+  'SnapshotCommitted@2': committedFromVersion2,
+  'DeviceAttachStarted@1': attachStartedFromVersion1,
 };
 
 /** The event at its newest version, typed. Throws for one that only a newer program knows. */

@@ -2,6 +2,7 @@
 import { existsSync } from 'node:fs';
 import { BlockDaemonDevices } from '../adapters/block-daemon/devices.ts';
 import { blockLayers } from '../adapters/block-layers/layers.ts';
+import { makeWritableLayer } from '../adapters/block-layers/writable.ts';
 import { HelperPool } from '../adapters/helper-pool/pool.ts';
 import { openOrMend } from '../adapters/level/open-or-mend.ts';
 import { isNoSpaceCode } from '../adapters/native/errno.ts';
@@ -73,6 +74,7 @@ async function composePorts(
     },
   });
   const deadlineMs = configuration.effectDeadlineMs;
+  const tool = { program: findNativeFile('varve-layer'), deadlineMs };
   const startFold = (base: Checkpoint | undefined): GapFold => new GapFold(base);
   const operations = directoryOperations(pool, { snapshotsPath, deadlineMs });
   return {
@@ -81,11 +83,10 @@ async function composePorts(
     blockDevices: new BlockDaemonDevices({
       ...{ snapshotsPath, pool, deadlineMs },
       socketPath: configuration.blockDaemonAddress,
+      makeWritableLayer: (snapshotId, layer) =>
+        makeWritableLayer(snapshotsPath, { snapshotId, layer }, tool),
     }),
-    blockLayers: blockLayers({
-      ...{ snapshotsPath, deadlineMs },
-      layerProgram: findNativeFile('varve-layer'),
-    }),
+    blockLayers: blockLayers({ snapshotsPath, tool }),
     makeDirectory,
     indexOff: existsSync(overlayIndexParameter),
     bootId: await readBootId(),

@@ -147,11 +147,8 @@ test('a wrong type is named with key, what was got and what is wanted', () => {
 });
 
 const laterValues: Readonly<Record<string, unknown>> = {
-  rwMode: 'dev',
   exporterConfig: { enable: true },
-  writableLayerType: 'sparse',
   mirrorRegistry: [{ host: 'example.test', insecure: true }],
-  defaultFsType: 'xfs',
   rootfsQuota: '1g',
   tenant: 3,
   turboFsType: ['ext4'],
@@ -178,6 +175,18 @@ test('every problem of a file, the flags and the environment is reported at once
   assert.ok(found.some((problem) => /"verbose" and "logLevel" say different/.test(problem)));
   assert.ok(found.some((problem) => problem.startsWith('VARVE_ADDRESS is the string "/x/"')));
   assert.ok(found.some((problem) => problem.startsWith('--log-level is the string "loud"')));
+});
+
+test('what containers write: modes, forms and file systems, and what goes together', () => {
+  accepted({ rwMode: 'dir', writableLayerType: 'sparse', defaultFsType: 'xfs;nouuid;-f -K' });
+  assert.match(problems({ rwMode: 'file' })[0] ?? '', /must be "overlayfs" or "dir" or "dev"/);
+  assert.match(problems({ writableLayerType: 'dense' })[0] ?? '', /"append" or "sparse"/);
+  for (const text of ['btrfs', 'erofs', 'ext4;errors=panic', 'ext4;;-d /etc']) {
+    assert.match(problems({ defaultFsType: text })[0] ?? '', /^"defaultFsType" is /);
+  }
+  const [problem = '', ...rest] = problems({ rwMode: 'dir', runtimeType: 'docker' });
+  assert.deepEqual(rest, []);
+  assert.match(problem, /"rwMode" .* is dir: with "runtimeType": "docker"/);
 });
 
 test('both services cannot have the same socket', () => {

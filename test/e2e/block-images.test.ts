@@ -1,122 +1,39 @@
 // Images of overlaybd layers with real containerds: imported, run, shared, removed.
 import assert from 'node:assert/strict';
-import { mkdirSync, readdirSync, writeFileSync } from 'node:fs';
+import { mkdirSync, readdirSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { deviceObstacle } from '../native/device-obstacle.ts';
-import { startBlockDaemon, type BlockDaemon } from './lab/block-daemon.ts';
-import { buildBlockImage } from './lab/block-image.ts';
-import { debianContainerd, newContainerd, type Client } from './lab/clients.ts';
+import {
+  attachedDevices,
+  eventsOf,
+  execute,
+  plugin,
+  removeContainer,
+  run,
+  startBlockNode,
+  stateOf,
+  type BlockNode,
+} from './lab/block-node.ts';
+import { debianContainerd, newContainerd } from './lab/clients.ts';
 import { runCommand } from './lab/command.ts';
-import { startContainerd, type Containerd } from './lab/containerd.ts';
-import { staticBusybox } from './lab/debian-packages.ts';
-import { buildSampleImage, type Image } from './lab/image.ts';
-import { makeScratch, mountsBelow, type Scratch } from './lab/scratch.ts';
+import { mountsBelow } from './lab/scratch.ts';
 import { waitUntil } from './lab/service.ts';
-import { startSnapshotter, stopSnapshotter, type Snapshotter } from './lab/snapshotter.ts';
+import { startSnapshotter } from './lab/snapshotter.ts';
 import { expectedTree, foundTree, treeDifferences } from './lab/tree.ts';
 
 const command = resolve(import.meta.dirname, '../../bin/varve');
-const plugin = 'varve';
-const lingerMs = 300;
-
-interface Node {
-  readonly scratch: Scratch;
-  readonly daemon: BlockDaemon;
-  snapshotter: Snapshotter;
-  readonly configPath: string;
-  readonly containerd: Containerd;
-  readonly image: Image;
-}
-
-async function startNode(client: Client): Promise<Node> {
-  const scratch = makeScratch('varve-obd-');
-  try {
-    const images = join(scratch.path, 'images');
-    mkdirSync(images);
-    const busybox = await staticBusybox();
-    const plain = await buildSampleImage({ name: 'sample', directory: images, busybox });
-    const image = await buildBlockImage(plain, join(scratch.path, 'block'));
-    const daemon = await startBlockDaemon(scratch.path);
-    scratch.defer(() => daemon.service.stop());
-    const configPath = join(scratch.path, 'config.json');
-    const settings = { autoRemoveDev: true, lingerMs, blockDaemonAddress: daemon.address };
-    writeFileSync(configPath, JSON.stringify(settings));
-    const directory = join(scratch.path, 'snapshotter');
-    const snapshotter = await startSnapshotter({ command, directory, configPath });
-    const { address, root } = snapshotter;
-    const containerd = await startContainerd({
-      directory: join(scratch.path, 'containerd'),
-      programDirectories: client.programDirectories,
-      snapshotters: [{ name: plugin, address, root, capabilities: ['rebase'] }],
-    });
-    const node = { scratch, daemon, snapshotter, configPath, containerd, image };
-    scratch.defer(() => stopSnapshotter(node.snapshotter));
-    scratch.defer(() => containerd.stop());
-    return node;
-  } catch (error) {
-    await scratch.dispose();
-    throw error;
-  }
-}
-
-const lines = (text: string): readonly string[] =>
-  text.split('\n').filter((line) => line.trim() !== '');
-
-interface DeviceSummary {
-  readonly id: number;
-  readonly state: string;
-  readonly path: string | null;
-  readonly leases: readonly { readonly snapshotId: number }[];
-}
-
-interface State {
-  readonly snapshots: readonly { readonly key: string; readonly backing: string }[];
-  readonly devices: readonly DeviceSummary[];
-}
-
-async function stateOf({ snapshotter }: Node): Promise<State> {
-  const argv = [command, 'ls', '--json', '--address', snapshotter.address];
-  return JSON.parse(await runCommand(argv)) as State;
-}
-
-async function eventsOf({ snapshotter }: Node): Promise<readonly { readonly type: string }[]> {
-  const argv = [command, 'events', '--json', '--address', snapshotter.address];
-  return lines(await runCommand(argv)).map((line) => JSON.parse(line) as { type: string });
-}
-
-async function attachedDevices({ daemon }: Node): Promise<readonly string[]> {
-  const argv = [command, 'bd', 'ls', '--json', '--socket', daemon.address];
-  const { devices } = JSON.parse(await runCommand(argv)) as { devices: { device: string }[] };
-  return devices.map(({ device }) => device);
-}
-
-function run(node: Node, name: string, ...argv: string[]): Promise<string> {
-  const options = ['--snapshotter', plugin, ...node.containerd.runOptions];
-  return node.containerd.ctr('run', ...options, '--detach', node.image.reference, name, ...argv);
-}
-
-function execute(node: Node, name: string, script: string): Promise<string> {
-  const id = `exec-${Math.random().toString(36).slice(2)}`;
-  const options = ['--exec-id', id, ...node.containerd.execOptions];
-  return node.containerd.ctr('tasks', 'exec', ...options, name, 'sh', '-c', script);
-}
-
-async function removeContainer(node: Node, name: string): Promise<void> {
-  await node.containerd.ctr('tasks', 'rm', '-f', name);
-  await node.containerd.ctr('containers', 'rm', name);
-}
 
 for (const client of [await debianContainerd(), await newContainerd()]) {
   const skip = 'missing' in client ? client.missing : (deviceObstacle() ?? false);
   describe(`${client.name}, overlaybd image`, { skip, timeout: 300_000 }, () => {
-    let started: Node | undefined;
-    const node = (): Node => {
+    let started: BlockNode | undefined;
+    const node = (): BlockNode => {
       if (started === undefined) throw new Error('containerd or the snapshotter did not start');
       return started;
     };
     before(async () => {
-      if ('programDirectories' in client) started = await startNode(client);
+      if ('programDirectories' in client) started = await startBlockNode(client);
     });
     after(() => started?.scratch.dispose());
 

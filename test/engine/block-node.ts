@@ -16,11 +16,20 @@ import { readOnlyPlan } from '../../src/machines/device/plans.ts';
 import type { DeviceState } from '../../src/machines/device/state.ts';
 import type { EffectFailure, RecordedEvent } from '../../src/machines/kernel/envelope.ts';
 import type { Result } from '../../src/machines/kernel/rejection.ts';
+import type { Labels, MountMode } from '../../src/machines/snapshot/events.ts';
+import { policy } from '../machines/given.ts';
 import { FakeClock } from './fake-clock.ts';
 
 const silent = { debug() {}, info() {}, warn() {}, error() {} };
 
-type Step = 'attach' | 'mount' | 'unmount' | 'detach';
+type Step = 'attach' | 'format' | 'mount' | 'unmount' | 'detach' | 'finish' | 'describe';
+
+export interface BlockNodeOptions {
+  readonly autoRemoveDev?: boolean;
+  readonly rwMode?: MountMode;
+  readonly runtimeType?: 'containerd' | 'docker';
+  readonly remoteLayers?: boolean;
+}
 
 export const lingerMs = 5_000;
 
@@ -34,13 +43,15 @@ export class BlockNode {
   /** Steps that hang until they are let go on; of one device, or of all. */
   readonly #hanging = new Map<Step, { deviceId: number | undefined; goOn: (() => void)[] }>();
   readonly #store = new MemoryEventStore();
-  readonly #autoRemoveDev: boolean;
+  readonly #settings: BlockNodeOptions;
+  /** Every file system that was made, by the device that got it. */
+  readonly formatted: number[] = [];
   #devices = memoryBlockDevices();
   #bootId = 'boot-1';
   #engine: Engine | undefined;
 
-  constructor({ autoRemoveDev = true }: { readonly autoRemoveDev?: boolean } = {}) {
-    this.#autoRemoveDev = autoRemoveDev;
+  constructor(settings: BlockNodeOptions = {}) {
+    this.#settings = settings;
   }
 
   get engine(): Engine {
@@ -57,8 +68,17 @@ export class BlockNode {
         blockLayers: {
           examine: async () => ({
             ok: true,
-            value: this.unpacksBlocks ? { fileSystem: 'ext4' } : null,
+            value: this.unpacksBlocks
+              ? { fileSystem: 'ext4', layerFile: 'overlaybd.commit' }
+              : null,
           }),
+          canReadRemote: true,
+          describe: (id) =>
+            this.#step('describe', id, async () => ({
+              ok: true,
+              value: { fileSystem: 'ext4', layerFile: null },
+            })),
+          finish: (id) => this.#step('finish', id, () => this.#finish(id)),
         },
         clock: this.clock,
         logger: silent,
@@ -67,10 +87,14 @@ export class BlockNode {
         compileExpression: () => 'invalid',
         indexOff: false,
         configuration: {
-          runtimeType: 'containerd',
-          asyncRemove: false,
-          commitSync: 'none',
-          autoRemoveDev: this.#autoRemoveDev,
+          ...{
+            ...policy,
+            asyncRemove: false,
+            commitSync: 'none',
+            autoRemoveDev: true,
+            remoteLayers: false,
+          },
+          ...this.#settings,
           lingerMs,
           checkpointEveryEventCount: 500,
           retention: { maxAgeMs: 1e12, maxEventCount: 1e9 },
@@ -143,8 +167,12 @@ export class BlockNode {
     assert.ok(committed.ok, JSON.stringify(committed));
   }
 
-  prepare(key: string, parent: string): Promise<Result<readonly Mount[]>> {
-    return this.call((engine, call) => engine.prepare({ key, parent, labels: {} }, call));
+  prepare(key: string, parent: string, labels: Labels = {}): Promise<Result<readonly Mount[]>> {
+    return this.call((engine, call) => engine.prepare({ key, parent, labels }, call));
+  }
+
+  commit(key: string, name: string): Promise<Result<void>> {
+    return this.call((engine, call) => engine.commit({ key, name, labels: {}, parent: '' }, call));
   }
 
   remove(key: string): Promise<Result<void>> {
@@ -194,25 +222,36 @@ export class BlockNode {
     };
   }
 
+  async #step<Value>(
+    name: Step,
+    deviceId: number,
+    work: () => Promise<EffectResult<Value>>,
+  ): Promise<EffectResult<Value>> {
+    const hanging = this.#hanging.get(name);
+    if (hanging !== undefined && (hanging.deviceId ?? deviceId) === deviceId) {
+      await new Promise<void>((resolve) => hanging.goOn.push(resolve));
+    }
+    const failure = this.failing.get(name);
+    return failure === undefined ? work() : { ok: false, failure };
+  }
+
+  async #finish(snapshotId: number): Promise<EffectResult<void>> {
+    const isAttached = (await this.sightings()).some(({ deviceId }) => deviceId === snapshotId);
+    assert.ok(!isAttached, `the layer of #${snapshotId} is finished below its device`);
+    return { ok: true, value: undefined };
+  }
+
   #asDevices(): BlockDevices {
-    const step = async <Value>(
-      name: Step,
-      deviceId: number,
-      work: () => Promise<EffectResult<Value>>,
-    ): Promise<EffectResult<Value>> => {
-      const hanging = this.#hanging.get(name);
-      if (hanging !== undefined && (hanging.deviceId ?? deviceId) === deviceId) {
-        await new Promise<void>((resolve) => hanging.goOn.push(resolve));
-      }
-      const failure = this.failing.get(name);
-      return failure === undefined ? work() : { ok: false, failure };
-    };
     return {
-      attach: (id, plan) => step('attach', id, () => this.#devices.attach(id, plan)),
-      format: (id, path, plan) => this.#devices.format(id, path, plan),
-      mount: (id, path, plan) => step('mount', id, () => this.#devices.mount(id, path, plan)),
-      unmount: (id) => step('unmount', id, () => this.#devices.unmount(id)),
-      detach: (id) => step('detach', id, () => this.#devices.detach(id)),
+      attach: (id, plan) => this.#step('attach', id, () => this.#devices.attach(id, plan)),
+      format: (id, path, plan) =>
+        this.#step('format', id, () => {
+          this.formatted.push(id);
+          return this.#devices.format(id, path, plan);
+        }),
+      mount: (id, path, plan) => this.#step('mount', id, () => this.#devices.mount(id, path, plan)),
+      unmount: (id) => this.#step('unmount', id, () => this.#devices.unmount(id)),
+      detach: (id) => this.#step('detach', id, () => this.#devices.detach(id)),
       observe: () => this.#devices.observe(),
     };
   }

@@ -5,6 +5,7 @@ import { memoryBlockDevices, plainLayers } from '../../src/adapters/memory/block
 import assert from 'node:assert/strict';
 import { startEngine } from '../../src/engine/start.ts';
 import { MemoryEventStore } from '../../src/adapters/memory/event-store.ts';
+import { policy } from '../machines/given.ts';
 import { FakeClock } from './fake-clock.ts';
 import type { Call, Engine } from '../../src/engine/api.ts';
 import type { Result } from '../../src/machines/kernel/rejection.ts';
@@ -80,7 +81,8 @@ export class LongLivedNode {
       compileExpression: () => 'invalid',
       indexOff: true,
       configuration: {
-        runtimeType: 'containerd',
+        ...policy,
+        remoteLayers: false,
         asyncRemove: false,
         commitSync: 'none',
         autoRemoveDev: false,

@@ -19,7 +19,7 @@ import type { EventStore } from '../../src/engine/ports.ts';
 const directory = fileURLToPath(new URL('.', import.meta.url));
 const logs = globSync('v*/logs/*', { cwd: directory }).sort();
 
-const sizeMaxBytes = 200_000;
+const sizeMaxBytes = 300_000;
 
 function copyOf(t: TestContext, name: string): string {
   const scratch = mkdtempSync(join(tmpdir(), 'varve-log-'));

@@ -26,6 +26,7 @@ import { openLog } from '../../src/adapters/level/open-log.ts';
 import { repairLog } from '../../src/adapters/level/repair.ts';
 import { startEngine } from '../../src/engine/start.ts';
 import { exportLines } from '../../src/server/history-reader.ts';
+import { policy } from '../machines/given.ts';
 import { beginSession, sessions, type Session } from './sessions.ts';
 import type { Engine } from '../../src/engine/api.ts';
 import type {
@@ -160,12 +161,17 @@ export class RecordedNode {
       blockLayers: {
         examine: async () => ({
           ok: true,
-          value: this.unpacksBlocks ? { fileSystem: 'ext4' } : null,
+          value: this.unpacksBlocks ? { fileSystem: 'ext4', layerFile: 'overlaybd.commit' } : null,
         }),
+        finish: async () => ({ ok: true, value: undefined }),
+        canReadRemote: true,
+        describe: async () => ({ ok: true, value: { fileSystem: 'ext4', layerFile: null } }),
       },
       compileExpression: () => 'invalid',
       indexOff: true,
       configuration: {
+        ...policy,
+        remoteLayers: true,
         runtimeType: this.#session.runtimeType,
         asyncRemove: this.#session.asyncRemove,
         commitSync: 'none',

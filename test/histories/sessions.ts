@@ -196,6 +196,48 @@ async function devices(node: RecordedNode): Promise<void> {
   await accept(node.engine.prepare({ ...box, parent: base }, call('Prepare')));
 }
 
+/** Devices of their own: formatted, committed, in use, lost; and a layer that is read remotely. */
+async function writable(node: RecordedNode): Promise<void> {
+  node.unpacksBlocks = true;
+  const { engine } = node;
+  const base = await unpack(engine, { layer: 1, parents: ['', ''] });
+  const labels = { 'containerd.io/snapshot/overlaybd.writable': 'dir' };
+  const device = { 'containerd.io/snapshot/overlaybd.writable': 'dev' };
+  await accept(engine.prepare({ key: 'default/50/new', parent: '', labels }, call('Prepare')));
+  await accept(engine.prepare({ key: 'default/51/box', parent: base, labels }, call('Prepare')));
+  const vm = { key: 'default/52/vm', parent: base, labels: device };
+  await accept(engine.prepare(vm, call('Prepare')));
+  await accept(engine.view({ ...vm, key: 'default/53/look' }, call('View')));
+  const commit = { key: 'default/51/box', name: 'default/60/saved', labels: {}, parent: '' };
+  node.fail('detach');
+  await refuse(engine.commit(commit, call('Commit')));
+  await accept(engine.commit(commit, call('Commit')));
+  const next = { key: 'default/54/next', parent: 'default/60/saved', labels };
+  await accept(engine.prepare(next, call('Prepare')));
+  await node.reboot();
+  const prefix = 'containerd.io/snapshot';
+  const blob = {
+    [`${prefix}.ref`]: chainId(7),
+    [`${prefix}/overlaybd/blob-digest`]: chainId(8),
+    [`${prefix}/overlaybd/blob-size`]: '4096',
+    [`${prefix}/cri.image-ref`]: 'docker.io/library/sample:1',
+  };
+  const pulled = { key: `default/55/extract-7 ${chainId(7)}`, parent: base, labels: blob };
+  await refuse(node.engine.prepare(pulled, call('Prepare')));
+  const staged = { ...pulled, parent: '' };
+  const parentChainId = { [`${prefix}/parent-chain-id`]: chainId(1) };
+  const awaiting = {
+    ...staged,
+    key: `default/56/extract-8 ${chainId(8)}`,
+    labels: { ...blob, [`${prefix}.ref`]: chainId(8), ...parentChainId },
+  };
+  await accept(node.engine.prepare(awaiting, call('Prepare')));
+  const named = { key: awaiting.key, name: chainId(8), labels: blob, parent: base };
+  await accept(node.engine.commit(named, call('Commit')));
+  await accept(node.engine.remove('default/50/new', call('Remove')));
+  await accept(node.engine.cleanup(call('Cleanup')));
+}
+
 export const sessions: readonly Session[] = [
   { name: 'containers', runtimeType: 'containerd', asyncRemove: false, run: containers },
   { name: 'docker', runtimeType: 'docker', asyncRemove: true, run: docker },
@@ -205,6 +247,7 @@ export const sessions: readonly Session[] = [
   { name: 'repaired', runtimeType: 'containerd', asyncRemove: false, run: repaired },
   { name: 'lossy', runtimeType: 'containerd', asyncRemove: false, run: lossy },
   { name: 'devices', runtimeType: 'containerd', asyncRemove: false, run: devices },
+  { name: 'writable', runtimeType: 'containerd', asyncRemove: false, run: writable },
 ];
 
 /** Request ids begin anew, so that a session is always recorded with the same ones. */

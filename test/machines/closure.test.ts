@@ -19,6 +19,12 @@ import { walksOf } from './walks.ts';
 
 const success: Readonly<Record<Intent['kind'], Outcome>> = {
   sealLayer: { kind: 'sealed', sizeBytes: 1, inodeCount: 1, block: null },
+  finishBlockLayer: {
+    kind: 'sealed',
+    sizeBytes: 4096,
+    inodeCount: 2,
+    block: { fileSystem: 'ext4', layerFile: 'overlaybd.sealed' },
+  },
   deleteDirectory: { kind: 'deleted' },
 };
 

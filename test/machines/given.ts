@@ -7,7 +7,7 @@ import { Projection } from '../../src/machines/projection.ts';
 import { snapshotStream } from '../../src/machines/snapshot/events.ts';
 import type { RecordedEvent } from '../../src/machines/kernel/envelope.ts';
 import type { RejectionCode, Result } from '../../src/machines/kernel/rejection.ts';
-import type { NewSnapshotEvent } from '../../src/machines/snapshot/decide.ts';
+import type { NewSnapshotEvent, SnapshotPolicy } from '../../src/machines/snapshot/decide.ts';
 import type { BlockContent, SnapshotEventData } from '../../src/machines/snapshot/events.ts';
 import type { SnapshotState } from '../../src/machines/snapshot/state.ts';
 
@@ -18,6 +18,15 @@ export interface Step {
 }
 
 const step = (snapshotId: number, event: NewSnapshotEvent): Step => ({ snapshotId, event });
+
+/** The configuration's defaults about what is written. */
+export const policy: SnapshotPolicy = {
+  readsRemoteLayers: false,
+  runtimeType: 'containerd',
+  rwMode: 'overlayfs',
+  writableLayerType: 'append',
+  defaultFsType: 'ext4',
+};
 
 /** What a SnapshotPrepared holds unless a test says otherwise. */
 export const preparedData = (
@@ -32,6 +41,9 @@ export const preparedData = (
   labels: {},
   backing: 'directory',
   deviceId: null,
+  mode: 'overlayfs',
+  writable: null,
+  remote: null,
   ...changes,
 });
 

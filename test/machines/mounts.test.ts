@@ -8,6 +8,9 @@ import { fold, labelsUpdated, prepared, type Step } from './given.ts';
 const base: MountRequest = {
   snapshotId: 9,
   role: 'containerLayer',
+  mode: 'overlayfs',
+  device: null,
+  isRemote: false,
   awaitsParent: false,
   lowers: [],
   directory: '/var/lib/varve/snapshots',

@@ -12,6 +12,7 @@ import {
   removeDeferred,
   removeStarted,
   viewed,
+  policy,
 } from './given.ts';
 
 const command = (changes: Partial<PrepareCommand> = {}): PrepareCommand => ({
@@ -20,7 +21,7 @@ const command = (changes: Partial<PrepareCommand> = {}): PrepareCommand => ({
   key: 'a',
   parent: '',
   labels: {},
-  runtimeType: 'containerd',
+  policy,
   ...changes,
 });
 

@@ -22,8 +22,8 @@ export const engineMutants: readonly Mutant[] = [
   {
     name: 'Prepare replies before it is durable',
     file: commands,
-    search: '    await sequencer.durableAt(seq);\n    return accepted(mounts);',
-    replace: '    return accepted(mounts);',
+    search: '    await sequencer.durableAt(seq);\n    return mounts;',
+    replace: '    return mounts;',
   },
   {
     name: 'Commit replies when its log fails',

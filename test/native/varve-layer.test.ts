@@ -176,6 +176,11 @@ for (const folder of ['rw-append', 'rw-append-group', 'rw-sparse']) {
     }
     assert.ok(readFileSync(data).equals(before), 'a commit leaves the data as it was');
     tool('commit', '--seal', data, index);
+    const sealed = readFileSync(data);
+    // Again, also when the index has gone meanwhile.
+    rmSync(index);
+    assert.match(tool('commit', '--seal', data, index), /sealed already/);
+    assert.ok(readFileSync(data).equals(sealed), 'what is sealed stays as it is');
     assert.equal(contentWith(data), expected?.sha256);
     assert.match(tool('inspect', data), /Layer: finished \(sealed in place\)/);
     assert.equal(runTool(['verify', data]).status, 0);

@@ -14,7 +14,7 @@ import {
 } from '../../src/machines/snapshot/decide.ts';
 import { intentsOf, type Intent } from '../../src/machines/snapshot/intents.ts';
 import { snapshotStream, type Labels } from '../../src/machines/snapshot/events.ts';
-import { failure } from '../machines/given.ts';
+import { failure, policy } from '../machines/given.ts';
 import { assertReplayEqual, assertStateMatches, replay } from './folded-state.ts';
 import { LogModel } from './log-model.ts';
 import type { NewEvent, RecordedEvent } from '../../src/machines/kernel/envelope.ts';
@@ -176,7 +176,7 @@ export class CoreWorld {
     const id = this.#takeId();
     const kind = command.kind === 'view' ? 'view' : 'active';
     const decided = decidePrepare(
-      { ...command, kind, snapshotId: id, runtimeType: 'containerd' },
+      { ...command, kind, snapshotId: id, policy },
       this.#memory.catalog,
     );
     if (!decided.ok) {

@@ -6,7 +6,7 @@ import assert from 'node:assert/strict';
 import { compactionIntervalMs } from '../../src/engine/limits.ts';
 import { LogFailure } from '../../src/engine/ports.ts';
 import { MemoryEventStore } from '../../src/adapters/memory/event-store.ts';
-import { failure } from '../machines/given.ts';
+import { failure, policy } from '../machines/given.ts';
 import { LogModel } from './log-model.ts';
 import type { EngineOptions } from '../../src/engine/start.ts';
 import type {
@@ -256,7 +256,8 @@ export function engineOptions(life: Life, asyncRemove: boolean): EngineOptions {
     compileExpression: () => 'invalid',
     indexOff: true,
     configuration: {
-      runtimeType: 'containerd',
+      ...policy,
+      remoteLayers: false,
       asyncRemove,
       commitSync: 'syncfs',
       autoRemoveDev: false,

@@ -7,7 +7,7 @@ import fc from 'fast-check';
 import { decideCommit, decidePrepare, decideUpdate } from '../../src/machines/snapshot/decide.ts';
 import { mountsOf } from '../../src/machines/snapshot/mounts.ts';
 import { parentChainIdLabel, snapshotRefLabel } from '../../src/machines/snapshot/role.ts';
-import { committed, fold, recordNext } from '../machines/given.ts';
+import { committed, fold, recordNext, policy } from '../machines/given.ts';
 import { settings } from './settings.ts';
 
 const chainId = `sha256:${'0123456789abcdef'.repeat(4)}`;
@@ -22,7 +22,10 @@ const request = fc.record({
   ),
   parent: fc.constantFrom('', 'one', 'two', 'three'),
   labels,
-  runtimeType: fc.constantFrom('containerd' as const, 'docker' as const),
+  policy: fc.constantFrom('containerd' as const, 'docker' as const).map((runtimeType) => ({
+    ...policy,
+    runtimeType,
+  })),
 });
 
 const base = fold(
@@ -46,7 +49,14 @@ test('no unpack gets a read-only mount, no View a writable one, and Update chang
         const now = projection.snapshot(9);
         assert.ok(now);
         const lowers = projection.catalog.lowersOf(now);
-        return mountsOf({ ...now.context, lowers, directory: '/s', indexOff });
+        return mountsOf({
+          ...now.context,
+          device: null,
+          isRemote: false,
+          lowers,
+          directory: '/s',
+          indexOff,
+        });
       };
       const mounts = mountsNow();
       assert.equal(mounts.length, 1, 'the diff service wants exactly one');

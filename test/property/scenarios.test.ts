@@ -102,7 +102,7 @@ test('a Commit is answered with its own outcome, not with an earlier failure on 
     life.end('append');
     await settle();
   }
-  assert.equal(first.answer, 'unknown');
+  assert.equal(first.answer, 'failed_precondition');
   assert.equal(second.answer, undefined, 'the end of the first is not its own');
   life.end('sync');
   await settle();

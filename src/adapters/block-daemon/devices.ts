@@ -9,7 +9,7 @@ import type {
   DeviceSighting,
   EffectResult,
 } from '../../engine/ports.ts';
-import type { DevicePlan } from '../../machines/device/events.ts';
+import type { DevicePlan, WritableLayer } from '../../machines/device/events.ts';
 import type { HelperPool } from '../helper-pool/pool.ts';
 import { Daemon } from './daemon.ts';
 import { done, failed } from './failed.ts';
@@ -22,6 +22,11 @@ export interface BlockDaemonDevicesOptions {
   /** Absolute path of `<root>/snapshots`. */
   readonly snapshotsPath: string;
   readonly pool: HelperPool;
+  /** Makes the writable layer of a device and its configuration, unless they are there. */
+  readonly makeWritableLayer: (
+    deviceId: number,
+    layer: WritableLayer,
+  ) => Promise<EffectResult<void>>;
   /** How long one step may take before it is given up. */
   readonly deadlineMs: number;
 }
@@ -53,19 +58,29 @@ export class BlockDaemonDevices implements BlockDevices {
     const known = await this.#adopted(deviceId);
     if (!known.ok) return known;
     if (known.value !== undefined) return { ok: true, value: known.value };
+    const { makeWritableLayer, deadlineMs } = this.#options;
+    if (plan.writableLayer !== null) {
+      const made = await makeWritableLayer(deviceId, plan.writableLayer);
+      if (!made.ok) return made;
+    }
     const opened = await this.#daemon.request<OpenedDevice>('open', {
       config: this.#configOf(deviceId),
       device: nameOf(deviceId),
       readOnly: plan.access === 'readOnly',
-      deadlineMs: this.#options.deadlineMs,
+      deadlineMs,
     });
     if (!opened.ok) return opened;
     const { path: devicePath, sizeBytes } = opened.value;
     return { ok: true, value: { path: devicePath, sizeBytes } };
   }
 
-  format(_deviceId: number, devicePath: string, plan: DevicePlan): Promise<EffectResult<void>> {
-    return format(devicePath, plan, this.#options.deadlineMs);
+  async format(
+    deviceId: number,
+    devicePath: string,
+    plan: DevicePlan,
+  ): Promise<EffectResult<void>> {
+    const ours = await this.#isOurs(deviceId, devicePath, 'format');
+    return ours.ok ? format(devicePath, plan, this.#options.deadlineMs) : ours;
   }
 
   async mount(
@@ -74,6 +89,8 @@ export class BlockDaemonDevices implements BlockDevices {
     { mount, mountOptions, fileSystem: type }: DevicePlan,
   ): Promise<EffectResult<void>> {
     const { pool, deadlineMs } = this.#options;
+    const ours = await this.#isOurs(deviceId, devicePath, 'mount');
+    if (!ours.ok) return ours;
     const target = this.#mountPointOf(deviceId);
     const isThere = await this.#isMounted(devicePath, target);
     if (!isThere.ok) return isThere;
@@ -86,6 +103,15 @@ export class BlockDaemonDevices implements BlockDevices {
       { deadlineMs },
     );
     return mounted.ok ? done : failed(mounted);
+  }
+
+  /** Since it was attached, its path may have become that of another's device. */
+  async #isOurs(deviceId: number, devicePath: string, step: string): Promise<EffectResult<void>> {
+    const known = await this.#adopted(deviceId);
+    if (!known.ok) return known;
+    if (known.value?.path === devicePath) return done;
+    const message = `${devicePath} is not the device of snapshot #${deviceId} any more`;
+    return failed({ step, code: 'ENODEV', message, path: devicePath });
   }
 
   /** Whether the device is mounted at its place, which is made; another is taken from there. */

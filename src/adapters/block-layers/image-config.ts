@@ -24,6 +24,24 @@ export interface ImageConfig {
   readonly resultFile: string;
 }
 
+/**
+ * What the configuration of a layer on `parentId` begins with: its layers. `result` is where the
+ * backing store says how opening went.
+ */
+export async function configAbove(
+  snapshotsPath: string,
+  parentId: number | null,
+  result: string,
+): Promise<EffectResult<ImageConfig>> {
+  const nothing = { repoBlobUrl: '', lowers: [], upper: {}, resultFile: result };
+  if (parentId === null) return { ok: true, value: nothing };
+  const config = path.join(snapshotsPath, `${parentId}`, 'block', imageConfigName);
+  const below = await readImageConfig(config);
+  if (!below.ok) return below;
+  const { repoBlobUrl, lowers } = below.value;
+  return { ok: true, value: { ...nothing, repoBlobUrl, lowers } };
+}
+
 const configBytesMax = 16 * 1024 * 1024;
 
 /** Reads a configuration that was written here, or by overlaybd's own snapshotter. */

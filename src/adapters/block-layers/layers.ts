@@ -1,57 +1,55 @@
 // Block layers in the directories of snapshots: recognised, given the configuration of their
 // device, and asked for what is on it.
-import { execFile } from 'node:child_process';
-import { mkdir } from 'node:fs/promises';
+import { access, mkdir } from 'node:fs/promises';
 import path from 'node:path';
 import type { BlockLayers, EffectResult } from '../../engine/ports.ts';
 import { failedAt } from './failure.ts';
+import { fileSystemOf } from './file-system.ts';
 import { isBlockLayer } from './identify.ts';
-import {
-  imageConfigName,
-  readImageConfig,
-  writeImageConfig,
-  type ImageConfig,
-} from './image-config.ts';
+import { configAbove, writeImageConfig, type ImageConfig } from './image-config.ts';
+import type { LayerTool } from './layer-tool.ts';
+import { blockPlaces } from './places.ts';
+import { finishWritableLayer } from './writable.ts';
 
 export interface BlockLayersOptions {
   /** Absolute path of `<root>/snapshots`. */
   readonly snapshotsPath: string;
-  /** Path of varve-layer, which reads layers: their bytes are nobody's whom this process trusts. */
-  readonly layerProgram: string;
-  /** How long it may take. */
-  readonly deadlineMs: number;
+  readonly tool: LayerTool;
 }
 
-/** overlaybd's name of the file in which it says how opening went. */
-const resultFileName = 'init-debug.log';
-
-const noLayers: ImageConfig = { repoBlobUrl: '', lowers: [], upper: {}, resultFile: '' };
-
-export function blockLayers(options: BlockLayersOptions): BlockLayers {
-  const { snapshotsPath } = options;
-  const directoryOf = (snapshotId: number): string => path.join(snapshotsPath, `${snapshotId}`);
-  const configOf = (snapshotId: number): string =>
-    path.join(directoryOf(snapshotId), 'block', imageConfigName);
+export function blockLayers({ snapshotsPath, tool }: BlockLayersOptions): BlockLayers {
   return {
     async examine(snapshotId, parentId) {
-      const layer = path.join(directoryOf(snapshotId), 'fs');
+      const { layer, layerTar, config, result } = blockPlaces(snapshotsPath, snapshotId);
+      const possible = await refuseLayerTar(layerTar);
+      if (!possible.ok) return possible;
       const identified = await isBlockLayer(layer);
       if (!identified.ok) return identified;
       if (!identified.value) return { ok: true, value: null };
-      const below: EffectResult<ImageConfig> =
-        parentId === null
-          ? { ok: true, value: noLayers }
-          : await readImageConfig(configOf(parentId));
+      const below = await configAbove(snapshotsPath, parentId, result);
       if (!below.ok) return below;
-      const config = configOf(snapshotId);
-      const written = await writeConfig(config, {
-        repoBlobUrl: below.value.repoBlobUrl,
-        lowers: [...below.value.lowers, { dir: layer }],
-        upper: {},
-        resultFile: path.join(path.dirname(config), resultFileName),
-      });
-      return written.ok ? fileSystemOf(config, options) : written;
+      const lowers = [...below.value.lowers, { dir: layer }];
+      const written = await writeConfig(config, { ...below.value, lowers });
+      if (!written.ok) return written;
+      const found = await fileSystemOf(config, tool);
+      if (!found.ok) return found;
+      return { ok: true, value: { fileSystem: found.value, layerFile: 'overlaybd.commit' } };
     },
+    // What reads registries is to come.
+    canReadRemote: false,
+    async describe(snapshotId, parentId, { repoBlobUrl, digest, sizeBytes }) {
+      const { layer, config, result } = blockPlaces(snapshotsPath, snapshotId);
+      const below = await configAbove(snapshotsPath, parentId, result);
+      if (!below.ok) return below;
+      const lower = { digest, size: sizeBytes, dir: layer };
+      const lowers = [...below.value.lowers, lower];
+      const described = await writeConfig(config, { ...below.value, repoBlobUrl, lowers });
+      if (!described.ok) return described;
+      const found = await fileSystemOf(config, tool);
+      return found.ok ? { ok: true, value: { fileSystem: found.value, layerFile: null } } : found;
+    },
+    finish: (snapshotId, parentId) =>
+      finishWritableLayer(snapshotsPath, { snapshotId, parentId }, tool),
   };
 }
 
@@ -65,25 +63,16 @@ async function writeConfig(file: string, config: ImageConfig): Promise<EffectRes
   return writeImageConfig(file, config);
 }
 
-function fileSystemOf(
-  config: string,
-  { layerProgram, deadlineMs }: BlockLayersOptions,
-): Promise<EffectResult<{ readonly fileSystem: string }>> {
-  const args = ['file-system', '--json', config];
-  const options = { timeout: deadlineMs, killSignal: 'SIGKILL' } as const;
-  return new Promise((resolve) => {
-    execFile(layerProgram, args, options, (error, stdout, stderr) => {
-      if (error === null) {
-        resolve({ ok: true, value: { fileSystem: fileSystemIn(stdout) } });
-        return;
-      }
-      const { killed = false, code } = error;
-      const message = stderr.trim().replace(/^varve-layer: /, '') || error.message;
-      const name = killed ? 'ETIMEDOUT' : typeof code === 'string' ? code : 'EIO';
-      resolve({ ok: false, failure: { step: 'read-layer', code: name, message, path: config } });
-    });
-  });
+/** A layer that somebody left for conversion would otherwise be taken for an empty one. */
+async function refuseLayerTar(layerTar: string): Promise<EffectResult<void>> {
+  try {
+    await access(layerTar);
+  } catch {
+    return { ok: true, value: undefined };
+  }
+  const message = 'layer.tar beside a layer: this version does not convert layers';
+  return {
+    ok: false,
+    failure: { step: 'identify-layer', code: 'ENOTSUP', message, path: layerTar },
+  };
 }
-
-const fileSystemIn = (json: string): string =>
-  (JSON.parse(json) as { readonly fileSystem: string }).fileSystem;

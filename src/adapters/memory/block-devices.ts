@@ -40,4 +40,7 @@ export function memoryBlockDevices(): BlockDevices {
 /** Layers of which none is a block layer. */
 export const plainLayers: BlockLayers = {
   examine: () => Promise.resolve({ ok: true, value: null }),
+  finish: () => Promise.resolve(done),
+  canReadRemote: false,
+  describe: () => Promise.resolve({ ok: true, value: { fileSystem: 'ext4', layerFile: null } }),
 };

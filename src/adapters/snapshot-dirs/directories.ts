@@ -38,13 +38,23 @@ export function snapshotDirectories(
   return {
     path: snapshotsPath,
     create: (request) => create(snapshotsPath, request, operations),
-    usage: (snapshotId, purpose) =>
-      operations.diskUsage[purpose](path.join(directoryOf(snapshotId), 'fs')),
+    async usage(snapshotId, purpose, parts) {
+      const measure = operations.diskUsage[purpose];
+      const files = await measure(path.join(directoryOf(snapshotId), 'fs'));
+      if (parts === 'files' || !files.ok) return files;
+      const blocks = await measure(path.join(directoryOf(snapshotId), 'block'));
+      return blocks.ok ? { ok: true, value: sum(files.value, blocks.value) } : blocks;
+    },
     sync: () => operations.sync(),
     remove: (snapshotId) => operations.removeTree(directoryOf(snapshotId)),
     list: () => list(snapshotsPath),
   };
 }
+
+const sum = (one: DiskUsage, other: DiskUsage): DiskUsage => ({
+  sizeBytes: one.sizeBytes + other.sizeBytes,
+  inodeCount: one.inodeCount + other.inodeCount,
+});
 
 async function create(
   snapshotsPath: string,

@@ -2,7 +2,7 @@
 // whose, and who is whose parent. The only place for rules that span snapshots.
 import { invariant } from '../kernel/invariant.ts';
 import type { Lower } from '../snapshot/mounts.ts';
-import { kindOf, type SnapshotState } from '../snapshot/state.ts';
+import { isBlockLayer, kindOf, type SnapshotState } from '../snapshot/state.ts';
 import type { SnapshotFacts } from '../snapshot/decide.ts';
 
 /** Follows the states of all snapshots; `set` and `delete` keep names and relations in step. */
@@ -36,7 +36,7 @@ export class Catalog implements SnapshotFacts {
   mayBecomeBlock({ context }: SnapshotState): boolean {
     const parentId = context.operation?.commit?.parentId ?? context.parentId;
     const parent = parentId === null ? undefined : this.#states.get(parentId);
-    const isOnBlock = parentId === null || parent?.value.backing === 'localBlock';
+    const isOnBlock = parentId === null || (parent !== undefined && isBlockLayer(parent));
     return context.role === 'imageLayer' && isOnBlock;
   }
 
@@ -57,7 +57,7 @@ export class Catalog implements SnapshotFacts {
     for (let snapshotId = state.context.parentId; snapshotId !== null;) {
       const parent = this.#states.get(snapshotId);
       invariant(parent !== undefined, `snapshot ${snapshotId} is a parent and must exist`);
-      if (parent.value.backing === 'localBlock') return [...lowers, { snapshotId, kind: 'device' }];
+      if (isBlockLayer(parent)) return [...lowers, { snapshotId, kind: 'device' }];
       lowers.push({ snapshotId, kind: 'directory' });
       snapshotId = parent.context.parentId;
     }
@@ -69,7 +69,7 @@ export class Catalog implements SnapshotFacts {
    * one, else the nearest below.
    */
   blockLayerOf(state: SnapshotState): SnapshotState | undefined {
-    if (state.value.backing === 'localBlock') return state;
+    if (isBlockLayer(state)) return state;
     const last = this.lowersOf(state).at(-1);
     return last?.kind === 'device' ? this.#states.get(last.snapshotId) : undefined;
   }

@@ -191,10 +191,17 @@ class Decision {
     );
   }
 
-  /** A device that is ready and that nobody leases lingers, or is kept. */
+  /**
+   * A device that is ready and that nobody leases lingers, or is kept. One that is written is its
+   * snapshot's alone: it goes at once.
+   */
   settle({ autoRemoveDev, lingerMs, nowUs }: DevicePolicy): void {
     const { value, context } = this.#state;
     if (value.attachment !== 'ready' || context.leases.length > 0) return;
+    if (context.plan?.access === 'writable') {
+      this.add({ type: 'DeviceDetachStarted', data: {} });
+      return;
+    }
     this.add(
       context.servedContainer && !autoRemoveDev
         ? { type: 'DeviceKept', data: {} }

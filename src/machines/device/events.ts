@@ -5,11 +5,25 @@ import type { EffectFailure, RecordedEvent } from '../kernel/envelope.ts';
 /** What a snapshot needs the device for. */
 export type LeasePurpose = 'container' | 'initLayer' | 'view' | 'unpack' | 'operator';
 
+/** How a writable layer is kept: data appended as it comes, or each block at its own place. */
+export type WritableLayerType = 'append' | 'sparse';
+
+/** The writable layer of a device, which is made before it is first attached. */
+export interface WritableLayer {
+  readonly layerType: WritableLayerType;
+  /** Of the device, in GiB; null: that of the layers below. */
+  readonly sizeGib: number | null;
+  /** The snapshot whose layers lie below; null if none do. */
+  readonly parentId: number | null;
+}
+
 /**
  * How the device is attached, and what is done with it: decided once, for as long as it is there.
  */
 export interface DevicePlan {
   readonly access: 'readOnly' | 'writable';
+  /** What is written; null if it is only read. */
+  readonly writableLayer: WritableLayer | null;
   /** How it is mounted in its snapshot's directory; `none` if clients mount the device. */
   readonly mount: 'readOnly' | 'readWrite' | 'none';
   /** The file system that is on it, or that it gets. */
@@ -77,7 +91,7 @@ export type DeviceEvent = {
 export const deviceEventVersions: Readonly<Record<DeviceEventType, number>> = {
   DeviceLeased: 1,
   DeviceReleased: 1,
-  DeviceAttachStarted: 1,
+  DeviceAttachStarted: 2,
   DeviceAttached: 1,
   DeviceFormatted: 1,
   DeviceMounted: 1,

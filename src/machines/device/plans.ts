@@ -1,15 +1,27 @@
 // How devices are attached: what a device is for and what is on it give its plan.
+import type { WritableBlock, MountMode } from '../snapshot/events.ts';
 import type { DevicePlan } from './events.ts';
-
-// A device that is only read needs no discard, and xfs refuses a second file system of the same
-// UUID, as every image started twice from two chains is.
-const readOnlyMountOptions: Readonly<Record<string, string>> = { xfs: 'nouuid' };
+import { readOnlyMountOptions } from './file-systems.ts';
 
 /** The device of a chain of finished layers, mounted for all who read it. */
 export const readOnlyPlan = (fileSystem: string): DevicePlan => ({
   access: 'readOnly',
+  writableLayer: null,
   mount: 'readOnly',
   fileSystem,
-  mountOptions: readOnlyMountOptions[fileSystem] ?? '',
+  mountOptions: readOnlyMountOptions(fileSystem),
   formatArguments: null,
+});
+
+/** The device of one snapshot that is written. */
+export const writablePlan = (
+  { layerType, sizeGib, fileSystem, mountOptions, formatArguments }: WritableBlock,
+  { mode, parentId }: { readonly mode: MountMode; readonly parentId: number | null },
+): DevicePlan => ({
+  access: 'writable',
+  writableLayer: { layerType, sizeGib, parentId },
+  mount: mode === 'dir' ? 'readWrite' : 'none',
+  fileSystem,
+  mountOptions,
+  formatArguments,
 });

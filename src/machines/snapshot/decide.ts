@@ -4,11 +4,15 @@ import { accepted, rejected, type Result } from '../kernel/rejection.ts';
 import type { EffectFailure, NewEvent } from '../kernel/envelope.ts';
 import { isLegal } from './evolve.ts';
 import { checkName, storedLabels, updatedLabels } from './labels.ts';
-import { kindOf, type SnapshotState } from './state.ts';
+import { isBlockLayer, kindOf, type SnapshotState } from './state.ts';
+import { checkLaterLabels } from './later-labels.ts';
 import { roleOf } from './role.ts';
+import { remoteLayerOf } from './remote.ts';
+import { decideWriting, type WritingPolicy } from './writable.ts';
 import type {
   BlockContent,
   Labels,
+  RemoteLayer,
   SnapshotEvent,
   SnapshotEventData,
   SnapshotEventType,
@@ -31,13 +35,19 @@ export interface SnapshotFacts {
   childOf(snapshotId: number): SnapshotState | undefined;
 }
 
+/** What the configuration says about new snapshots. */
+export interface SnapshotPolicy extends WritingPolicy {
+  /** Whether layers are read from registries where their labels say how. */
+  readonly readsRemoteLayers: boolean;
+}
+
 export interface PrepareCommand {
   readonly kind: 'active' | 'view';
   readonly snapshotId: number;
   readonly key: string;
   readonly parent: string;
   readonly labels: Labels;
-  readonly runtimeType: 'containerd' | 'docker';
+  readonly policy: SnapshotPolicy;
 }
 
 export interface CommitCommand {
@@ -77,6 +87,8 @@ export function decidePrepare(
   if (!named.ok) return named;
   const labels = storedLabels(command.labels);
   if (!labels.ok) return labels;
+  const possible = checkLaterLabels(labels.value);
+  if (!possible.ok) return possible;
   const parent = command.parent === '' ? undefined : facts.find(command.parent);
   if (command.parent !== '' && parent === undefined) {
     return parentMissing(command.parent);
@@ -85,7 +97,11 @@ export function decidePrepare(
     return rejected('invalid_argument', parentNotCommitted(command.parent, parent));
   }
   if (facts.isTaken(key)) return nameTaken(key);
-  const role = roleOf({ ...command, labels: labels.value });
+  const { policy } = command;
+  const role = roleOf({ ...command, labels: labels.value, runtimeType: policy.runtimeType });
+  const writing = decideWriting({ role, labels: labels.value, parent }, policy);
+  if (!writing.ok) return writing;
+  const { mode, writable } = writing.value;
   // An unpack writes what its layer holds, and reads nothing of what lies below.
   const isReader = role !== 'imageLayer' && parent !== undefined;
   const block = isReader ? facts.blockLayerOf(parent) : undefined;
@@ -98,10 +114,20 @@ export function decidePrepare(
       parent: command.parent,
       parentId: parent?.context.snapshotId ?? null,
       labels: labels.value,
-      backing: 'directory',
-      deviceId: block?.context.snapshotId ?? null,
+      backing: writable === null ? 'directory' : 'writableBlock',
+      deviceId: writable === null ? (block?.context.snapshotId ?? null) : snapshotId,
+      mode,
+      writable,
+      remote:
+        policy.readsRemoteLayers && role === 'imageLayer' ? remoteOn(parent, labels.value) : null,
     },
   });
+}
+
+/** A layer that is read from a registry is part of a device, which has no ordinary layers. */
+function remoteOn(parent: SnapshotState | undefined, labels: Labels): RemoteLayer | null {
+  const canBe = parent === undefined || isBlockLayer(parent);
+  return canBe ? (remoteLayerOf(labels) ?? null) : null;
 }
 
 interface AdoptedParent {
@@ -166,6 +192,8 @@ export function decideCommit(
   }
   const labels = storedLabels(command.labels);
   if (!labels.ok) return labels;
+  const possible = checkLaterLabels(labels.value);
+  if (!possible.ok) return possible;
   if (facts.isTaken(command.name)) return nameTaken(command.name);
   if (state === undefined) return missing(key, 'prepare it first');
   const started = ({ parent, parentId }: AdoptedParent) =>

@@ -1,17 +1,53 @@
 // The events of a snapshot's stream (`snapshot-<id>`). Past tense; never refused on replay; never
 // edited: a changed shape gets a new schemaVersion and an upcaster, a changed meaning a new type.
+import type { WritableLayerType } from '../device/events.ts';
 import type { EffectFailure, RecordedEvent } from '../kernel/envelope.ts';
 
 /** What a snapshot is for; chosen at Prepare or View, recorded once, never guessed again. */
 export type SnapshotRole = 'imageLayer' | 'initLayer' | 'containerLayer' | 'view';
 
-/** What holds a snapshot's data: plain files, or one overlaybd layer that is a block device's. */
-export type SnapshotBacking = 'directory' | 'localBlock';
+/**
+ * What holds a snapshot's data: plain files, a block layer that is written through a device of its
+ * own, or one overlaybd layer that is a block device's, in a file here or in a registry.
+ */
+export type SnapshotBacking = 'directory' | 'writableBlock' | 'localBlock' | 'remoteBlock';
+
+/**
+ * What clients mount: directories (an overlay, or a bind mount of one), the place where the device
+ * is mounted (`dir`), or the device itself (`dev`).
+ */
+export type MountMode = 'overlayfs' | 'dir' | 'dev';
+
+/** A block layer that is written through a device of its own. */
+export interface WritableBlock {
+  readonly layerType: WritableLayerType;
+  /** Of the new device, in GiB; null: that of the layers below. */
+  readonly sizeGib: number | null;
+  /** The file system that is on it, or that it gets, as mount(2) takes it. */
+  readonly fileSystem: string;
+  /** Options of mount(2), joined by commas; '' for none. */
+  readonly mountOptions: string;
+  /** Arguments of mkfs for a new device; null if the layers below hold a file system. */
+  readonly formatArguments: readonly string[] | null;
+}
+
+/** The file in a block layer's `fs` directory that holds it. */
+export type BlockLayerFile = 'overlaybd.commit' | 'overlaybd.sealed';
 
 /** What is on the device that ends with a block layer. */
 export interface BlockContent {
   /** As mount(2) takes it: `ext4`, `xfs`, `erofs`, … */
   readonly fileSystem: string;
+  /** Null: the layer is read from a registry. */
+  readonly layerFile: BlockLayerFile | null;
+}
+
+/** The blob of a layer in a registry. */
+export interface RemoteLayer {
+  /** URL of the repository's blobs, which the digest completes. */
+  readonly repoBlobUrl: string;
+  readonly digest: string;
+  readonly sizeBytes: number;
 }
 
 export type Labels = Readonly<Record<string, string>>;
@@ -27,8 +63,15 @@ export interface SnapshotEventData {
     readonly parentId: number | null;
     readonly labels: Labels;
     readonly backing: SnapshotBacking;
-    /** The device that it leases: that of the nearest block layer below; null if none. */
+    /**
+     * The device that it leases: its own, or that of the nearest block layer below; null if none.
+     */
     readonly deviceId: number | null;
+    readonly mode: MountMode;
+    /** How its own device is made; null if it has none. */
+    readonly writable: WritableBlock | null;
+    /** Where its layer is read from instead of being unpacked; null if it is not. */
+    readonly remote: RemoteLayer | null;
   };
   /** Prepare or View failed; the key was not taken and the id is spent. */
   readonly SnapshotPrepareFailed: {
@@ -84,10 +127,10 @@ export type SnapshotEvent = {
 
 /** Newest schema version of each type. Stored; a version is never reused for another shape. */
 export const snapshotEventVersions: Readonly<Record<SnapshotEventType, number>> = {
-  SnapshotPrepared: 2,
+  SnapshotPrepared: 3,
   SnapshotPrepareFailed: 1,
   SnapshotCommitStarted: 1,
-  SnapshotCommitted: 2,
+  SnapshotCommitted: 3,
   SnapshotCommitFailed: 1,
   SnapshotLabelsUpdated: 1,
   SnapshotRemoveDeferred: 1,

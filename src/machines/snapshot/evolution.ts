@@ -14,6 +14,9 @@ export const emptySnapshotContext: SnapshotContext = {
   parentId: null,
   awaitsParent: false,
   deviceId: null,
+  mode: 'overlayfs',
+  writable: null,
+  remote: null,
   block: null,
   labels: {},
   createdAtUs: 0,
@@ -42,9 +45,16 @@ export const snapshotGuards = {
     const isCurrent = snapshotGuards.isCurrentOperation(context, event);
     return isCurrent && expect(event, 'SnapshotCommitted').data.block !== null;
   },
+  isRemoteLayer(context: SnapshotContext, event: SnapshotEvent): boolean {
+    const isBlock = snapshotGuards.isBlockLayer(context, event);
+    return isBlock && expect(event, 'SnapshotCommitted').data.block?.layerFile === null;
+  },
   /** Without it a Prepare that failed could be prepared again: ids are never reused. */
   isFirstEvent(context: SnapshotContext): boolean {
     return context.snapshotId === 0;
+  },
+  isFirstEventOfWritable(context: SnapshotContext, event: SnapshotEvent): boolean {
+    return context.snapshotId === 0 && expect(event, 'SnapshotPrepared').data.writable !== null;
   },
 };
 
@@ -52,10 +62,11 @@ export const snapshotGuards = {
 export const snapshotAssigns = {
   recordPrepared(_: SnapshotContext, any: SnapshotEvent): SnapshotContext {
     const event = expect(any, 'SnapshotPrepared');
-    const { snapshotId, role, key, parent, parentId, deviceId, labels } = event.data;
+    const { snapshotId, role, key, parent, parentId, labels } = event.data;
+    const { deviceId, mode, writable, remote } = event.data;
     return {
       ...emptySnapshotContext,
-      ...{ snapshotId, role, key, parent, parentId, deviceId, labels },
+      ...{ snapshotId, role, key, parent, parentId, labels, deviceId, mode, writable, remote },
       awaitsParent: awaitsParent(event.data),
       createdAtUs: event.timeUs,
       updatedAtUs: event.timeUs,
@@ -88,6 +99,8 @@ export const snapshotAssigns = {
     const event = expect(any, 'SnapshotCommitted');
     const commit = context.operation?.commit;
     invariant(commit, 'a commit in flight says what the snapshot becomes');
+    const isFinished = context.writable === null || event.data.block !== null;
+    invariant(isFinished, 'a writable block layer becomes a finished one');
     return {
       ...context,
       key: commit.name,
@@ -96,6 +109,9 @@ export const snapshotAssigns = {
       awaitsParent: false,
       // An init layer is mounted below its container, which reads the same device.
       deviceId: context.role === 'initLayer' ? context.deviceId : null,
+      mode: 'overlayfs',
+      writable: null,
+      remote: null,
       block: event.data.block,
       labels: commit.labels,
       createdAtUs: event.timeUs,

@@ -3,6 +3,9 @@ import { accepted, rejected, type Result } from '../kernel/rejection.ts';
 import { shorten } from '../kernel/text.ts';
 import type { Labels } from './events.ts';
 
+/** Where a finished block layer lies on this machine; told to clients, never stored. */
+export const layerFileLabel = 'containerd.io/snapshot/overlaybd.localcommitpath';
+
 /** containerd's limit for a label: its key and value together, in bytes of UTF-8. */
 export const labelBytesMax = 4096;
 

@@ -29,7 +29,9 @@ const snapshotSetup = setup({
   guards: {
     isCurrentOperation: asGuard(snapshotGuards.isCurrentOperation),
     isFirstEvent: asGuard(snapshotGuards.isFirstEvent),
+    isFirstEventOfWritable: asGuard(snapshotGuards.isFirstEventOfWritable),
     isBlockLayer: asGuard(snapshotGuards.isBlockLayer),
+    isRemoteLayer: asGuard(snapshotGuards.isRemoteLayer),
   },
   actions: {
     recordPrepared: asAssign(assigns.recordPrepared),
@@ -110,20 +112,34 @@ const absent = <First extends string>(first: First) =>
   }) as const;
 
 // What holds the data is recorded with the first event and with Commit, and never guessed again.
-const prepared = { SnapshotPrepared: { target: 'directory', guard: 'isFirstEvent' } } as const;
+const prepared = { target: 'directory', guard: 'isFirstEvent' } as const;
+const finished = { SnapshotCommitted: { target: 'localBlock', guard: 'isBlockLayer' } } as const;
 
 const layerBacking = {
   initial: 'unassigned',
   states: {
-    unassigned: { on: prepared },
-    directory: { on: { SnapshotCommitted: { target: 'localBlock', guard: 'isBlockLayer' } } },
+    unassigned: {
+      on: {
+        SnapshotPrepared: [{ target: 'writableBlock', guard: 'isFirstEventOfWritable' }, prepared],
+      },
+    },
+    directory: {
+      on: {
+        SnapshotCommitted: [
+          { target: 'remoteBlock', guard: 'isRemoteLayer' },
+          finished.SnapshotCommitted,
+        ],
+      },
+    },
+    writableBlock: { on: finished },
     localBlock: {},
+    remoteBlock: {},
   },
 } as const;
 
 const viewBacking = {
   initial: 'unassigned',
-  states: { unassigned: { on: prepared }, directory: {} },
+  states: { unassigned: { on: { SnapshotPrepared: prepared } }, directory: {} },
 } as const;
 
 const layerMachine = (id: SnapshotRole) =>

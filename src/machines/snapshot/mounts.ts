@@ -1,6 +1,7 @@
 // The mounts that a snapshot is used by. The table is part of the contract with
 // clients: type, source, options and their order.
-import type { SnapshotRole } from './events.ts';
+import { invariant } from '../kernel/invariant.ts';
+import type { MountMode, SnapshotRole } from './events.ts';
 
 /** A mount as containerd gets it. */
 export interface Mount {
@@ -15,9 +16,23 @@ export interface Lower {
   readonly kind: 'directory' | 'device';
 }
 
+/** A device that clients mount themselves. */
+export interface MountableDevice {
+  /** `/dev/…` */
+  readonly path: string;
+  readonly fileSystem: string;
+  /** Options of mount(2), joined by commas; '' for none. */
+  readonly mountOptions: string;
+}
+
 export interface MountRequest {
   readonly snapshotId: number;
   readonly role: SnapshotRole;
+  readonly mode: MountMode;
+  /** With mode `dev`: the device that the snapshot leases. */
+  readonly device: MountableDevice | null;
+  /** Whether its layer is read from a registry: there is nothing to unpack. */
+  readonly isRemote: boolean;
   /** Whether it is an unpack that brings its parent at Commit. */
   readonly awaitsParent: boolean;
   /** What lies below, nearest first; a device ends it, since it shows all that is below itself. */
@@ -33,12 +48,19 @@ export const deviceMountPoint = (directory: string, deviceId: number): string =>
   `${directory}/${deviceId}/block/mountpoint`;
 
 export function mountsOf(request: MountRequest): readonly Mount[] {
-  const { snapshotId, role, lowers, directory, indexOff } = request;
+  const { snapshotId, role, mode, device, lowers, directory, indexOff } = request;
+  if (mode === 'dev') {
+    invariant(device !== null, 'a device that clients mount is attached');
+    return [deviceMount(device, role === 'view' ? 'ro' : 'rw')];
+  }
+  if (mode === 'dir') return [bind(deviceMountPoint(directory, snapshotId), 'rw')];
   const fs = (id: number): string => `${directory}/${id}/fs`;
   const pathOf = (lower: Lower): string =>
     lower.kind === 'directory'
       ? fs(lower.snapshotId)
       : deviceMountPoint(directory, lower.snapshotId);
+  // Clients take a layer for complete whose mount is read-only.
+  if (request.isRemote) return [bind(fs(snapshotId), 'ro')];
   const [nearest, ...others] = lowers;
   if (nearest === undefined) {
     if (role === 'view') return [bind(fs(snapshotId), 'ro')];
@@ -60,6 +82,14 @@ export function mountsOf(request: MountRequest): readonly Mount[] {
     `lowerdir=${lowers.map(pathOf).join(':')}`,
   ];
   return [{ type: 'overlay', source: 'overlay', options }];
+}
+
+function deviceMount(
+  { path, fileSystem, mountOptions }: MountableDevice,
+  access: 'ro' | 'rw',
+): Mount {
+  const more = mountOptions === '' ? [] : mountOptions.split(',');
+  return { type: fileSystem, source: path, options: [access, ...more] };
 }
 
 const bind = (source: string, access: 'ro' | 'rw'): Mount => ({

@@ -8,6 +8,9 @@ export const snapshotRefLabel = 'containerd.io/snapshot.ref';
 /** containerd 2.4 and newer: the chain id below, sent although Prepare may name no parent. */
 export const parentChainIdLabel = 'containerd.io/snapshot/parent-chain-id';
 
+/** `image`: the Prepare of an image layer, by unpackers that send no other mark. */
+export const typeLabel = 'containerd.io/snapshot/type';
+
 const unpackKeyEnd = /sha256:[0-9a-f]{64}$/;
 const initKeyEnd = /^[0-9a-f]{64}-init(-key)?$/;
 
@@ -37,6 +40,7 @@ export function roleOf({ kind, key, labels, runtimeType }: RoleRequest): Snapsho
   const isUnpack =
     Object.hasOwn(labels, snapshotRefLabel) ||
     Object.hasOwn(labels, parentChainIdLabel) ||
+    labels[typeLabel] === 'image' ||
     unpackKeyEnd.test(key);
   if (isUnpack) return 'imageLayer';
   return 'containerLayer';

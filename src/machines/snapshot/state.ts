@@ -1,7 +1,15 @@
 // The folded state of one snapshot: plain JSON, so that checkpoints, comparison and replay are
 // exact.
 import type { EffectFailure } from '../kernel/envelope.ts';
-import type { BlockContent, Labels, SnapshotBacking, SnapshotRole } from './events.ts';
+import type {
+  BlockContent,
+  Labels,
+  MountMode,
+  RemoteLayer,
+  SnapshotBacking,
+  SnapshotRole,
+  WritableBlock,
+} from './events.ts';
 
 export type Lifecycle =
   | 'absent'
@@ -49,6 +57,12 @@ export interface SnapshotContext {
   readonly awaitsParent: boolean;
   /** The device that it leases for as long as clients can use it; null if none. */
   readonly deviceId: number | null;
+  /** What its mounts are. */
+  readonly mode: MountMode;
+  /** How its own device is made; null if it has none. */
+  readonly writable: WritableBlock | null;
+  /** Where its layer is read from instead of being unpacked; null if it is not. */
+  readonly remote: RemoteLayer | null;
   /** What a block layer holds; null if it is none. */
   readonly block: BlockContent | null;
   readonly labels: Labels;
@@ -66,6 +80,20 @@ export interface SnapshotState {
   /** Revision and global position of the newest event folded in; 0 before the first. */
   readonly revision: number;
   readonly lastSeq: number;
+}
+
+/** Whether it is a finished layer whose device others read. */
+export const isBlockLayer = ({ value }: SnapshotState): boolean =>
+  value.backing === 'localBlock' || value.backing === 'remoteBlock';
+
+/** Whether its writable block layer is being made a finished one: nobody may write it any more. */
+export const isFinishing = ({ value }: SnapshotState): boolean =>
+  value.backing === 'writableBlock' && value.lifecycle === 'committing';
+
+/** The device that a snapshot has to lease as it is now; null if none. */
+export function neededDeviceOf(state: SnapshotState): number | null {
+  const isUsed = kindOf(state) !== undefined && !isFinishing(state);
+  return isUsed ? state.context.deviceId : null;
 }
 
 /** containerd's kind of a snapshot that clients can see; undefined for one that they cannot. */

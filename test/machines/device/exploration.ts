@@ -23,6 +23,7 @@ export const failure = { step: 'open', code: 'EIO', message: 'the layer cannot b
 export const plans: Readonly<Record<string, DevicePlan>> = {
   readOnly: {
     access: 'readOnly',
+    writableLayer: null,
     mount: 'readOnly',
     fileSystem: 'ext4',
     mountOptions: '',
@@ -30,6 +31,7 @@ export const plans: Readonly<Record<string, DevicePlan>> = {
   },
   newDirectory: {
     access: 'writable',
+    writableLayer: { layerType: 'append', sizeGib: 64, parentId: null },
     mount: 'readWrite',
     fileSystem: 'xfs',
     mountOptions: 'nouuid',
@@ -37,6 +39,7 @@ export const plans: Readonly<Record<string, DevicePlan>> = {
   },
   clientMounts: {
     access: 'writable',
+    writableLayer: { layerType: 'append', sizeGib: 64, parentId: null },
     mount: 'none',
     fileSystem: 'ext4',
     mountOptions: '',
@@ -44,6 +47,7 @@ export const plans: Readonly<Record<string, DevicePlan>> = {
   },
   clientMountsNew: {
     access: 'writable',
+    writableLayer: { layerType: 'append', sizeGib: 64, parentId: null },
     mount: 'none',
     fileSystem: 'ext4',
     mountOptions: '',

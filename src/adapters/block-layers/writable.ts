@@ -1,0 +1,97 @@
+// Writable layers in the directories of snapshots: made before their device is first attached, and
+// finished when their snapshot is committed.
+import { access, constants, mkdir, open, rename, rm } from 'node:fs/promises';
+import type { EffectResult } from '../../engine/ports.ts';
+import type { WritableLayer } from '../../machines/device/events.ts';
+import { failedAt } from './failure.ts';
+import { configAbove, writeImageConfig } from './image-config.ts';
+import { runLayerTool, type LayerTool } from './layer-tool.ts';
+import { blockPlaces, type BlockPlaces } from './places.ts';
+
+const done: EffectResult<void> = { ok: true, value: undefined };
+
+/**
+ * Makes the writable layer of a device and its configuration. The configuration is written last, so
+ * where there is one all is there.
+ */
+export async function makeWritableLayer(
+  snapshotsPath: string,
+  { snapshotId, layer }: { readonly snapshotId: number; readonly layer: WritableLayer },
+  tool: LayerTool,
+): Promise<EffectResult<void>> {
+  const places = blockPlaces(snapshotsPath, snapshotId);
+  const { block, config, writableData, writableIndex } = places;
+  if (await exists(config)) return done;
+  try {
+    await mkdir(block, { recursive: true, mode: 0o711 });
+    for (const file of [writableData, writableIndex]) await rm(file, { force: true });
+  } catch (error) {
+    return failedAt('create-layer', block, error);
+  }
+  const below = await configAbove(snapshotsPath, layer.parentId, places.result);
+  if (!below.ok) return below;
+  const sparse = layer.layerType === 'sparse' ? ['-s'] : [];
+  const size = `${layer.sizeGib ?? 0}`;
+  const command = ['create', ...sparse, writableData, writableIndex, size];
+  const created = await runLayerTool(tool, command, { step: 'create-layer', file: writableData });
+  if (!created.ok) return created;
+  const upper = { index: writableIndex, data: writableData };
+  return writeImageConfig(config, { ...below.value, upper });
+}
+
+/**
+ * Finishes the writable layer of a snapshot, whose device is gone. Sealing is what cannot be
+ * undone; what did not come to be done after it is done by whoever calls again.
+ */
+export async function finishWritableLayer(
+  snapshotsPath: string,
+  { snapshotId, parentId }: { readonly snapshotId: number; readonly parentId: number | null },
+  tool: LayerTool,
+): Promise<EffectResult<void>> {
+  const places = blockPlaces(snapshotsPath, snapshotId);
+  const below = await configAbove(snapshotsPath, parentId, places.result);
+  if (!below.ok) return below;
+  if (!(await exists(places.sealed))) {
+    const sealed = await seal(places, tool);
+    if (!sealed.ok) return sealed;
+  }
+  const lowers = [...below.value.lowers, { dir: places.layer }];
+  const written = await writeImageConfig(places.config, { ...below.value, lowers });
+  if (!written.ok) return written;
+  try {
+    await rm(places.writableIndex, { force: true });
+  } catch (error) {
+    return failedAt('seal-layer', places.writableIndex, error);
+  }
+  return done;
+}
+
+async function seal(places: BlockPlaces, tool: LayerTool): Promise<EffectResult<void>> {
+  const { writableData, writableIndex, sealed, layer, block } = places;
+  const command = ['commit', '--seal', writableData, writableIndex];
+  const finished = await runLayerTool(tool, command, { step: 'seal-layer', file: writableData });
+  if (!finished.ok) return finished;
+  try {
+    await rename(writableData, sealed);
+    await syncDirectory(layer);
+    await syncDirectory(block);
+    return done;
+  } catch (error) {
+    return failedAt('seal-layer', sealed, error);
+  }
+}
+
+const exists = (file: string): Promise<boolean> =>
+  access(file).then(
+    () => true,
+    () => false,
+  );
+
+async function syncDirectory(directory: string): Promise<void> {
+  const handle = await open(directory, constants.O_RDONLY | constants.O_DIRECTORY);
+  try {
+    await handle.sync();
+  } finally {
+    await handle.close();
+  }
+}

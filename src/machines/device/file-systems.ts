@@ -1,0 +1,137 @@
+// File systems on block devices: how a new one is made, and how one is mounted. They are asked for
+// in upstream's form `name[;mount options[;mkfs arguments]]`, by the configuration and by labels.
+// Labels come from images and pods, and mount(2) and mkfs run as root: only what is known to do no
+// harm beyond the device itself is taken.
+import { accepted, rejected, type Result } from '../kernel/rejection.ts';
+import { shorten } from '../kernel/text.ts';
+
+interface KnownFileSystem {
+  /** As mount(2) takes it. */
+  readonly type: string;
+  /** What mkfs gets if nothing is said; null: it cannot be made on a device. */
+  readonly formatArguments: readonly string[] | null;
+  /** Options of mount(2) for a device that is written, if nothing is said. */
+  readonly mountOptions: readonly string[];
+  /** For one that is only read: it needs no discard. */
+  readonly readOnlyMountOptions: readonly string[];
+  readonly harmlessMountOptions: RegExp;
+  /** Arguments of mkfs; each may be followed by a value. */
+  readonly harmlessFormatFlags: readonly string[];
+}
+
+const harmless = (...options: readonly string[]): RegExp =>
+  new RegExp(`^(?:${['discard', 'nodiscard', 'noatime', 'relatime', ...options].join('|')})$`);
+
+const ext4Options = ['noload', 'norecovery', 'barrier', 'nobarrier', 'data=(?:ordered|writeback)'];
+
+// Where today's mkfs refuses upstream's arguments, or they are of no use, others stand here:
+// docs/adr/0021-new-file-systems.md.
+const known: Readonly<Record<string, KnownFileSystem>> = {
+  ext4: {
+    type: 'ext4',
+    formatArguments: ['-O', '^has_journal,sparse_super,flex_bg', '-G', '1', '-E', 'discard', '-F'],
+    mountOptions: ['discard'],
+    readOnlyMountOptions: [],
+    harmlessMountOptions: harmless(...ext4Options),
+    harmlessFormatFlags: ['-O', '-b', '-C', '-E', '-F', '-g', '-G', '-i', '-I', '-m', '-N', '-q'],
+  },
+  xfs: {
+    type: 'xfs',
+    formatArguments: ['-f'],
+    // Images are copies of each other, with one UUID.
+    mountOptions: ['nouuid', 'discard'],
+    readOnlyMountOptions: ['nouuid'],
+    harmlessMountOptions: harmless('nouuid', 'norecovery', 'inode32', 'inode64', 'largeio'),
+    harmlessFormatFlags: ['-b', '-f', '-i', '-K', '-m', '-n', '-q', '-s'],
+  },
+  f2fs: {
+    type: 'f2fs',
+    formatArguments: ['-S', '-w', '4096'],
+    mountOptions: [],
+    readOnlyMountOptions: [],
+    harmlessMountOptions: harmless('norecovery', 'background_gc=(?:on|off)'),
+    harmlessFormatFlags: ['-f', '-i', '-O', '-q', '-S', '-w'],
+  },
+  ntfs: {
+    type: 'ntfs3',
+    formatArguments: ['-F', '-f'],
+    mountOptions: [],
+    readOnlyMountOptions: [],
+    harmlessMountOptions: harmless('acl', 'sparse', 'prealloc'),
+    harmlessFormatFlags: ['-c', '-f', '-F', '-q', '-Q', '-s'],
+  },
+  erofs: {
+    type: 'erofs',
+    formatArguments: null,
+    mountOptions: [],
+    readOnlyMountOptions: [],
+    harmlessMountOptions: harmless(),
+    harmlessFormatFlags: [],
+  },
+};
+
+const names: Readonly<Record<string, string>> = { ntfs3: 'ntfs' };
+
+const knownBy = (name: string): KnownFileSystem | undefined => {
+  const ours = names[name] ?? name;
+  return Object.hasOwn(known, ours) ? known[ours] : undefined;
+};
+
+/** Whether a file system can be written at all. */
+export const isWritable = (fileSystem: string): boolean =>
+  (knownBy(fileSystem)?.formatArguments ?? null) !== null;
+
+/** Options of mount(2) for a device that is only read. */
+export const readOnlyMountOptions = (fileSystem: string): string =>
+  (knownBy(fileSystem)?.readOnlyMountOptions ?? []).join(',');
+
+/** Options of mount(2) for a device that is written. */
+export const writableMountOptions = (fileSystem: string): string =>
+  (knownBy(fileSystem)?.mountOptions ?? []).join(',');
+
+/** A new file system and how it is mounted. */
+export interface NewFileSystem {
+  /** As mount(2) takes it. */
+  readonly fileSystem: string;
+  readonly mountOptions: string;
+  readonly formatArguments: readonly string[];
+}
+
+/** What `name[;mount options[;mkfs arguments]]` asks for; `source` names where it stands. */
+export function newFileSystem(text: string, source: string): Result<NewFileSystem> {
+  const [name = '', mountOptions, formatArguments, ...rest] = text.split(';');
+  const refused = (problem: string): Result<never> =>
+    rejected('invalid_argument', `${source} is ${JSON.stringify(shorten(text))}: ${problem}`);
+  const found = knownBy(name);
+  if (found?.formatArguments === null) {
+    return refused(`a file system of type ${name} cannot be made on a device: choose another`);
+  }
+  if (found === undefined) {
+    return refused('the file systems that can be made are ext4, xfs, f2fs and ntfs');
+  }
+  if (rest.length > 0) return refused('it has more than three parts');
+  const badOption = (mountOptions ?? '')
+    .split(',')
+    .find((option) => option !== '' && !found.harmlessMountOptions.test(option));
+  if (badOption !== undefined) return refused(`mount option ${badOption} is not allowed there`);
+  const args = formatArguments?.split(' ').filter((argument) => argument !== '');
+  const badArgument = args?.find((argument, index) => !isHarmless(argument, index, args, found));
+  if (badArgument !== undefined)
+    return refused(`mkfs argument ${badArgument} is not allowed there`);
+  return accepted({
+    fileSystem: found.type,
+    mountOptions: mountOptions ?? found.mountOptions.join(','),
+    formatArguments: args ?? found.formatArguments,
+  });
+}
+
+/** A known flag, or the value of one: features, numbers and sizes, but no path. */
+function isHarmless(
+  argument: string,
+  index: number,
+  all: readonly string[],
+  { harmlessFormatFlags }: KnownFileSystem,
+): boolean {
+  if (argument.startsWith('-')) return harmlessFormatFlags.includes(argument);
+  return /^[\w^,.=:]+$/.test(argument) && (all[index - 1] ?? '').startsWith('-');
+}

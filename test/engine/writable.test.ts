@@ -1,0 +1,260 @@
+// Snapshots that are written through a device of their own, as users of the service see them: in
+// which cases there is one, what their mounts are, and how they become layers.
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { writableLabel } from '../../src/machines/snapshot/writable.ts';
+import { BlockNode, lingerMs, type BlockNodeOptions } from './block-node.ts';
+
+/** The id of `top`, and of what is prepared next. */
+const top = 2;
+const box = 3;
+
+async function nodeWith(options: BlockNodeOptions = {}): Promise<BlockNode> {
+  const node = new BlockNode(options);
+  await node.start();
+  await node.unpack('base');
+  await node.unpack('top', 'base');
+  return node;
+}
+
+const dir = { [writableLabel]: 'dir' };
+const dev = { [writableLabel]: 'dev' };
+const full = { step: 'seal-layer', code: 'ENOSPC', message: 'the disk is full' } as const;
+const busy = { step: 'close', code: 'EBUSY', message: 'in use by sleep (12)' } as const;
+
+const mounted = (deviceId: number) => ({
+  deviceId,
+  path: `/dev/memory${deviceId}`,
+  isMounted: true,
+});
+
+test('dir: a container writes its own device, mounted, on top of what is below', async () => {
+  const node = await nodeWith({ rwMode: 'dir' });
+  const mounts = await node.prepare('box', 'top');
+  assert.deepEqual(mounts, {
+    ok: true,
+    value: [{ type: 'bind', source: '/s/3/block/mountpoint', options: ['rw', 'rbind'] }],
+  });
+  assert.deepEqual(await node.sightings(), [mounted(box)]);
+  const plan = node.device(box)?.context.plan;
+  assert.deepEqual(plan?.writableLayer, { layerType: 'append', sizeGib: null, parentId: top });
+  assert.deepEqual(node.formatted, [], 'what the image holds stays');
+  const again = await node.call((engine, call) => engine.mounts('box', call));
+  assert.deepEqual(again, mounts);
+});
+
+test('dev: the client gets the device itself, with its file system', async () => {
+  const node = await nodeWith();
+  const mounts = await node.prepare('box', 'top', dev);
+  assert.deepEqual(mounts, {
+    ok: true,
+    value: [{ type: 'ext4', source: '/dev/memory3', options: ['rw', 'discard'] }],
+  });
+  assert.deepEqual(await node.sightings(), [{ ...mounted(box), isMounted: false }]);
+});
+
+test('a device on nothing gets a file system, once', async () => {
+  const node = await nodeWith();
+  const size = { 'containerd.io/snapshot/overlaybd/vsize': '3' };
+  assert.ok((await node.prepare('box', '', { ...dir, ...size })).ok);
+  assert.deepEqual(node.formatted, [box]);
+  assert.equal(node.device(box)?.context.plan?.writableLayer?.sizeGib, 3);
+  await node.reboot();
+  assert.ok((await node.call((engine, call) => engine.mounts('box', call))).ok);
+  assert.deepEqual(node.formatted, [box]);
+  // Neither after a commit that failed.
+  node.failing.set('finish', full);
+  assert.ok(!(await node.commit('box', 'layer')).ok);
+  assert.ok((await node.call((engine, call) => engine.mounts('box', call))).ok);
+  assert.deepEqual(node.formatted, [box]);
+});
+
+test('the label decides against the configuration, in both directions', async () => {
+  const node = await nodeWith({ rwMode: 'dir' });
+  const byLabel = await node.prepare('box', 'top', { [writableLabel]: 'overlayfs' });
+  assert.ok(byLabel.ok);
+  assert.equal(byLabel.value[0]?.type, 'overlay');
+  assert.deepEqual(await node.sightings(), [mounted(top)]);
+});
+
+test('an unpack writes files and gets no device, whatever is asked for', async () => {
+  const node = await nodeWith({ rwMode: 'dir' });
+  const key = `extract-9 sha256:${'9'.repeat(64)}`;
+  const mounts = await node.prepare(key, 'top', dir);
+  assert.ok(mounts.ok);
+  assert.equal(mounts.value[0]?.type, 'overlay');
+  assert.deepEqual(await node.sightings(), []);
+});
+
+test('above ordinary layers a container writes files', async () => {
+  const node = await nodeWith({ rwMode: 'dir' });
+  node.unpacksBlocks = false;
+  await node.unpack('files', 'top');
+  const mounts = await node.prepare('box', 'files', dir);
+  assert.ok(mounts.ok);
+  assert.equal(mounts.value[0]?.type, 'overlay');
+});
+
+test('a view is read-only in every mode', async () => {
+  const node = await nodeWith();
+  const view = (key: string, labels: Record<string, string>) =>
+    node.call((engine, call) => engine.view({ key, parent: 'top', labels }, call));
+  const plain = await view('plain', {});
+  assert.deepEqual(await view('dir', dir), plain);
+  assert.deepEqual(await view('dev', dev), {
+    ok: true,
+    value: [{ type: 'ext4', source: '/dev/memory2', options: ['ro'] }],
+  });
+  assert.deepEqual(await node.sightings(), [mounted(top)]);
+});
+
+test('with Docker the modes are refused, and the reason is said', async () => {
+  const node = await nodeWith({ runtimeType: 'docker' });
+  const refused = await node.prepare('box', 'top', dir);
+  assert.ok(!refused.ok);
+  assert.equal(refused.rejection.code, 'failed_precondition');
+  assert.match(refused.rejection.message, /runtimeType docker/);
+  assert.deepEqual(await node.sightings(), []);
+});
+
+test('Commit makes a block layer of what was written: its device is gone, and it is shared', async () => {
+  const node = await nodeWith({ rwMode: 'dir' });
+  await node.prepare('box', 'top');
+  assert.deepEqual(await node.commit('box', 'next'), { ok: true, value: undefined });
+  assert.deepEqual(await node.sightings(), []);
+  const [layer] = node.engine
+    .checkpoint()
+    .snapshots.filter(({ context }) => context.key === 'next');
+  assert.equal(layer?.value.backing, 'localBlock');
+  assert.deepEqual(layer?.context.block, { fileSystem: 'ext4', layerFile: 'overlaybd.sealed' });
+  const label = { [writableLabel]: 'overlayfs' };
+  const mounts = await node.prepare('one', 'next', label);
+  assert.ok(mounts.ok);
+  assert.equal(mounts.value[0]?.options.at(-1), 'lowerdir=/s/3/block/mountpoint');
+  await node.prepare('two', 'next', label);
+  assert.deepEqual(await node.sightings(), [mounted(box)]);
+});
+
+test('Commit of a device that somebody uses fails and says by whom; the snapshot goes on', async () => {
+  const node = await nodeWith({ rwMode: 'dir' });
+  const mounts = await node.prepare('box', 'top');
+  node.failing.set('detach', busy);
+  const refused = await node.commit('box', 'next');
+  assert.ok(!refused.ok);
+  assert.equal(refused.rejection.code, 'failed_precondition');
+  assert.match(refused.rejection.message, /in use by sleep/);
+  node.failing.clear();
+  assert.deepEqual(await node.call((engine, call) => engine.mounts('box', call)), mounts);
+  assert.deepEqual(await node.sightings(), [mounted(box)]);
+  assert.deepEqual(await node.commit('box', 'next'), { ok: true, value: undefined });
+});
+
+test('Commit that cannot finish the layer fails; what was written can be written on', async () => {
+  const node = await nodeWith({ rwMode: 'dir' });
+  await node.prepare('box', 'top');
+  node.failing.set('finish', full);
+  const refused = await node.commit('box', 'next');
+  assert.ok(!refused.ok);
+  assert.equal(refused.rejection.code, 'resource_exhausted');
+  assert.ok((await node.call((engine, call) => engine.mounts('box', call))).ok);
+  assert.deepEqual(await node.sightings(), [mounted(box)]);
+  node.failing.clear();
+  assert.ok((await node.commit('box', 'next')).ok);
+});
+
+test('while it is committed nobody gets its mounts', async () => {
+  const node = await nodeWith({ rwMode: 'dir' });
+  await node.prepare('box', 'top');
+  node.hang('finish');
+  const committing = node.begin((engine, call) =>
+    engine.commit({ key: 'box', name: 'next', labels: {}, parent: '' }, call),
+  );
+  await node.clock.pass(1);
+  const mounts = await node.call((engine, call) => engine.mounts('box', call));
+  assert.ok(!mounts.ok);
+  assert.equal(mounts.rejection.code, 'failed_precondition');
+  node.letGoOn('finish');
+  assert.ok((await node.clock.until(committing)).ok);
+});
+
+test('kill -9 in the middle of a commit: the next start completes it', async () => {
+  for (const step of ['unmount', 'detach', 'finish'] as const) {
+    const node = await nodeWith({ rwMode: 'dir' });
+    await node.prepare('box', 'top');
+    node.hang(step);
+    void node.begin((engine, call) =>
+      engine.commit({ key: 'box', name: 'next', labels: {}, parent: '' }, call),
+    );
+    await node.clock.pass(1);
+    await node.crash();
+    await node.clock.pass(10);
+    const stat = await node.call((engine, call) => engine.stat('next', call));
+    assert.equal(stat.ok && stat.value.kind, 'committed', step);
+    assert.deepEqual(await node.sightings(), [], step);
+  }
+});
+
+test('Remove takes the device at once, and the directory after it', async () => {
+  const node = await nodeWith({ rwMode: 'dir', autoRemoveDev: false });
+  await node.prepare('box', 'top');
+  node.hang('detach');
+  assert.ok((await node.remove('box')).ok);
+  await node.clock.pass(1);
+  assert.ok(node.directories.has(box));
+  node.letGoOn('detach');
+  await node.clock.pass(1);
+  assert.deepEqual(await node.sightings(), []);
+  assert.ok(!node.directories.has(box));
+  assert.equal(node.device(box), undefined);
+});
+
+test('a Prepare whose device cannot be made leaves nothing', async () => {
+  for (const step of ['attach', 'format', 'mount'] as const) {
+    const node = await nodeWith();
+    node.failing.set(step, full);
+    const refused = await node.prepare('box', '', dir);
+    assert.ok(!refused.ok, step);
+    assert.equal(refused.rejection.code, 'resource_exhausted');
+    await node.clock.pass(10);
+    assert.deepEqual(await node.sightings(), [], step);
+    assert.ok(!node.directories.has(box), step);
+    assert.equal(node.device(box), undefined, step);
+  }
+});
+
+test('kill -9 in a Prepare: the next start takes down what was built', async () => {
+  for (const step of ['attach', 'format', 'mount'] as const) {
+    const node = await nodeWith();
+    node.hang(step);
+    void node.begin((engine, call) =>
+      engine.prepare({ key: 'box', parent: '', labels: dir }, call),
+    );
+    await node.clock.pass(1);
+    await node.crash();
+    await node.clock.pass(10);
+    assert.deepEqual(await node.sightings(), [], step);
+    assert.ok(!node.directories.has(box), step);
+    assert.equal(node.device(box), undefined, step);
+    assert.ok((await node.prepare('box', '', dir)).ok, step);
+  }
+});
+
+test('the device of a running container stays over kill -9, and comes back after a reboot', async () => {
+  const node = await nodeWith({ rwMode: 'dir' });
+  const mounts = await node.prepare('box', 'top');
+  await node.crash();
+  await node.clock.pass(lingerMs * 2);
+  assert.deepEqual(await node.sightings(), [mounted(box)]);
+  await node.reboot();
+  assert.deepEqual(await node.call((engine, call) => engine.mounts('box', call)), mounts);
+  assert.deepEqual(await node.sightings(), [mounted(box)]);
+});
+
+test('labels of what is to come are refused by name', async () => {
+  const node = await nodeWith();
+  const label = 'containerd.io/snapshot/overlaybd/turbo-oci/target-digest';
+  const refused = await node.prepare('box', 'top', { [label]: 'sha256:1' });
+  assert.ok(!refused.ok);
+  assert.equal(refused.rejection.code, 'failed_precondition');
+  assert.ok(refused.rejection.message.includes(label));
+});

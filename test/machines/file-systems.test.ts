@@ -1,0 +1,69 @@
+// What labels and the configuration may ask of mkfs and mount(2), which run as root.
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import fc from 'fast-check';
+import { newFileSystem } from '../../src/machines/device/file-systems.ts';
+
+const asked = (text: string) => newFileSystem(text, 'label x');
+
+const made = (text: string) => {
+  const result = asked(text);
+  assert.ok(result.ok, result.ok ? '' : result.rejection.message);
+  return result.value;
+};
+
+test('a name alone gets what goes well with it', () => {
+  const ext4 = made('ext4');
+  assert.equal(ext4.mountOptions, 'discard');
+  assert.ok(ext4.formatArguments.includes('^has_journal,sparse_super,flex_bg'));
+  assert.equal(made('xfs').mountOptions, 'nouuid,discard');
+  assert.equal(made('ntfs').fileSystem, 'ntfs3', 'the kernel’s own');
+  assert.deepEqual(made('f2fs').formatArguments, ['-S', '-w', '4096']);
+});
+
+test('a part that is there counts, also an empty one', () => {
+  assert.deepEqual(made('ext4;;'), { fileSystem: 'ext4', mountOptions: '', formatArguments: [] });
+  assert.deepEqual(made('ext4;noatime,data=ordered;-b 4096 -O ^metadata_csum'), {
+    fileSystem: 'ext4',
+    mountOptions: 'noatime,data=ordered',
+    formatArguments: ['-b', '4096', '-O', '^metadata_csum'],
+  });
+});
+
+test('what reaches beyond the device is refused by name', () => {
+  const refusals: Readonly<Record<string, RegExp>> = {
+    btrfs: /ext4, xfs, f2fs and ntfs/,
+    erofs: /type erofs cannot be made/,
+    '': /that can be made/,
+    constructor: /that can be made/,
+    'ext4;errors=panic': /mount option errors=panic/,
+    'ext4;journal_dev=8': /journal_dev=8/,
+    'ext4;;-d /etc': /mkfs argument -d/,
+    'ext4;;-J device=/dev/sda': /mkfs argument -J/,
+    'ext4;;/dev/sda': /mkfs argument \/dev\/sda/,
+    'ext4;;-b 4096 8192': /mkfs argument 8192/,
+    'xfs;;-l logdev=sda': /mkfs argument -l/,
+    'xfs;logdev=/dev/sda': /logdev/,
+    'ext4;a;b;c': /more than three parts/,
+  };
+  for (const [text, words] of Object.entries(refusals)) {
+    const result = asked(text);
+    assert.ok(!result.ok, text);
+    assert.equal(result.rejection.code, 'invalid_argument');
+    assert.match(result.rejection.message, words);
+    assert.match(result.rejection.message, /^label x is "/);
+  }
+});
+
+test('no text makes an argument that is a path or an option that was not named', () => {
+  const part = fc.constantFrom('ext4', ';', ' ', '-', '/', 'dev', 'O', 'd', '=', ',', 'discard');
+  fc.assert(
+    fc.property(fc.array(part, { maxLength: 12 }), (parts) => {
+      const result = asked(`ext4;${parts.join('')}`);
+      if (!result.ok) return;
+      for (const argument of result.value.formatArguments) assert.doesNotMatch(argument, /\//);
+      assert.doesNotMatch(result.value.mountOptions, /\//);
+    }),
+    { numRuns: 2_000 },
+  );
+});
