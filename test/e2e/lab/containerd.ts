@@ -37,9 +37,10 @@ const ctrLimitMs = 120_000;
 const stoppingLimitMs = 5000;
 
 /** Of this process's run, and of no other on this machine. */
-const namespaceOfRun = (): string => `varve-${process.env[runVariable] ?? process.pid}`;
+export const namespaceOfRun = (): string => `varve-${process.env[runVariable] ?? process.pid}`;
 
-function environmentOf(programDirectories: readonly string[]): Record<string, string> {
+/** The environment in which the programs of these directories are found first. */
+export function programEnvironment(programDirectories: readonly string[]): Record<string, string> {
   const path = [
     ...programDirectories,
     process.env['PATH'] ?? '',
@@ -51,7 +52,7 @@ function environmentOf(programDirectories: readonly string[]): Record<string, st
 /** Starts a containerd and waits until it answers. */
 export async function startContainerd(options: ContainerdOptions): Promise<Containerd> {
   const { directory, programDirectories, snapshotters, maxConcurrentUnpacks } = options;
-  const env = environmentOf(programDirectories);
+  const env = programEnvironment(programDirectories);
   const printed = await runCommand(['containerd', '--version'], { env });
   const version = /\sv?(\d+\.\d+\.\d+)/.exec(printed)?.[1] ?? '';
   mkdirSync(directory, { recursive: true });

@@ -1,15 +1,7 @@
 // Clients newer than Debian's, built from the Go module proxy at pinned versions into the cache.
-import { delimiter, join } from 'node:path';
+import { join } from 'node:path';
 import { cached } from './cache.ts';
-import { MissingError, runCommand, tryCommand } from './command.ts';
-
-interface Client {
-  readonly module: string;
-  readonly version: string;
-  readonly packages: readonly string[];
-  readonly versionVariable?: string;
-  readonly needsCompiler?: boolean;
-}
+import { buildGoModule, type GoModule } from './go-build.ts';
 
 const clients = {
   containerd: {
@@ -22,43 +14,69 @@ const clients = {
     module: 'github.com/opencontainers/runc',
     version: 'v1.5.2',
     packages: ['.'],
-    needsCompiler: true,
+    library: 'libseccomp-dev',
+    tags: 'seccomp',
   },
-} as const satisfies Record<string, Client>;
+  docker: {
+    module: 'github.com/moby/moby/v2',
+    version: 'v2.0.0-beta.24',
+    packages: ['cmd/dockerd'],
+    versionVariable: 'dockerversion.Version',
+  },
+  'docker-cli': {
+    module: 'github.com/docker/cli',
+    version: 'v29.9.0+incompatible',
+    packages: ['cmd/docker'],
+    versionVariable: 'cli/version.Version',
+    hasVendorFile: true,
+  },
+  buildx: {
+    module: 'github.com/docker/buildx',
+    version: 'v0.37.0',
+    packages: ['cmd/buildx'],
+    versionVariable: 'version.Version',
+  },
+  buildkit: {
+    module: 'github.com/moby/buildkit',
+    version: 'v0.33.0',
+    packages: ['cmd/buildkitd', 'cmd/buildctl'],
+    versionVariable: 'version.Version',
+  },
+  nerdctl: {
+    module: 'github.com/containerd/nerdctl/v2',
+    version: 'v2.2.2',
+    packages: ['cmd/nerdctl'],
+    versionVariable: 'pkg/version.Version',
+    // A module for its own tests that the proxy does not serve.
+    without: { requirement: 'mod/tigron', files: 'cmd/nerdctl/helpers/testing*.go' },
+  },
+  'cri-tools': {
+    module: 'sigs.k8s.io/cri-tools',
+    version: 'v1.36.0',
+    packages: ['cmd/crictl'],
+    testPackages: ['cmd/critest'],
+    versionVariable: 'pkg/version.Version',
+  },
+  'cni-plugins': {
+    module: 'github.com/containernetworking/plugins',
+    version: 'v1.9.1',
+    packages: ['plugins/main/loopback', 'plugins/main/ptp', 'plugins/ipam/host-local'],
+  },
+  kubelet: {
+    module: 'k8s.io/kubernetes',
+    version: 'v1.36.3',
+    packages: ['cmd/kubelet'],
+    stagedModules: 'k8s.io',
+  },
+} as const satisfies Record<string, GoModule>;
 
 /** The names of the clients that can be built. */
 export type GoClientName = keyof typeof clients;
 
-const buildLimitMs = 900_000;
-const environment = {
-  PATH: [process.env['PATH'] ?? '', '/usr/local/go/bin'].join(delimiter),
-  GOFLAGS: '',
-  GOWORK: 'off',
-};
-
 /** The directory of a client's commands; a MissingError says why it cannot be built here. */
 export async function builtGoClient(name: GoClientName): Promise<string> {
-  const client: Client = clients[name];
-  return cached(join('go', `${name}-${client.version}`), (directory) => build(client, directory));
-}
-
-async function build(client: Client, directory: string): Promise<void> {
-  const { module, version, packages, versionVariable, needsCompiler = false } = client;
-  const found = await tryCommand(['go', 'version'], { env: environment }).catch(() => undefined);
-  if (found?.status !== 0) throw new MissingError('no go in PATH');
-  const proxy = await tryCommand(['go', 'mod', 'download', `${module}@${version}`], {
-    env: environment,
-    cwd: directory,
-    limitMs: buildLimitMs,
-  });
-  if (proxy.status !== 0) {
-    throw new MissingError(`the Go module proxy does not serve ${module} ${version}`);
-  }
-  const naming = versionVariable === undefined ? '' : ` -X ${module}/${versionVariable}=${version}`;
-  const paths = packages.map((path) => `${join(module, path)}@${version}`);
-  await runCommand(['go', 'install', '-trimpath', '-ldflags', `-s -w${naming}`, ...paths], {
-    env: { ...environment, GOBIN: directory, CGO_ENABLED: needsCompiler ? '1' : '0' },
-    cwd: directory,
-    limitMs: buildLimitMs,
-  });
+  const client: GoModule = clients[name];
+  return cached(join('go', `${name}-${client.version}`), (directory) =>
+    buildGoModule(client, directory),
+  );
 }

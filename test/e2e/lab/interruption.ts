@@ -5,6 +5,9 @@ const undos = new Set<() => Promise<unknown>>();
 let isGuarded = false;
 let isEnding = false;
 
+/** Whether this process has been told to end: what is begun now would not be undone. */
+export const isInterrupted = (): boolean => isEnding;
+
 async function undoAll(): Promise<void> {
   for (const undo of [...undos].reverse()) await undo().catch(() => undefined);
 }

@@ -1,6 +1,6 @@
 // Gets and keeps the programs that the demo and the tests with real containerds need, so that their
 // own time is that of the tests. What cannot be had is said by the tests that are skipped for it.
-import { debianContainerd, newContainerd } from './clients.ts';
+import { debianContainerd, debianDocker, newContainerd, newDocker } from './clients.ts';
 import { MissingError } from './command.ts';
 import { registryProgram, staticBusybox } from './debian-packages.ts';
 
@@ -12,6 +12,6 @@ async function unlessMissing(get: () => Promise<unknown>): Promise<void> {
   }
 }
 
-for (const get of [debianContainerd, newContainerd, staticBusybox, registryProgram]) {
-  await unlessMissing(get);
-}
+const programs = [debianContainerd, newContainerd, debianDocker, staticBusybox, registryProgram];
+const programsOfLongForms = process.env['VARVE_LONG'] === '1' ? [newDocker] : [];
+for (const get of [...programs, ...programsOfLongForms]) await unlessMissing(get);

@@ -4,7 +4,7 @@ import { spawn, type ChildProcess } from 'node:child_process';
 import { closeSync, mkdirSync, openSync, readFileSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
-import { guardSignals } from './interruption.ts';
+import { guardSignals, isInterrupted } from './interruption.ts';
 
 export interface ServiceOptions {
   readonly name: string;
@@ -51,6 +51,7 @@ function guard(): void {
 /** Starts a process; it may not be ready yet when this returns. */
 export function startService({ name, argv, logPath, env }: ServiceOptions): Service {
   guard();
+  if (isInterrupted()) throw new Error(`${name} is not started: all is being taken down`);
   mkdirSync(dirname(logPath), { recursive: true });
   const log = openSync(logPath, 'a');
   const [program = '', ...parameters] = argv;

@@ -1,12 +1,15 @@
-// The few places that containerds share whatever their configuration says: the directory of the
-// shims' sockets, and the control groups of a namespace. What one of ours makes there goes with it;
-// what was there before, or is not empty, stays.
+// The few places that containerds and Docker Engines share whatever their configuration says:
+// directories of sockets and of containers' state, and the control groups of a namespace. What one
+// of ours makes there goes with it; what was there before, or is not empty, stays.
 import { existsSync, readFileSync, readdirSync, rmSync, rmdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { cgroupsNamed, removeCgroup } from '../../../scripts/test/cgroups.ts';
 
 /** The innermost last. */
-const directories = ['', 's', 'fifo', 'runc'].map((name) => join('/run', 'containerd', name));
+const directories = [
+  ...['', 's', 'fifo', 'runc'].map((name) => join('/run/containerd', name)),
+  ...['docker', 'docker/plugins', 'runc'].map((name) => join('/run', name)),
+];
 
 /** Notes what is not there yet; the result removes that of it which is empty. */
 export function watchSharedDirectories(): () => void {
