@@ -24,10 +24,12 @@ const silent = { debug() {}, info() {}, warn() {}, error() {} };
 
 type Step = 'attach' | 'format' | 'mount' | 'unmount' | 'detach' | 'finish' | 'describe';
 
+type RuntimeType = 'containerd' | 'docker';
+
 export interface BlockNodeOptions {
   readonly autoRemoveDev?: boolean;
   readonly rwMode?: MountMode;
-  readonly runtimeType?: 'containerd' | 'docker';
+  readonly runtimeType?: RuntimeType;
   readonly remoteLayers?: boolean;
 }
 
@@ -46,12 +48,15 @@ export class BlockNode {
   readonly #settings: BlockNodeOptions;
   /** Every file system that was made, by the device that got it. */
   readonly formatted: number[] = [];
+  /** As the next start has it. */
+  runtimeType: RuntimeType;
   #devices = memoryBlockDevices();
   #bootId = 'boot-1';
   #engine: Engine | undefined;
 
   constructor(settings: BlockNodeOptions = {}) {
     this.#settings = settings;
+    this.runtimeType = settings.runtimeType ?? 'containerd';
   }
 
   get engine(): Engine {
@@ -95,6 +100,7 @@ export class BlockNode {
             remoteLayers: false,
           },
           ...this.#settings,
+          runtimeType: this.runtimeType,
           lingerMs,
           checkpointEveryEventCount: 500,
           retention: { maxAgeMs: 1e12, maxEventCount: 1e9 },

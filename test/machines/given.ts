@@ -91,6 +91,20 @@ export const committed = (
   commitEnded(snapshotId, 2),
 ];
 
+/** A block layer committed under `name`, at revision 3. */
+export const committedBlock = (
+  snapshotId: number,
+  name: string,
+  parent: { readonly parent: string; readonly parentId: number | null } = {
+    parent: '',
+    parentId: null,
+  },
+): readonly Step[] => [
+  prepared(snapshotId, { role: 'imageLayer', ...parent }),
+  commitStarted(snapshotId, name, parent),
+  commitEnded(snapshotId, 2, { fileSystem: 'ext4', layerFile: 'overlaybd.commit' }),
+];
+
 export const failure = { step: 'unlinkat', code: 'EBUSY', message: 'in use' } as const;
 
 export const commitFailed = (snapshotId: number, operationId: number): Step =>

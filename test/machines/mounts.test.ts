@@ -61,6 +61,28 @@ test('two parents or more, view: overlay of lower directories alone', () => {
   );
 });
 
+const device = { snapshotId: 7, kind: 'device' } as const;
+const mountpoint = '/var/lib/varve/snapshots/7/block/mountpoint';
+
+test('one block layer, view: a read-only bind of where its device is mounted', () => {
+  assert.deepEqual(mounts({ role: 'view', lowers: [device] }), bind(mountpoint, 'ro'));
+});
+
+test('layers above a block layer lie above where its device is mounted', () => {
+  const lowers = [...layers(8), device];
+  const lowerdir = `lowerdir=${fs(8)}:${mountpoint}`;
+  for (const role of ['imageLayer', 'containerLayer'] as const) {
+    assert.deepEqual(mounts({ role, lowers }), overlay('index=off', ...upper, lowerdir));
+  }
+  assert.deepEqual(mounts({ role: 'view', lowers }), overlay('index=off', lowerdir));
+});
+
+test('an init layer above a block layer is its own directory, which holds no device', () => {
+  for (const lowers of [[device], [...layers(8), device]]) {
+    assert.deepEqual(mounts({ role: 'initLayer', lowers }), bind(fs(9), 'rw'));
+  }
+});
+
 test('a kernel without the index parameter gets no index option', () => {
   const request = { lowers: layers(7, 5), indexOff: false };
   assert.deepEqual(mounts(request), overlay(...upper, `lowerdir=${fs(7)}:${fs(5)}`));

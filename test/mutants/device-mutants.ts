@@ -85,4 +85,16 @@ export const deviceMutants: readonly Mutant[] = [
     search: 'if (sighting === undefined || sighting.path === null)',
     replace: 'if (sighting === undefined) return undefined;\n  if (sighting.path === null)',
   },
+  {
+    name: 'the device of an init layer is given back when it is committed',
+    file: 'src/engine/dispatcher.ts',
+    search: " || role === 'initLayer'",
+    replace: '',
+  },
+  {
+    name: 'an init layer above an ordinary one holds the device',
+    file: 'src/machines/snapshot/mounts.ts',
+    search: 'lowers.some(({ kind })',
+    replace: 'lowers.slice(0, 1).some(({ kind })',
+  },
 ];

@@ -7,7 +7,7 @@ import fc from 'fast-check';
 import { decideCommit, decidePrepare, decideUpdate } from '../../src/machines/snapshot/decide.ts';
 import { mountsOf } from '../../src/machines/snapshot/mounts.ts';
 import { parentChainIdLabel, snapshotRefLabel } from '../../src/machines/snapshot/role.ts';
-import { committed, fold, recordNext, policy } from '../machines/given.ts';
+import { committed, committedBlock, fold, recordNext, policy } from '../machines/given.ts';
 import { settings } from './settings.ts';
 
 const chainId = `sha256:${'0123456789abcdef'.repeat(4)}`;
@@ -20,7 +20,7 @@ const request = fc.record({
     fc.string({ minLength: 1, maxLength: 40 }),
     fc.constantFrom(`k8s.io/7/extract-1-a ${chainId}`, `${chainId.slice(7)}-init-key`, 'web'),
   ),
-  parent: fc.constantFrom('', 'one', 'two', 'three'),
+  parent: fc.constantFrom('', 'one', 'two', 'three', 'block', 'mixed'),
   labels,
   policy: fc.constantFrom('containerd' as const, 'docker' as const).map((runtimeType) => ({
     ...policy,
@@ -32,6 +32,8 @@ const base = fold(
   committed(1, 'one'),
   committed(2, 'two', { parent: 'one', parentId: 1 }),
   committed(3, 'three', { parent: 'two', parentId: 2 }),
+  committedBlock(4, 'block'),
+  committed(5, 'mixed', { parent: 'block', parentId: 4 }),
 ).toCheckpoint();
 
 test('no unpack gets a read-only mount, no View a writable one, and Update changes none', async () => {

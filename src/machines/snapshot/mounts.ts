@@ -72,6 +72,10 @@ export function mountsOf(request: MountRequest): readonly Mount[] {
     return [bind(fs(snapshotId), 'rw')];
   }
   if (role === 'view' && others.length === 0) return [bind(pathOf(nearest), 'ro')];
+  // Docker only puts files into an init layer. An overlay that a Docker that was killed left behind
+  // would keep the device in use for ever.
+  const isOnDevice = lowers.some(({ kind }) => kind === 'device');
+  if (role === 'initLayer' && isOnDevice) return [bind(fs(snapshotId), 'rw')];
   const upper =
     role === 'view'
       ? []
