@@ -68,6 +68,8 @@ const areas: readonly {
   readonly name: string;
   readonly budget: readonly [number, number];
   readonly folders: readonly string[];
+  /** Besides them in the long form. */
+  readonly longFolders?: readonly string[];
   readonly concurrency?: number;
   readonly preparation?: readonly string[];
 }[] = [
@@ -89,6 +91,7 @@ const areas: readonly {
     name: 'clients',
     budget: [40, 1200],
     folders: ['clients'],
+    longFolders: ['more-clients'],
     concurrency: 1,
     preparation: labPrograms,
   },
@@ -103,19 +106,22 @@ const hasTests = (checkout: string, folder: string): boolean =>
     String(name).endsWith('.test.ts'),
   );
 
-function areaSuites({ checkout }: SuiteOptions): Suite[] {
-  const known = new Set([...areas.flatMap(({ folders }) => folders), ...foldersOfOthers]);
+function areaSuites({ checkout, isLong }: SuiteOptions): Suite[] {
+  const inAreas = areas.flatMap(({ folders, longFolders = [] }) => [...folders, ...longFolders]);
+  const known = new Set([...inAreas, ...foldersOfOthers]);
   const others = readdirSync(`${checkout}/test`, { withFileTypes: true })
     .filter((entry) => entry.isDirectory() && !known.has(entry.name))
     .map(({ name }) => ({
       name,
       budget: [20, 300] as const,
       folders: [name],
+      longFolders: undefined,
       concurrency: 1,
       preparation: undefined,
     }));
   return [...areas.slice(0, -2), ...others, ...areas.slice(-2)].flatMap((area) => {
-    const folders = area.folders.filter((folder) => hasTests(checkout, folder));
+    const wanted = [...area.folders, ...(isLong ? (area.longFolders ?? []) : [])];
+    const folders = wanted.filter((folder) => hasTests(checkout, folder));
     if (folders.length === 0) return [];
     const [budgetSeconds, longBudgetSeconds] = area.budget;
     const { name, concurrency, preparation } = area;

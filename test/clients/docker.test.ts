@@ -9,13 +9,17 @@ import { deviceObstacle } from '../native/device-obstacle.ts';
 import { debianDocker, newDocker, type DockerClient } from '../e2e/lab/clients.ts';
 import { startDocker, type Docker } from '../e2e/lab/docker.ts';
 import type { Image } from '../e2e/lab/image.ts';
+import { startRegistry } from '../e2e/lab/registry.ts';
 import { plugin, VarveNode, type LayerKind } from '../e2e/lab/varve-node.ts';
 
 interface DockerNode {
   readonly varve: VarveNode;
   readonly engine: Docker;
   readonly image: Image;
+  /** The image's name: that of the archive, or in the registry it is pulled from. */
+  readonly reference: string;
   readonly kind: LayerKind;
+  readonly client: DockerClient;
 }
 
 async function startNode(client: DockerClient, kind: LayerKind): Promise<DockerNode> {
@@ -30,11 +34,18 @@ async function startNode(client: DockerClient, kind: LayerKind): Promise<DockerN
       snapshotter: plugin,
       scratch: varve.scratch,
     });
-    return { varve, engine, image, kind };
+    const reference = client.pulls ? await pushed(varve, image) : image.reference;
+    return { varve, engine, image, reference, kind, client };
   } catch (error) {
     await varve.scratch.dispose();
     throw error;
   }
+}
+
+async function pushed({ scratch }: VarveNode, image: Image): Promise<string> {
+  const registry = await startRegistry(join(scratch.path, 'registry'));
+  scratch.defer(registry.stop);
+  return registry.push(image);
 }
 
 const lines = (text: string): readonly string[] =>
@@ -50,9 +61,18 @@ const execute = ({ engine }: DockerNode, name: string, script: string): Promise<
 
 /** Two containers of one image, of which only the first writes. */
 function testsOfContainers(node: () => DockerNode): void {
-  test('an image is loaded, and a container runs and prints what it holds', async () => {
-    const { engine, image, varve, kind } = node();
-    await engine.docker('load', '-i', image.archivePath);
+  test('the version is the one that is meant, on varve', async () => {
+    const { engine, client } = node();
+    const version = await engine.docker('version', '--format', '{{.Client.Version}}');
+    const wanted = client.name.replace('Docker ', '');
+    assert.ok(version.replace(/^v/, '').startsWith(`${wanted}.`), version);
+    assert.equal((await engine.docker('info', '--format', '{{.Driver}}')).trim(), plugin);
+  });
+
+  test('an image is loaded or pulled, and a container prints what it holds', async () => {
+    const { engine, image, reference, varve, kind, client } = node();
+    if (client.pulls) await engine.docker('pull', '--quiet', reference);
+    else await engine.docker('load', '--input', image.archivePath);
     const { snapshots, devices } = await varve.state();
     const backing = kind === 'overlaybd' ? 'localBlock' : 'directory';
     assert.deepEqual(
@@ -61,14 +81,14 @@ function testsOfContainers(node: () => DockerNode): void {
     );
     assert.deepEqual(devices, [], 'an unpack attaches nothing');
     const script = 'cat /data/replaced /data/opaque/*; ls /data/gone* 2>/dev/null; echo end';
-    const printed = await run(node(), '--rm', image.reference, 'sh', '-c', script);
+    const printed = await run(node(), '--rm', reference, 'sh', '-c', script);
     assert.deepEqual(lines(printed), ['after', 'shown', 'end']);
   });
 
   test('two containers do not see what the other writes, and share one device', async () => {
-    const { image, varve, kind } = node();
+    const { reference, varve, kind } = node();
     for (const name of ['first', 'second']) {
-      await run(node(), '--detach', '--name', name, image.reference, 'sleep', '1000');
+      await run(node(), '--detach', '--name', name, reference, 'sleep', '1000');
     }
     await execute(node(), 'first', 'echo mine >/written; rm /data/replaced');
     const look = 'cat /data/replaced; ls /written 2>/dev/null; cat /etc/hostname';
@@ -115,12 +135,12 @@ function testsOfRestarts(node: () => DockerNode): void {
 
   for (const runtimeType of ['containerd', 'docker']) {
     test(`kill -9 of the snapshotter, which is ${runtimeType}’s then`, async () => {
-      const { varve, engine, image } = node();
+      const { varve, engine, reference } = node();
       await varve.killAndRestart({ runtimeType });
       await check();
       await engine.docker('restart', '--time', '0', 'first', 'second');
       await check();
-      const printed = await run(node(), '--rm', image.reference, 'cat', '/data/replaced');
+      const printed = await run(node(), '--rm', reference, 'cat', '/data/replaced');
       assert.equal(printed.trim(), 'after');
     });
   }
@@ -137,14 +157,14 @@ function testsOfImages(node: () => DockerNode): void {
   });
 
   test('an image is built upon it: commands, copies, and several stages', async () => {
-    const { engine, image, varve } = node();
+    const { engine, reference, varve } = node();
     const folder = join(varve.scratch.path, 'context');
     mkdirSync(folder, { recursive: true });
     writeFileSync(join(folder, 'copied'), 'copied\n');
     const dockerfile = [
-      `FROM ${image.reference} AS first`,
+      `FROM ${reference} AS first`,
       'RUN echo made >/made && rm /data/big',
-      `FROM ${image.reference}`,
+      `FROM ${reference}`,
       'COPY --from=first /made /data/made',
       'COPY copied /data/copied',
       'RUN cat /data/made /data/copied >/data/both && rm -r /data/opaque',
@@ -159,9 +179,9 @@ function testsOfImages(node: () => DockerNode): void {
 
 function testsOfRemoval(node: () => DockerNode): void {
   test('nothing is left when containers, images and the builder’s cache are removed', async () => {
-    const { engine, image, varve } = node();
+    const { engine, reference, varve } = node();
     await engine.docker('rm', '--force', 'first', 'second');
-    await engine.docker('rmi', '--force', 'committed', 'built', image.reference);
+    await engine.docker('rmi', '--force', 'committed', 'built', reference);
     await engine.docker('builder', 'prune', '--all', '--force');
     await varve.nothingLeft();
     assert.equal(lines(await engine.docker('images', '--all', '--quiet')).length, 0);

@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { MissingError } from './command.ts';
 import { containerdDirectory, runcDirectory } from './debian-packages.ts';
 import { suitePackages } from './debian-suite.ts';
-import { builtGoClient } from './go-clients.ts';
+import { builtGoClient, type GoClientName } from './go-clients.ts';
 
 export interface Client {
   readonly name: string;
@@ -15,6 +15,8 @@ export interface Client {
 export interface DockerClient extends Client {
   /** The program of `docker build`. */
   readonly buildx: string;
+  /** Whether tests have it pull its image, or load it. */
+  readonly pulls: boolean;
 }
 
 interface Missing {
@@ -62,11 +64,7 @@ export function debianContainerd(): Promise<ClientOrReason> {
 
 /** containerd 2.4, built from the Go module proxy; with VARVE_REQUIRE_GO=1 it must be had. */
 export async function newContainerd(): Promise<ClientOrReason> {
-  const client = await clientOr('containerd 2.4', async () => [
-    await builtGoClient('containerd'),
-    await runcDirectory(),
-  ]);
-  return required(client);
+  return clientOfNewContainerd('containerd 2.4');
 }
 
 /** Debian's newer suite, whose Docker runs on this one; its runc does not. */
@@ -80,6 +78,7 @@ export function debianDocker(): Promise<ClientOrReason<DockerClient>> {
     return {
       programDirectories: [join(root, 'usr/sbin'), join(root, 'usr/bin'), await runcDirectory()],
       buildx: join(root, 'usr/libexec/docker/cli-plugins/docker-buildx'),
+      pulls: false,
     };
   });
 }
@@ -95,6 +94,35 @@ export async function newDocker(): Promise<ClientOrReason<DockerClient>> {
       await builtGoClient('runc'),
     ],
     buildx: join(await builtGoClient('buildx'), 'buildx'),
+    pulls: true,
   }));
   return required(client);
 }
+
+/** A client of containerd 2.4 with it, built from the Go module proxy. */
+const clientOfNewContainerd = async (
+  name: string,
+  ...programs: GoClientName[]
+): Promise<ClientOrReason> =>
+  required(
+    await clientOr(name, async () => {
+      const directories: string[] = [];
+      for (const program of [...programs, 'containerd'] as const) {
+        directories.push(await builtGoClient(program));
+      }
+      return [...directories, await runcDirectory()];
+    }),
+  );
+
+export const nerdctl = (): Promise<ClientOrReason> => clientOfNewContainerd('nerdctl', 'nerdctl');
+
+/** BuildKit's daemon and its command. */
+export const buildkit = (): Promise<ClientOrReason> =>
+  clientOfNewContainerd('BuildKit', 'buildkit');
+
+/** crictl and critest with the network plugins that pods want. */
+export const criTools = (): Promise<ClientOrReason> =>
+  clientOfNewContainerd('CRI', 'cri-tools', 'cni-plugins');
+
+export const kubelet = (): Promise<ClientOrReason> =>
+  clientOfNewContainerd('kubelet', 'kubelet', 'cri-tools', 'cni-plugins');

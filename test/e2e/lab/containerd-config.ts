@@ -15,6 +15,17 @@ export interface ConfigOptions {
   readonly majorVersion: number;
   readonly snapshotters: readonly ProxySnapshotter[];
   readonly maxConcurrentUnpacks?: number;
+  /** With it CRI is served, too. */
+  readonly cri?: CriOptions;
+}
+
+/** What pods run with. */
+export interface CriOptions {
+  readonly snapshotter: string;
+  /** The image of what holds a pod's namespaces. */
+  readonly sandboxImage: string;
+  /** Where the network plugins are; without one pods are on the machine's network. */
+  readonly networkPlugins?: string;
 }
 
 const text = (value: string): string => JSON.stringify(value);
@@ -48,6 +59,31 @@ function transferLines(options: ConfigOptions): readonly string[] {
   ];
 }
 
+const criPlugin = 'io.containerd.grpc.v1.cri';
+
+function criLines({ directory, cri }: ConfigOptions): readonly string[] {
+  if (cri === undefined) return [];
+  const { snapshotter, sandboxImage, networkPlugins = join(directory, 'cni/bin') } = cri;
+  const table = `plugins.${text(criPlugin)}`;
+  return [
+    `[${table}]`,
+    `  sandbox_image = ${text(sandboxImage)}`,
+    '  disable_tcp_service = true',
+    // Pods ask for more than a test may have.
+    '  restrict_oom_score_adj = true',
+    `[${table}.containerd]`,
+    `  snapshotter = ${text(snapshotter)}`,
+    '  disable_snapshot_annotations = false',
+    `[${table}.containerd.runtimes.runc]`,
+    '  runtime_type = "io.containerd.runc.v2"',
+    `[${table}.containerd.runtimes.runc.options]`,
+    `  Root = ${text(join(directory, 'runc'))}`,
+    `[${table}.cni]`,
+    `  bin_dir = ${text(networkPlugins)}`,
+    `  conf_dir = ${text(join(directory, 'cni/conf'))}`,
+  ];
+}
+
 /** The text of config.toml. */
 export function containerdConfig(options: ConfigOptions): string {
   const { directory, snapshotters } = options;
@@ -55,7 +91,7 @@ export function containerdConfig(options: ConfigOptions): string {
     'version = 2',
     `root = ${text(join(directory, 'root'))}`,
     `state = ${text(join(directory, 'state'))}`,
-    'disabled_plugins = ["io.containerd.grpc.v1.cri"]',
+    ...(options.cri === undefined ? [`disabled_plugins = [${text(criPlugin)}]`] : []),
     '[grpc]',
     `  address = ${text(join(directory, 'containerd.sock'))}`,
     '[ttrpc]',
@@ -64,9 +100,12 @@ export function containerdConfig(options: ConfigOptions): string {
     '  level = "info"',
     '[plugins."io.containerd.gc.v1.scheduler"]',
     '  startup_delay = "100ms"',
-    // By default it lies in a place of the whole machine.
+    // By default these lie in places of the whole machine.
     '[plugins."io.containerd.internal.v1.opt"]',
     `  path = ${text(join(directory, 'opt'))}`,
+    '[plugins."io.containerd.nri.v1.nri"]',
+    '  disable = true',
+    ...criLines(options),
     ...snapshotters.flatMap(proxyLines),
     ...transferLines(options),
   ];

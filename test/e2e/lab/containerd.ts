@@ -4,7 +4,7 @@
 import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { delimiter, join } from 'node:path';
 import { runBinary, runCommand, tryCommand } from './command.ts';
-import { containerdConfig, type ProxySnapshotter } from './containerd-config.ts';
+import { containerdConfig, type CriOptions, type ProxySnapshotter } from './containerd-config.ts';
 import { runVariable } from '../../../scripts/test/leaks.ts';
 import { unmountBelow } from './scratch.ts';
 import { startService, waitUntilReady, type Service } from './service.ts';
@@ -16,6 +16,7 @@ export interface ContainerdOptions {
   readonly programDirectories: readonly string[];
   readonly snapshotters: readonly ProxySnapshotter[];
   readonly maxConcurrentUnpacks?: number;
+  readonly cri?: CriOptions;
 }
 
 export interface Containerd {
@@ -51,16 +52,19 @@ export function programEnvironment(programDirectories: readonly string[]): Recor
 
 /** Starts a containerd and waits until it answers. */
 export async function startContainerd(options: ContainerdOptions): Promise<Containerd> {
-  const { directory, programDirectories, snapshotters, maxConcurrentUnpacks } = options;
+  const { directory, programDirectories, snapshotters, maxConcurrentUnpacks, cri } = options;
   const env = programEnvironment(programDirectories);
   const printed = await runCommand(['containerd', '--version'], { env });
   const version = /\sv?(\d+\.\d+\.\d+)/.exec(printed)?.[1] ?? '';
   mkdirSync(directory, { recursive: true });
   const address = join(directory, 'containerd.sock');
   const configPath = join(directory, 'config.toml');
-  const limits = maxConcurrentUnpacks === undefined ? {} : { maxConcurrentUnpacks };
+  const more = {
+    ...(maxConcurrentUnpacks === undefined ? {} : { maxConcurrentUnpacks }),
+    ...(cri === undefined ? {} : { cri }),
+  };
   const majorVersion = Number.parseInt(version, 10);
-  writeFileSync(configPath, containerdConfig({ directory, majorVersion, snapshotters, ...limits }));
+  writeFileSync(configPath, containerdConfig({ directory, majorVersion, snapshotters, ...more }));
   const namespace = namespaceOfRun();
   const removeEmptyDirectories = watchSharedDirectories();
   const service = startService({

@@ -12,6 +12,8 @@ export interface ImageOptions {
   /** Where the layout and the archive are put. */
   readonly directory: string;
   readonly layers: readonly (readonly TarEntry[])[];
+  /** What a container of it runs; a shell, if it does not say. */
+  readonly command?: readonly string[];
 }
 
 export interface Descriptor {
@@ -89,21 +91,21 @@ function addLayers(blobs: Blobs, layers: readonly TarLayer[]): readonly ImageLay
   });
 }
 
-function configOf(layers: readonly ImageLayer[]): Buffer {
+function configOf(layers: readonly ImageLayer[], command: readonly string[]): Buffer {
   return json({
     created,
     architecture: process.arch === 'x64' ? 'amd64' : process.arch,
     os: 'linux',
-    config: { Env: ['PATH=/bin'], Cmd: ['/bin/sh'], WorkingDir: '/' },
+    config: { Env: ['PATH=/bin'], Cmd: command, WorkingDir: '/' },
     rootfs: { type: 'layers', diff_ids: layers.map(({ diffId }) => diffId) },
     history: layers.map((_, index) => ({ created, created_by: `layer ${index + 1}` })),
   });
 }
 
 /** Builds an image of these layers, the lowest first. */
-export function buildImage({ name, directory, layers }: ImageOptions): Image {
+export function buildImage({ name, directory, layers, command }: ImageOptions): Image {
   const tars = layers.map((entries) => ({ tar: writeTar(entries), entries, isCompressed: true }));
-  return buildImageOf(name, directory, tars);
+  return buildImageOf(name, directory, tars, command);
 }
 
 /** The same of layers that are tar archives already. */
@@ -111,12 +113,13 @@ export function buildImageOf(
   name: string,
   directory: string,
   contents: readonly TarLayer[],
+  command: readonly string[] = ['/bin/sh'],
 ): Image {
   const reference = `localhost/${name}:latest`;
   const layoutDirectory = join(directory, name);
   const blobs = blobsIn(layoutDirectory);
   const layers = addLayers(blobs, contents);
-  const config = blobs.add(oci('config.v1+json'), configOf(layers));
+  const config = blobs.add(oci('config.v1+json'), configOf(layers, command));
   const manifest = blobs.add(
     oci('manifest.v1+json'),
     json({

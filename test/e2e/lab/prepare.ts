@@ -1,6 +1,15 @@
 // Gets and keeps the programs that the demo and the tests with real containerds need, so that their
 // own time is that of the tests. What cannot be had is said by the tests that are skipped for it.
-import { debianContainerd, debianDocker, newContainerd, newDocker } from './clients.ts';
+import {
+  buildkit,
+  criTools,
+  debianContainerd,
+  debianDocker,
+  kubelet,
+  nerdctl,
+  newContainerd,
+  newDocker,
+} from './clients.ts';
 import { MissingError } from './command.ts';
 import { registryProgram, staticBusybox } from './debian-packages.ts';
 
@@ -13,5 +22,6 @@ async function unlessMissing(get: () => Promise<unknown>): Promise<void> {
 }
 
 const programs = [debianContainerd, newContainerd, debianDocker, staticBusybox, registryProgram];
-const programsOfLongForms = process.env['VARVE_LONG'] === '1' ? [newDocker] : [];
-for (const get of [...programs, ...programsOfLongForms]) await unlessMissing(get);
+const programsOfLongForms = [newDocker, nerdctl, buildkit, criTools, kubelet];
+const isLong = process.env['VARVE_LONG'] === '1';
+for (const get of [...programs, ...(isLong ? programsOfLongForms : [])]) await unlessMissing(get);

@@ -7,7 +7,7 @@ import { cgroupsNamed, removeCgroup } from '../../../scripts/test/cgroups.ts';
 
 /** The innermost last. */
 const directories = [
-  ...['', 's', 'fifo', 'runc'].map((name) => join('/run/containerd', name)),
+  ...['', 's', 'fifo', 'runc', 'runc/k8s.io'].map((name) => join('/run/containerd', name)),
   ...['docker', 'docker/plugins', 'runc'].map((name) => join('/run', name)),
 ];
 
@@ -15,14 +15,16 @@ const directories = [
 export function watchSharedDirectories(): () => void {
   const absent = directories.filter((directory) => !existsSync(directory));
   return () => {
-    for (const directory of absent.toReversed()) {
-      try {
-        rmdirSync(directory);
-      } catch {
-        // Another containerd uses it by now, or nobody made it.
-      }
-    }
+    for (const directory of absent.toReversed()) removeIfEmpty(directory);
   };
+}
+
+function removeIfEmpty(directory: string): void {
+  try {
+    rmdirSync(directory);
+  } catch {
+    // Another containerd uses it by now, or nobody made it.
+  }
 }
 
 /** The sockets of the shims of a containerd, from what it keeps of each task. */
@@ -37,8 +39,10 @@ export function shimSockets(stateDirectory: string): string[] {
     );
 }
 
-/** Removes sockets whose shims are dead, and the control groups of a namespace. */
+/** Removes sockets whose shims are dead, and what is left of a namespace. */
 export function removeSharedState(sockets: readonly string[], namespace: string): void {
   for (const socket of sockets) rmSync(socket, { force: true });
+  // Clients that cannot be told another place keep the state of containers there.
+  removeIfEmpty(join('/run/containerd/runc', namespace));
   for (const path of cgroupsNamed(new RegExp(`^${namespace}$`))) removeCgroup(path);
 }

@@ -8,6 +8,7 @@ import { buildBlockImage } from './block-image.ts';
 import type { Client } from './clients.ts';
 import { runCommand } from './command.ts';
 import { startContainerd, type Containerd } from './containerd.ts';
+import type { CriOptions } from './containerd-config.ts';
 import { staticBusybox } from './debian-packages.ts';
 import { buildSampleImage, type Image } from './image.ts';
 import { makeScratch, mountsBelow, type Scratch } from './scratch.ts';
@@ -43,6 +44,7 @@ export interface NodeOptions {
   readonly client: Client;
   /** Keys of varve's configuration. */
   readonly settings?: Readonly<Record<string, unknown>>;
+  readonly cri?: Omit<CriOptions, 'snapshotter'>;
 }
 
 /** What kind of layers an image is made of. */
@@ -69,7 +71,7 @@ export class VarveNode {
     this.#snapshotter = parts.snapshotter;
   }
 
-  static async start({ prefix, client, settings = {} }: NodeOptions): Promise<VarveNode> {
+  static async start({ prefix, client, settings = {}, cri }: NodeOptions): Promise<VarveNode> {
     const scratch = makeScratch(prefix);
     try {
       const isObstructed = deviceObstacle() !== undefined;
@@ -81,6 +83,7 @@ export class VarveNode {
       const containerd = await startContainerd({
         directory: join(scratch.path, 'c'),
         programDirectories: client.programDirectories,
+        ...(cri === undefined ? {} : { cri: { snapshotter: plugin, ...cri } }),
         snapshotters: [
           {
             name: plugin,
