@@ -140,6 +140,12 @@ function addStateCommands(program: Command): void {
     .description('show one snapshot: labels, mounts, chain, children, events')
     .argument('<key>', 'key or name of the snapshot, or #<id>')
     .action(action(() => import('./commands/show.ts')));
+  daemonOptions(program.command('devices'))
+    .description('list the block devices of snapshots: state, place, who leases them, trouble')
+    .option('-a, --all', 'also those that are not attached and that nobody leases')
+    .option('--at <position>', 'as they were at this position of the log', position)
+    .addOption(fileOption())
+    .action(action(() => import('./commands/devices.ts')));
 }
 
 function addHistoryCommands(program: Command): void {

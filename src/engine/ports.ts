@@ -237,6 +237,29 @@ export interface BlockDevices {
   observe(): Promise<EffectResult<readonly DeviceSighting[]>>;
 }
 
+/** What a device has done since it was attached. */
+export interface DeviceFigures {
+  readonly deviceId: number;
+  readonly readCount: number;
+  readonly readBytes: number;
+  readonly writeCount: number;
+  readonly writtenBytes: number;
+  /** Requests that were answered with an error. */
+  readonly errorCount: number;
+  /** How often a layer could not be read as it was written. */
+  readonly damageCount: number;
+  /** Whether the kernel reads it without a cache of its own between; null where it is not told. */
+  readonly directIo: boolean | null;
+}
+
+/** What the backing store tells of itself, and of the devices that are ours. */
+export interface BackingStoreFigures {
+  readonly process: number;
+  /** How its devices reach the kernel. */
+  readonly transport: string;
+  readonly devices: readonly DeviceFigures[];
+}
+
 /** The files of block layers. */
 export interface BlockLayers {
   /**

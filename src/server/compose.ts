@@ -1,6 +1,7 @@
 // The composition root: the only file that names concrete adapters.
 import { existsSync } from 'node:fs';
 import { BlockDaemonDevices } from '../adapters/block-daemon/devices.ts';
+import { backingStoreFigures } from '../adapters/block-daemon/figures.ts';
 import { blockLayers } from '../adapters/block-layers/layers.ts';
 import { makeWritableLayer } from '../adapters/block-layers/writable.ts';
 import { HelperPool } from '../adapters/helper-pool/pool.ts';
@@ -87,6 +88,7 @@ async function composePorts(
         makeWritableLayer(snapshotsPath, { snapshotId, layer }, tool),
     }),
     blockLayers: blockLayers({ snapshotsPath, tool }),
+    backingStoreFigures: () => backingStoreFigures(configuration.blockDaemonAddress, snapshotsPath),
     makeDirectory,
     indexOff: existsSync(overlayIndexParameter),
     bootId: await readBootId(),

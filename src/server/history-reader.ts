@@ -10,6 +10,7 @@ import {
   type EventStore,
   type ReadOptions,
 } from '../engine/ports.ts';
+import { troubleOf, type DeviceTrouble } from '../history/devices-document.ts';
 import { HistoryWriter } from '../history/export-file.ts';
 import { NameSearch } from '../history/names.ts';
 import { findSnapshot } from '../history/snapshot-document.ts';
@@ -19,6 +20,7 @@ import { initialNodeState } from '../machines/node/state.ts';
 import { checkpointVersion, liveStreamsOf, type Checkpoint } from '../machines/checkpoint.ts';
 import type { StoredEvent } from '../machines/kernel/envelope.ts';
 import { Projection } from '../machines/projection.ts';
+import { deviceStream } from '../machines/device/events.ts';
 import { snapshotStream } from '../machines/snapshot/events.ts';
 
 /** Damaged ranges that one Verify names; after so many it stops looking. */
@@ -111,6 +113,32 @@ export async function streamEvents(
   toSeq = store.lastSeq,
 ): Promise<StoredEvent[]> {
   return await gathered(readOverLosses(store, { stream, toSeq }));
+}
+
+/** So far back trouble of devices is looked for: a device of many containers has a long history. */
+const troubleWindow = 100_000;
+
+/** The newest trouble of each device of a state, as far as it can be read. */
+export async function troublesOf(
+  store: EventStore,
+  { devices, globalSeq: toSeq }: Checkpoint,
+): Promise<ReadonlyMap<number, DeviceTrouble>> {
+  const troubles = new Map<number, DeviceTrouble>();
+  const fromSeq = Math.max(store.firstSeq, toSeq - troubleWindow);
+  for (const { context } of devices) {
+    const { deviceId } = context;
+    const range = { stream: deviceStream(deviceId), fromSeq, toSeq };
+    try {
+      for await (const events of readOverLosses(store, range)) {
+        const newest = events.map(troubleOf).findLast((trouble) => trouble !== undefined);
+        if (newest !== undefined) troubles.set(deviceId, newest);
+      }
+    } catch (error) {
+      // Damage is told of by whoever reads history; what devices are now does not rest on it.
+      if (!(error instanceof LogDamaged)) throw error;
+    }
+  }
+  return troubles;
 }
 
 async function gathered(parts: AsyncIterable<readonly StoredEvent[]>): Promise<StoredEvent[]> {

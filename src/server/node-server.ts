@@ -90,6 +90,8 @@ export class NodeServer {
     const { clock, version, bootId } = ports;
     const inspect = inspectService(runner, {
       ...{ node, clock, configuration, origins, version, bootId },
+      directory: ports.directories.path,
+      backingStoreFigures: ports.backingStoreFigures,
       startedAtUs: clock.nowUs(),
       spaceGuard: () => this.#spaceGuard,
       callsInProgress: () => runner.activeCount,

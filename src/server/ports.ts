@@ -1,10 +1,12 @@
 // What the server needs of the process and the machine. compose.ts provides the real ones.
 import type {
+  BackingStoreFigures,
   BlockDevices,
   BlockLayers,
   Clock,
   CrashPoint,
   Damage,
+  EffectResult,
   OpenedLog,
   Logger,
   SnapshotDirectories,
@@ -50,6 +52,8 @@ export interface ServerPorts {
   readonly directories: SnapshotDirectories;
   readonly blockDevices: BlockDevices;
   readonly blockLayers: BlockLayers;
+  /** Asks the backing store of block devices what they have done. */
+  readonly backingStoreFigures: () => Promise<EffectResult<BackingStoreFigures>>;
   /** Makes a directory (0700) and what is missing above it; one that exists is left as it is. */
   makeDirectory(directory: string): Promise<void>;
   openLog(): Promise<LogOpening>;

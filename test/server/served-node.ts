@@ -101,6 +101,10 @@ export async function servedNode(
       }),
       blockDevices: memoryBlockDevices(),
       blockLayers: plainLayers,
+      backingStoreFigures: async () => ({
+        ok: true,
+        value: { process: 1, transport: 'memory', devices: [] },
+      }),
       makeDirectory,
       openLog: async () => {
         options.onListening?.(node);

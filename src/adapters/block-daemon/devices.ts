@@ -211,13 +211,18 @@ export class BlockDaemonDevices implements BlockDevices {
   }
 
   #configOf(deviceId: number): string {
-    return path.join(this.#folderOf(deviceId), 'config.v1.json');
+    return imageConfigOf(this.#options.snapshotsPath, deviceId);
   }
 }
 
+/** The configuration by which a device is known as ours. */
+export const imageConfigOf = (snapshotsPath: string, deviceId: number): string =>
+  path.join(snapshotsPath, `${deviceId}`, 'block', 'config.v1.json');
+
 const nameOf = (deviceId: number): string => `snapshot-${deviceId}`;
 
-function idOf(name: string): number | undefined {
+/** The id in the name of a device; undefined if it is named by others. */
+export function idOf(name: string): number | undefined {
   const match = /^snapshot-([1-9]\d{0,15})$/.exec(name);
   return match === null ? undefined : Number(match[1]);
 }

@@ -95,6 +95,7 @@ export const eventLogDefinition = {
 /** varve.v1.Inspect */
 export const inspectDefinition = {
   state: streamed(method('/varve.v1.Inspect/State', v1.StateRequest, v1.Part)),
+  devices: streamed(method('/varve.v1.Inspect/Devices', v1.StateRequest, v1.Part)),
   snapshot: streamed(method('/varve.v1.Inspect/Snapshot', v1.SnapshotRequest, v1.Part)),
   why: streamed(method('/varve.v1.Inspect/Why', v1.SnapshotRequest, v1.Part)),
   diff: streamed(method('/varve.v1.Inspect/Diff', v1.DiffRequest, v1.Part)),

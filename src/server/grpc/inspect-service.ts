@@ -1,7 +1,14 @@
 // varve.v1.Inspect: documents about the node, made by the pure functions of src/history.
 import type { UntypedServiceImplementation } from '@grpc/grpc-js';
 import type { Configuration, Origins } from '../../config/configuration.ts';
-import { LogDamaged, OutOfRange, type Clock } from '../../engine/ports.ts';
+import {
+  LogDamaged,
+  OutOfRange,
+  type BackingStoreFigures,
+  type Clock,
+  type EffectResult,
+} from '../../engine/ports.ts';
+import { devicesDocument } from '../../history/devices-document.ts';
 import { diffStates } from '../../history/diff.ts';
 import { findSnapshot, snapshotDocument } from '../../history/snapshot-document.ts';
 import {
@@ -22,6 +29,7 @@ import {
   stateAt,
   streamEvents,
   timeOf,
+  troublesOf,
   verify,
   type DatedState,
 } from '../history-reader.ts';
@@ -43,6 +51,9 @@ export interface InspectOptions extends StatusOptions {
   readonly clock: Clock;
   readonly configuration: Configuration;
   readonly origins: Origins;
+  /** Absolute path of `<root>/snapshots`. */
+  readonly directory: string;
+  readonly backingStoreFigures: () => Promise<EffectResult<BackingStoreFigures>>;
 }
 
 /** The handlers of the service. */
@@ -55,6 +66,10 @@ export function inspectService(
     state: runner.streamed(
       'State',
       inParts((r: StateRequest) => inspect.state(r)),
+    ),
+    devices: runner.streamed(
+      'Devices',
+      inParts((r: StateRequest) => inspect.devices(r)),
     ),
     snapshot: runner.streamed(
       'Snapshot',
@@ -137,6 +152,26 @@ class InspectHandlers {
     const state = await this.#stateAt(atSeq.value);
     if (!state.ok) return state;
     return accepted(stateDocumentTexts(state.value.checkpoint, state.value.timeUs));
+  }
+
+  async devices(request: StateRequest): Promise<Result<Iterable<string>>> {
+    const atSeq = fromSeq(request.atSeq, 'at_seq');
+    if (!atSeq.ok) return atSeq;
+    const { node, directory } = this.#options;
+    const state = await this.#stateAt(atSeq.value);
+    if (!state.ok) return state;
+    const store = node.store();
+    if (!store.ok) return store;
+    const { checkpoint } = state.value;
+    const troubles = await troublesOf(store.value, checkpoint);
+    const figures = await this.#figures(atSeq.value);
+    return whole(devicesDocument({ ...state.value, directory, figures, troubles }));
+  }
+
+  async #figures(atSeq: number): Promise<BackingStoreFigures | string> {
+    if (atSeq !== 0) return 'figures are of now, and this is the past';
+    const figures = await this.#options.backingStoreFigures();
+    return figures.ok ? figures.value : figures.failure.message;
   }
 
   /** The state at a position; 0: now. */

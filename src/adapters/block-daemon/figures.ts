@@ -1,0 +1,59 @@
+// What varve-bd says about itself and about the devices of our snapshots: how much they have read.
+import type { BackingStoreFigures, DeviceFigures, EffectResult } from '../../engine/ports.ts';
+import { Daemon } from './daemon.ts';
+import { imageConfigOf, idOf } from './devices.ts';
+
+interface Operation {
+  readonly requestCount: number;
+  readonly errorCount: number;
+  readonly sizeBytes: number;
+}
+
+interface Stats {
+  readonly daemon: { readonly process: number; readonly transport: string };
+  readonly devices: readonly {
+    readonly device: string;
+    readonly damageCount: number;
+    readonly operations: Readonly<Record<string, Operation>>;
+  }[];
+}
+
+interface Listed {
+  readonly device: string;
+  readonly config: string;
+  readonly directIo?: boolean;
+}
+
+const none: Operation = { requestCount: 0, errorCount: 0, sizeBytes: 0 };
+
+/** Asks the varve-bd at `socketPath`; devices that are not of this root are left out. */
+export async function backingStoreFigures(
+  socketPath: string,
+  snapshotsPath: string,
+): Promise<EffectResult<BackingStoreFigures>> {
+  const daemon = new Daemon(socketPath);
+  const stats = await daemon.request<Stats>('stats', {});
+  if (!stats.ok) return stats;
+  const listed = await daemon.request<{ devices: readonly Listed[] }>('list', {});
+  if (!listed.ok) return listed;
+  const known = new Map(listed.value.devices.map((one) => [one.device, one]));
+  const devices: DeviceFigures[] = [];
+  for (const { device, damageCount, operations } of stats.value.devices) {
+    const deviceId = idOf(device);
+    const { config, directIo = null } = known.get(device) ?? {};
+    if (deviceId === undefined || config !== imageConfigOf(snapshotsPath, deviceId)) continue;
+    const { read = none, write = none } = operations;
+    devices.push({
+      deviceId,
+      readCount: read.requestCount,
+      readBytes: read.sizeBytes,
+      writeCount: write.requestCount,
+      writtenBytes: write.sizeBytes,
+      errorCount: Object.values(operations).reduce((sum, { errorCount }) => sum + errorCount, 0),
+      damageCount,
+      directIo,
+    });
+  }
+  const { process, transport } = stats.value.daemon;
+  return { ok: true, value: { process, transport, devices } };
+}

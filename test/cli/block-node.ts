@@ -1,0 +1,146 @@
+// A real daemon beside a real varve-bd, with two block layers in it: a base and one on top.
+import assert from 'node:assert/strict';
+import { copyFileSync, mkdirSync, writeFileSync } from 'node:fs';
+import path from 'node:path';
+import { findNativeFile } from '../../src/adapters/native/location.ts';
+import { snapshotsDefinition } from '../../src/server/grpc/definitions.ts';
+import { startBlockDaemon, type BlockDaemon } from '../e2e/lab/block-daemon.ts';
+import { runCommand } from '../e2e/lab/command.ts';
+import { makeScratch, type Scratch } from '../e2e/lab/scratch.ts';
+import { writeTar } from '../e2e/lab/tar.ts';
+import { Daemon, varve, type Ended } from './varve.ts';
+
+export const base = 'default/1/sha256:base';
+export const top = 'default/2/sha256:top';
+
+/** Long enough that no device is detached for it while a test runs. */
+const lingerMs = 600_000;
+
+export class BlockNode {
+  readonly scratch: Scratch;
+  daemon: Daemon;
+  blockDaemon: BlockDaemon;
+
+  private constructor(scratch: Scratch, daemon: Daemon, blockDaemon: BlockDaemon) {
+    this.scratch = scratch;
+    this.daemon = daemon;
+    this.blockDaemon = blockDaemon;
+  }
+
+  static async start(settings: object = {}): Promise<BlockNode> {
+    const scratch = makeScratch('varve-cli-');
+    try {
+      const blockDaemon = await startBlockDaemon(scratch.path);
+      const own = { autoRemoveDev: true, lingerMs, blockDaemonAddress: blockDaemon.address };
+      writeFileSync(configOf(scratch), JSON.stringify({ ...own, ...settings }));
+      const daemon = await startDaemon(scratch);
+      const node = new BlockNode(scratch, daemon, blockDaemon);
+      scratch.defer(() => node.blockDaemon.service.stop());
+      scratch.defer(() => node.daemon.stop('SIGKILL'));
+      return node;
+    } catch (error) {
+      await scratch.dispose();
+      throw error;
+    }
+  }
+
+  get root(): string {
+    return this.daemon.root;
+  }
+
+  get configPath(): string {
+    return configOf(this.scratch);
+  }
+
+  /** A command that asks the daemon. */
+  ask(...args: readonly string[]): Promise<Ended> {
+    return varve([...args, '--address', this.daemon.address]);
+  }
+
+  /** The JSON document of a command that must succeed. */
+  async json<Document>(...args: readonly string[]): Promise<Document> {
+    const { code, stdout, stderr } = await this.ask(...args, '--json');
+    assert.equal(stderr, '');
+    assert.equal(code, 0, stdout);
+    return JSON.parse(stdout) as Document;
+  }
+
+  /** Ends the daemon and starts it again. */
+  async restart(signal: NodeJS.Signals = 'SIGTERM'): Promise<void> {
+    await this.daemon.stop(signal);
+    this.daemon = await startDaemon(this.scratch);
+  }
+
+  async restartBlockDaemon(): Promise<void> {
+    await this.blockDaemon.service.kill();
+    this.blockDaemon = await startBlockDaemon(this.scratch.path);
+  }
+
+  async prepare(key: string, parent = ''): Promise<void> {
+    const request = { snapshotter: 'varve', key, parent };
+    const { code, details } = await this.daemon.snapshots.call(
+      snapshotsDefinition.prepare,
+      request,
+    );
+    assert.equal(code, 0, details);
+  }
+
+  async remove(key: string): Promise<{ readonly code: number; readonly details: string }> {
+    const request = { snapshotter: 'varve', key };
+    return await this.daemon.snapshots.call(snapshotsDefinition.remove, request);
+  }
+
+  async commit(key: string, name: string): Promise<void> {
+    const request = { snapshotter: 'varve', key, name };
+    const { code, details } = await this.daemon.snapshots.call(snapshotsDefinition.commit, request);
+    assert.equal(code, 0, details);
+  }
+
+  /** Unpacks `base`, #1, and `top`, #2. */
+  async unpackLayers(): Promise<void> {
+    const [first, second] = await blockLayers(path.join(this.scratch.path, 'layers'));
+    await this.#unpack(first, { name: base, parent: '' });
+    await this.#unpack(second, { name: top, parent: base });
+  }
+
+  async #unpack(
+    file: string,
+    { name, parent }: { readonly name: string; readonly parent: string },
+  ): Promise<void> {
+    const key = `default/9/extract-1 sha256:${'0'.repeat(64)}`;
+    await this.prepare(key, parent);
+    const { snapshots } = await this.json<{ snapshots: { id: number; key: string }[] }>('ls');
+    const { id } = snapshots.find((one) => one.key === key) ?? {};
+    copyFileSync(file, path.join(this.root, 'snapshots', `${id}`, 'fs', 'overlaybd.commit'));
+    await this.commit(key, name);
+  }
+}
+
+const configOf = ({ path: directory }: Scratch): string => path.join(directory, 'settings.json');
+
+const startDaemon = (scratch: Scratch): Promise<Daemon> =>
+  Daemon.start(scratch.path, ['--config', configOf(scratch)]);
+
+/** Two layers, the second on the first; each holds a file of its own. */
+async function blockLayers(directory: string): Promise<readonly [string, string]> {
+  const files: string[] = [];
+  for (const name of ['base', 'top']) {
+    const folder = path.join(directory, name);
+    mkdirSync(folder, { recursive: true });
+    const at = (file: string): string => path.join(folder, file);
+    const tool = (...argv: string[]): Promise<string> =>
+      runCommand([findNativeFile('varve-layer'), ...argv]);
+    await tool('create', ...(files.length === 0 ? ['--mkfs'] : []), at('data'), at('index'), '32M');
+    const lowers = files.map((file) => ({ file }));
+    const upper = { data: at('data'), index: at('index') };
+    const config = { repoBlobUrl: '', lowers, upper, resultFile: at('result') };
+    writeFileSync(at('config.v1.json'), JSON.stringify(config));
+    const content = Buffer.from(`${name}\n`);
+    writeFileSync(at('layer.tar'), writeTar([{ path: name, kind: 'file', mode: 0o644, content }]));
+    await tool('apply', at('layer.tar'), at('config.v1.json'));
+    await tool('commit', '-z', at('data'), at('index'), at('overlaybd.commit'));
+    files.push(at('overlaybd.commit'));
+  }
+  const [first = '', second = ''] = files;
+  return [first, second];
+}
