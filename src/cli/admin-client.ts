@@ -67,7 +67,16 @@ export class AdminClient {
     definition: MethodDefinition<object, { json?: string | null }>,
     request: object,
   ): Promise<string> {
-    const response = await new Promise<{ json?: string | null } | undefined>((resolve, reject) => {
+    const { json } = await this.answer(definition, request);
+    return json ?? 'null';
+  }
+
+  /** The answer to a call that has one. */
+  answer<Request, Response>(
+    definition: MethodDefinition<Request, Response>,
+    request: Request,
+  ): Promise<Response> {
+    return new Promise<Response>((resolve, reject) => {
       this.#client.makeUnaryRequest(
         definition.path,
         definition.requestSerialize,
@@ -75,10 +84,9 @@ export class AdminClient {
         request,
         { deadline: Date.now() + questionDeadlineMs },
         (error, value) =>
-          error === null ? resolve(value) : reject(failureOf(error, this.#address)),
+          error === null ? resolve(value as Response) : reject(failureOf(error, this.#address)),
       );
     });
-    return response?.json ?? 'null';
   }
 
   async #joined(definition: MethodDefinition<object, Part>, request: object): Promise<string> {

@@ -18,14 +18,14 @@ export function checkFilters(streams: readonly string[], types: readonly string[
     if (canMatch(stream)) continue;
     throw new CliFailure(
       exitCodes.usage,
-      `there is no stream ${quoted(stream)}: name node, snapshot-<id> or snapshot-*`,
+      `there is no stream ${quoted(stream)}: name node, snapshot-<id>, device-<id>, snapshot-* or device-*`,
     );
   }
 }
 
 function canMatch(stream: string): boolean {
-  if (stream === 'node' || /^snapshot-\d+\*?$/.test(stream)) return true;
+  if (stream === 'node' || /^(snapshot|device)-\d+\*?$/.test(stream)) return true;
   const beginning = stream.slice(0, -1);
   const isOpen = stream.endsWith('*');
-  return isOpen && ['node', 'snapshot-'].some((name) => name.startsWith(beginning));
+  return isOpen && ['node', 'snapshot-', 'device-'].some((name) => name.startsWith(beginning));
 }

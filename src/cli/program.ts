@@ -95,6 +95,7 @@ export function varveProgram(): Command {
   daemonOptions(program);
   addServe(program);
   addStateCommands(program);
+  addDeviceCommands(program);
   addHistoryCommands(program);
   addFileCommands(program);
   addBlockDevices(program);
@@ -140,12 +141,23 @@ function addStateCommands(program: Command): void {
     .description('show one snapshot: labels, mounts, chain, children, events')
     .argument('<key>', 'key or name of the snapshot, or #<id>')
     .action(action(() => import('./commands/show.ts')));
+}
+
+function addDeviceCommands(program: Command): void {
   daemonOptions(program.command('devices'))
     .description('list the block devices of snapshots: state, place, who leases them, trouble')
     .option('-a, --all', 'also those that are not attached and that nobody leases')
     .option('--at <position>', 'as they were at this position of the log', position)
     .addOption(fileOption())
     .action(action(() => import('./commands/devices.ts')));
+  daemonOptions(program.command('attach'))
+    .description('attach the device of a block layer, without a container, and print its place')
+    .argument('<layer>', 'name of the layer, or #<id>')
+    .action(action(() => import('./commands/attach.ts')));
+  daemonOptions(program.command('detach'))
+    .description('give back what varve attach has attached, or say who uses it still')
+    .argument('<layer>', 'name of the layer, or #<id>')
+    .action(action(() => import('./commands/detach.ts')));
 }
 
 function addHistoryCommands(program: Command): void {
@@ -161,7 +173,7 @@ function addHistoryCommands(program: Command): void {
     .option('--follow', 'go on with every new event until Ctrl-C')
     .option(
       '--stream <stream>',
-      'only this stream (snapshot-7, node, snapshot-*); repeatable',
+      'only this stream (snapshot-7, device-7, node, snapshot-*); repeatable',
       collected,
     )
     .option('--type <type>', 'only events of this type; repeatable', collected)

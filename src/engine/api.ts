@@ -4,6 +4,7 @@ import type { Observable } from 'rxjs';
 import type { Cause } from '../machines/kernel/envelope.ts';
 import type { Result } from '../machines/kernel/rejection.ts';
 import type { Checkpoint } from '../machines/checkpoint.ts';
+import type { LeasePurpose } from '../machines/device/events.ts';
 import type { Labels } from '../machines/snapshot/events.ts';
 import type { DiskUsage, EventStore } from './ports.ts';
 
@@ -51,6 +52,33 @@ export interface UpdateRequest {
   readonly paths: readonly string[];
 }
 
+/** A block layer whose device an operator has leased. */
+export interface AttachedLayer {
+  readonly deviceId: number;
+  /** `/dev/…` */
+  readonly path: string;
+  readonly sizeBytes: number;
+  readonly fileSystem: string;
+  /** Where it is mounted. */
+  readonly mountPoint: string;
+  /** Whether an operator had leased it before. */
+  readonly wasAttached: boolean;
+}
+
+/** What is left of a device when an operator's lease is given back. */
+export interface DetachedLayer {
+  readonly deviceId: number;
+  /** Whether there was a lease to give back. */
+  readonly wasAttached: boolean;
+  readonly state: string;
+  /** Who uses it still. */
+  readonly leases: readonly {
+    readonly snapshotId: number;
+    readonly key: string;
+    readonly purpose: LeasePurpose;
+  }[];
+}
+
 export interface Engine {
   prepare(request: PrepareRequest, call: Call): Promise<Result<readonly Mount[]>>;
   view(request: PrepareRequest, call: Call): Promise<Result<readonly Mount[]>>;
@@ -64,6 +92,11 @@ export interface Engine {
   usage(key: string, call: Call): Promise<Result<DiskUsage>>;
   /** Frees everything that was removed; resolves when nothing is left (or the deadline passed). */
   cleanup(call: Call): Promise<Result<void>>;
+
+  /** Leases the device of a block layer for an operator; resolves when it can be used. */
+  attach(snapshot: string, call: Call): Promise<Result<AttachedLayer>>;
+  /** Gives that lease back; resolves when a device that nobody else leases is gone. */
+  detach(snapshot: string, call: Call): Promise<Result<DetachedLayer>>;
 
   /** The log, for Read, Watch, Export and Verify. Reads see durable events only. */
   readonly store: EventStore;

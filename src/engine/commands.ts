@@ -44,6 +44,7 @@ import type { Devices, Ended } from './devices.ts';
 import type { Dispatcher } from './dispatcher.ts';
 import type { SnapshotIds } from './ids.ts';
 import { waiterCountMax } from './limits.ts';
+import type { OperatorLeases } from './operator-leases.ts';
 import type { CrashPoint, Logger, SnapshotDirectories, SpaceGuard } from './ports.ts';
 import type { Queries } from './queries.ts';
 import type { Sequencer } from './sequencer.ts';
@@ -53,6 +54,7 @@ export interface CommandsOptions {
   readonly sequencer: Sequencer;
   readonly dispatcher: Dispatcher;
   readonly devices: Devices;
+  readonly operatorLeases: OperatorLeases;
   readonly queries: Queries;
   readonly ids: SnapshotIds;
   readonly directories: SnapshotDirectories;
@@ -258,10 +260,12 @@ export class Commands implements SnapshotFacts, Names {
   }
 
   async #remove(key: string, state: SnapshotState | undefined, call: Call): Promise<Result<void>> {
-    const { sequencer, devices, asyncRemove } = this.#options;
+    const { sequencer, devices, operatorLeases, asyncRemove } = this.#options;
     const decided = decideRemove(key, asyncRemove, state, this);
     if (!decided.ok) return this.#refuse(decided.rejection);
     invariant(state !== undefined, 'only a snapshot that is there can be removed');
+    const obstacle = operatorLeases.obstacleTo(state);
+    if (obstacle !== undefined) return this.#refuse(obstacle);
     const { snapshotId, deviceId } = state.context;
     const removed = { stream: snapshotStream(snapshotId), events: [decided.value] };
     // Together: a snapshot that nobody can use holds no device.

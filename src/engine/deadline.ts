@@ -14,7 +14,9 @@ export type CallName =
   | 'Update'
   | 'List'
   | 'Usage'
-  | 'Cleanup';
+  | 'Cleanup'
+  | 'Attach'
+  | 'Detach';
 
 const askMounts =
   'it goes on: ask Mounts of the key, and call again only if the key does not exist';
@@ -28,6 +30,8 @@ const nextSteps: Readonly<Record<CallName, string>> = {
   Remove: 'it goes on: call again; NOT_FOUND then means that it is done',
   Update: 'it goes on: call again, which changes nothing more',
   Cleanup: 'it goes on: call again to wait for it',
+  Attach: 'it goes on: call again to wait for it',
+  Detach: 'it goes on: call again to wait for it',
   Mounts: readAgain,
   Stat: readAgain,
   List: readAgain,

@@ -2,9 +2,9 @@
 // answers is recorded, and carried out like anything else.
 import { decideRecovery, type DevicePolicy } from '../machines/device/decide.ts';
 import { deviceStream } from '../machines/device/events.ts';
-import { isAbsent, type DeviceState } from '../machines/device/state.ts';
+import { isAbsent, isLeasedByOperator, type DeviceState } from '../machines/device/state.ts';
 import type { Projection } from '../machines/projection.ts';
-import { neededDeviceOf } from '../machines/snapshot/state.ts';
+import { kindOf, neededDeviceOf } from '../machines/snapshot/state.ts';
 import type { DeviceSighting } from './ports.ts';
 import type { Change } from './sequencer.ts';
 
@@ -28,7 +28,9 @@ export function recoverDevices(
     if (state.lastSeq > throughSeq) return [];
     const { deviceId } = state.context;
     const needsLease = (snapshotId: number): boolean =>
-      truth.isPreparing(snapshotId) || leases(projection, snapshotId, deviceId);
+      truth.isPreparing(snapshotId) ||
+      leases(projection, snapshotId, deviceId) ||
+      isHeldByOperator(projection, state, snapshotId);
     const lostReason = whyLost(state, truth);
     const events = decideRecovery(state, { needsLease, lostReason }, policy);
     return events.length === 0 ? [] : [{ stream: deviceStream(deviceId), events }];
@@ -38,6 +40,13 @@ export function recoverDevices(
 function leases(projection: Projection, snapshotId: number, deviceId: number): boolean {
   const snapshot = projection.snapshot(snapshotId);
   return snapshot !== undefined && neededDeviceOf(snapshot) === deviceId;
+}
+
+/** An operator's lease lasts for as long as its layer does. */
+function isHeldByOperator(projection: Projection, state: DeviceState, snapshotId: number): boolean {
+  const layer = projection.snapshot(state.context.deviceId);
+  const isThere = layer !== undefined && kindOf(layer) !== undefined;
+  return isThere && isLeasedByOperator(state, snapshotId);
 }
 
 function whyLost({ context }: DeviceState, truth: DeviceTruth): string | undefined {

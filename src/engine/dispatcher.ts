@@ -214,6 +214,11 @@ export class Dispatcher {
     return this.#snapshots.settled(snapshotId, operationId);
   }
 
+  /** The same for a device. */
+  deviceSettled(deviceId: number, operationId: number): Promise<Ended> {
+    return this.#devices.settled(deviceId, operationId);
+  }
+
   /** How many callers wait for this snapshot. */
   waiterCount(snapshotId: number): number {
     return this.#snapshots.waiterCount(snapshotId);

@@ -5,9 +5,11 @@ import { rejected, type Result } from '../machines/kernel/rejection.ts';
 import type { Checkpoint } from '../machines/checkpoint.ts';
 import type { DevicePolicy } from '../machines/device/decide.ts';
 import type {
+  AttachedLayer,
   Call,
   CommitRequest,
   CompactionResult,
+  DetachedLayer,
   Engine,
   Mount,
   PrepareRequest,
@@ -28,6 +30,7 @@ import { waitAtMost, withDeadline, type CallName } from './deadline.ts';
 import { DeviceWatch } from './device-watch.ts';
 import { Devices } from './devices.ts';
 import { Dispatcher } from './dispatcher.ts';
+import { OperatorLeases } from './operator-leases.ts';
 import { SnapshotIds } from './ids.ts';
 import {
   NodeStopping,
@@ -101,6 +104,7 @@ class RunningEngine implements Engine {
   readonly #sequencer: Sequencer;
   readonly #dispatcher: Dispatcher;
   readonly #devices: Devices;
+  readonly #operatorLeases: OperatorLeases;
   readonly #deviceWatch: DeviceWatch;
   readonly #queries: Queries;
   readonly #commands: Commands;
@@ -141,6 +145,10 @@ class RunningEngine implements Engine {
         this.#commands.forsake(deviceId);
       },
     });
+    const dispatcher = this.#dispatcher;
+    this.#operatorLeases = new OperatorLeases({
+      ...{ ...options, projection, sequencer, policy, devices, dispatcher },
+    });
     this.#queries = new Queries({ ...options, projection, sequencer, devices });
     this.#retention = new Retention(
       { ...options, ...configuration, ...configuration.retention, projection, sequencer },
@@ -162,8 +170,9 @@ class RunningEngine implements Engine {
       remoteUnpacks: new RemoteUnpacks({ ...options, sequencer }),
       projection,
       sequencer,
-      dispatcher: this.#dispatcher,
+      dispatcher,
       devices,
+      operatorLeases: this.#operatorLeases,
       queries: this.#queries,
       ids: new SnapshotIds(sequencer, plan.usedUpTo),
     });
@@ -234,6 +243,14 @@ class RunningEngine implements Engine {
 
   usage(key: string, call: Call): Promise<Result<DiskUsage>> {
     return this.#serve('Usage', call, () => this.#queries.usage(key));
+  }
+
+  attach(snapshot: string, call: Call): Promise<Result<AttachedLayer>> {
+    return this.#serve('Attach', call, () => this.#operatorLeases.attach(snapshot, call));
+  }
+
+  detach(snapshot: string, call: Call): Promise<Result<DetachedLayer>> {
+    return this.#serve('Detach', call, () => this.#operatorLeases.detach(snapshot, call));
   }
 
   #serve<Value>(

@@ -10,7 +10,7 @@ import type {
   LeasePurpose,
 } from './events.ts';
 import { evolveDevice, isLegalForDevice } from './evolve.ts';
-import { isLeasedBy, isUsable, type DeviceState } from './state.ts';
+import { isLeasedBy, isLeasedByOperator, isUsable, type DeviceState } from './state.ts';
 
 /** An event that decide produced: not yet numbered. */
 export type NewDeviceEvent = {
@@ -70,6 +70,22 @@ export function decideRelease(
   const decided = new Decision(state);
   decided.add({ type: 'DeviceReleased', data: { snapshotId } });
   decided.settle(policy);
+  return decided.events;
+}
+
+/**
+ * The same by an operator, who wants it gone: one that nobody else leases goes at once, but for one
+ * that is to be kept.
+ */
+export function decideOperatorRelease(
+  snapshotId: number,
+  state: DeviceState,
+  policy: DevicePolicy,
+): readonly NewDeviceEvent[] {
+  if (!isLeasedByOperator(state, snapshotId)) return [];
+  const decided = new Decision(state);
+  decided.add({ type: 'DeviceReleased', data: { snapshotId } });
+  decided.settle(policy, 'at once');
   return decided.events;
 }
 
@@ -192,21 +208,17 @@ class Decision {
   }
 
   /**
-   * A device that is ready and that nobody leases lingers, or is kept. One that is written is its
-   * snapshot's alone: it goes at once.
+   * A device that is ready and that nobody leases is kept, or goes: after it lingered, or now. One
+   * that is written is its snapshot's alone and goes now.
    */
-  settle({ autoRemoveDev, lingerMs, nowUs }: DevicePolicy): void {
+  settle({ autoRemoveDev, lingerMs, nowUs }: DevicePolicy, leaves?: 'at once'): void {
     const { value, context } = this.#state;
     if (value.attachment !== 'ready' || context.leases.length > 0) return;
-    if (context.plan?.access === 'writable') {
-      this.add({ type: 'DeviceDetachStarted', data: {} });
-      return;
-    }
-    this.add(
-      context.servedContainer && !autoRemoveDev
-        ? { type: 'DeviceKept', data: {} }
-        : { type: 'DeviceLingerStarted', data: { untilUs: nowUs + lingerMs * 1000 } },
-    );
+    const isWritten = context.plan?.access === 'writable';
+    const isKept = context.servedContainer && !autoRemoveDev && !isWritten;
+    if (isKept) this.add({ type: 'DeviceKept', data: {} });
+    else if (leaves === 'at once' || isWritten) this.add({ type: 'DeviceDetachStarted', data: {} });
+    else this.add({ type: 'DeviceLingerStarted', data: { untilUs: nowUs + lingerMs * 1000 } });
   }
 }
 

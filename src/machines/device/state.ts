@@ -69,5 +69,14 @@ export const isUsable = ({ value }: DeviceState): boolean =>
 /** Whether nothing of it is left in the world. */
 export const isAbsent = ({ value }: DeviceState): boolean => value.attachment === 'absent';
 
+/** Whether nobody leases it, and it is on its way out. */
+export const isLeaving = ({ value, context }: DeviceState): boolean =>
+  context.leases.length === 0 &&
+  (value.attachment === 'unmounting' || value.attachment === 'detaching');
+
+/** Whether an operator has it attached: in the name of its layer, which has no other lease. */
+export const isLeasedByOperator = ({ context }: DeviceState, snapshotId: number): boolean =>
+  context.leases.some((lease) => lease.snapshotId === snapshotId && lease.purpose === 'operator');
+
 export const isLeasedBy = ({ context }: DeviceState, snapshotId: number): boolean =>
   context.leases.some((lease) => lease.snapshotId === snapshotId);

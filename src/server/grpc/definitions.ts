@@ -113,6 +113,8 @@ export const inspectDefinition = {
 export const controlDefinition = {
   checkpoint: method('/varve.v1.Control/Checkpoint', v1.CheckpointRequest, v1.CheckpointResponse),
   compact: method('/varve.v1.Control/Compact', v1.CompactRequest, v1.CompactResponse),
+  attach: method('/varve.v1.Control/Attach', v1.AttachRequest, v1.AttachResponse),
+  detach: method('/varve.v1.Control/Detach', v1.DetachRequest, v1.DetachResponse),
 } as const;
 
 /** Full names, for health and reflection. */
