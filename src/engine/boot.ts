@@ -105,24 +105,3 @@ export async function removeOrphans(
   }
   return removed;
 }
-
-/** Says what boot found and does not touch. */
-export function reportBoot(plan: BootPlan, foreign: readonly string[], logger: Logger): void {
-  if (plan.unexplained.length > 0) {
-    logger.warn(
-      { snapshotIds: plan.unexplained },
-      'directories without a record are kept: the history that could explain them is lost; ' +
-        'look at them and delete them by hand',
-    );
-  }
-  if (plan.missing.length > 0) {
-    logger.error({ snapshotIds: plan.missing }, 'the directories of these snapshots are gone');
-  }
-  if (foreign.length > 0) logger.warn({ names: foreign }, 'foreign entries beside the snapshots');
-  if (plan.inFlight.length > 0) {
-    logger.info(
-      { snapshotIds: plan.inFlight.map(({ context }) => context.snapshotId) },
-      'work in flight when the last server ended goes on',
-    );
-  }
-}

@@ -1,10 +1,16 @@
 // Devices beside what the machine shows of them, after a start and from time to time. Pure; what it
 // answers is recorded, and carried out like anything else.
 import { decideRecovery, type DevicePolicy } from '../machines/device/decide.ts';
+import { isDeviceInFlight } from '../machines/device/evolve.ts';
 import { deviceStream } from '../machines/device/events.ts';
-import { isAbsent, isLeasedByOperator, type DeviceState } from '../machines/device/state.ts';
+import {
+  isAbsent,
+  isLeasedBy,
+  isLeasedByOperator,
+  type DeviceState,
+} from '../machines/device/state.ts';
 import type { Projection } from '../machines/projection.ts';
-import { kindOf, neededDeviceOf } from '../machines/snapshot/state.ts';
+import { kindOf, neededDeviceOf, type SnapshotState } from '../machines/snapshot/state.ts';
 import type { DeviceSighting } from './ports.ts';
 import type { Change } from './sequencer.ts';
 
@@ -15,6 +21,47 @@ export interface DeviceTruth {
   readonly wasRebooted: boolean;
   /** Whether a snapshot that does not exist is about to: its Prepare is under way. */
   isPreparing(snapshotId: number): boolean;
+}
+
+/** What a start does about devices. */
+export interface DevicesPlan {
+  /** How many devices there are, or were. */
+  readonly knownCount: number;
+  /** What is recorded: leases that nobody holds, devices that are gone. */
+  readonly changes: readonly Change[];
+  /** Snapshots that use a device without a lease: what a repair could not save. */
+  readonly unleased: readonly SnapshotState[];
+  /** Devices that the machine shows and nothing is known of: left by what the log has lost. */
+  readonly strays: readonly number[];
+  /** Devices whose effect was in flight when the last server ended: it goes on. */
+  readonly inFlight: readonly DeviceState[];
+}
+
+/** Pure: state × what the machine shows → plan. */
+export function planDevices(
+  projection: Projection,
+  truth: DeviceTruth,
+  options: { readonly policy: DevicePolicy; readonly throughSeq: number },
+): DevicesPlan {
+  const unleased = [...projection.catalog.states.values()].filter((state) =>
+    isUnleased(projection, state),
+  );
+  const wanted = new Set(unleased.map(neededDeviceOf));
+  return {
+    knownCount: projection.devices.size,
+    changes: recoverDevices(projection, truth, options),
+    unleased,
+    strays: strayDevices(projection, truth.sightings ?? []).filter((id) => !wanted.has(id)),
+    inFlight: [...projection.devices.values()].filter(isDeviceInFlight),
+  };
+}
+
+function isUnleased(projection: Projection, state: SnapshotState): boolean {
+  const { snapshotId } = state.context;
+  const deviceId = neededDeviceOf(state);
+  if (deviceId === null) return false;
+  const device = projection.device(deviceId);
+  return device === undefined || !isLeasedBy(device, snapshotId);
 }
 
 /** The changes that put devices right whose newest event is at or before `throughSeq`. */
@@ -59,8 +106,7 @@ function whyLost({ context }: DeviceState, truth: DeviceTruth): string | undefin
   return plan?.mount !== 'none' && !sighting.isMounted ? 'it is mounted no more' : undefined;
 }
 
-/** Devices that the machine shows and nothing is known of: left by what the log has lost. */
-export function strayDevices(
+function strayDevices(
   projection: Projection,
   sightings: readonly DeviceSighting[],
 ): readonly number[] {

@@ -1,18 +1,15 @@
 // Keeps what is known of devices true: at the start, and again and again, the machine is asked what
 // it has, and devices that are gone are attached again for those who lease them.
 import type { DevicePolicy } from '../machines/device/decide.ts';
-import { isDeviceInFlight } from '../machines/device/evolve.ts';
 import type { DeviceState } from '../machines/device/state.ts';
-import { isLeasedBy } from '../machines/device/state.ts';
 import type { Cause } from '../machines/kernel/envelope.ts';
 import type { Projection } from '../machines/projection.ts';
-import { neededDeviceOf } from '../machines/snapshot/state.ts';
 import { recovery } from './boot.ts';
-import { recoverDevices, strayDevices } from './device-recovery.ts';
+import { recoverDevices, type DevicesPlan } from './device-recovery.ts';
 import type { Devices } from './devices.ts';
 import { deviceWatchMs } from './limits.ts';
-import type { BlockDevices, Clock, DeviceSighting, Logger } from './ports.ts';
-import type { Sequencer } from './sequencer.ts';
+import type { BlockDevices, Clock, Logger } from './ports.ts';
+import type { Change, Sequencer } from './sequencer.ts';
 
 export interface DeviceWatchOptions {
   readonly projection: Projection;
@@ -39,14 +36,13 @@ export class DeviceWatch {
   }
 
   /** Puts right what the last server left, and goes on with what it had begun. */
-  async begin(wasRebooted: boolean): Promise<void> {
-    const { projection, resume } = this.#options;
-    const inFlight = [...projection.devices.values()].filter(isDeviceInFlight);
-    const sightings = await this.#look(wasRebooted, recovery);
-    this.#leaseAgain();
+  async begin(plan: DevicesPlan): Promise<void> {
+    const { projection, resume, devices } = this.#options;
+    await this.#record(plan.changes, recovery);
+    for (const state of plan.unleased) devices.leaseFor(state.context, recovery);
     // Only now: later a lease could come in between.
-    await this.#removeStrays(sightings ?? []);
-    for (const { context, lastSeq } of inFlight) {
+    await this.#removeStrays(plan.strays);
+    for (const { context, lastSeq } of plan.inFlight) {
       const state = projection.device(context.deviceId);
       // What was recorded now comes to the dispatcher by itself.
       if (state?.lastSeq === lastSeq) resume(state);
@@ -64,7 +60,7 @@ export class DeviceWatch {
     const { projection, clock, logger } = this.#options;
     if (this.#isStopped || this.#cancel !== undefined || projection.devices.size === 0) return;
     this.#cancel = clock.after(deviceWatchMs, () => {
-      void this.#look(false, timer)
+      void this.#look()
         .catch((error: unknown) => logger.warn({ err: error }, 'devices could not be looked at'))
         .finally(() => {
           this.#cancel = undefined;
@@ -73,43 +69,31 @@ export class DeviceWatch {
     });
   }
 
-  /** Answers what the machine has, if it could be asked. */
-  async #look(wasRebooted: boolean, cause: Cause): Promise<readonly DeviceSighting[] | undefined> {
+  async #look(): Promise<void> {
     const { projection, sequencer, policy, isPreparing, logger, blockDevices } = this.#options;
-    if (projection.devices.size === 0) return undefined;
+    if (projection.devices.size === 0) return;
     const throughSeq = projection.globalSeq;
     const observed = await blockDevices.observe();
     if (!observed.ok) logger.warn(observed.failure, 'devices could not be looked at');
     const sightings = observed.ok ? observed.value : undefined;
-    if (sequencer.isOver) return undefined;
-    const truth = { sightings, wasRebooted, isPreparing };
-    const changes = recoverDevices(projection, truth, { policy: policy(), throughSeq });
-    if (changes.length > 0) {
-      await sequencer.durableAt(sequencer.recordTogether(changes, cause));
-    }
-    return sightings;
+    if (sequencer.isOver) return;
+    const truth = { sightings, wasRebooted: false, isPreparing };
+    await this.#record(recoverDevices(projection, truth, { policy: policy(), throughSeq }), timer);
   }
 
-  async #removeStrays(sightings: readonly DeviceSighting[]): Promise<void> {
-    const { projection, blockDevices, logger } = this.#options;
-    for (const deviceId of strayDevices(projection, sightings)) {
+  async #record(changes: readonly Change[], cause: Cause): Promise<void> {
+    const { sequencer } = this.#options;
+    if (changes.length === 0) return;
+    await sequencer.durableAt(sequencer.recordTogether(changes, cause));
+  }
+
+  async #removeStrays(deviceIds: readonly number[]): Promise<void> {
+    const { blockDevices, logger } = this.#options;
+    for (const deviceId of deviceIds) {
       logger.warn({ deviceId }, 'a device that nothing is known of is detached');
       const unmounted = await blockDevices.unmount(deviceId);
       const detached = unmounted.ok ? await blockDevices.detach(deviceId) : unmounted;
       if (!detached.ok) logger.warn({ deviceId, ...detached.failure }, 'it could not be detached');
-    }
-  }
-
-  // What a repair could not save may have been leases.
-  #leaseAgain(): void {
-    const { projection, devices } = this.#options;
-    for (const state of projection.catalog.states.values()) {
-      const { snapshotId } = state.context;
-      const deviceId = neededDeviceOf(state);
-      if (deviceId === null) continue;
-      const device = projection.device(deviceId);
-      if (device !== undefined && isLeasedBy(device, snapshotId)) continue;
-      devices.leaseFor(state.context, recovery);
     }
   }
 }

@@ -16,15 +16,7 @@ import type {
   SnapshotInfo,
   UpdateRequest,
 } from './api.ts';
-import {
-  causeAt,
-  foldLog,
-  planBoot,
-  recovery,
-  removeOrphans,
-  reportBoot,
-  type BootPlan,
-} from './boot.ts';
+import { causeAt, foldLog, recovery, removeOrphans } from './boot.ts';
 import { Commands } from './commands.ts';
 import { waitAtMost, withDeadline, type CallName } from './deadline.ts';
 import { DeviceWatch } from './device-watch.ts';
@@ -51,6 +43,7 @@ import { Queries, type Answer, type CompileExpression } from './queries.ts';
 import { RemoteUnpacks } from './remote-unpacks.ts';
 import { Retention } from './retention.ts';
 import { Sequencer } from './sequencer.ts';
+import { planStart, reportStart, type StartPlan } from './start-plan.ts';
 
 export interface EngineOptions {
   readonly store: EventStore;
@@ -86,21 +79,26 @@ export interface EngineOptions {
 
 /** Folds the log, records the start, resumes work in flight; resolves when calls can be served. */
 export async function startEngine(options: EngineOptions): Promise<Engine> {
-  const { store, directories, logger } = options;
+  const { store, logger } = options;
   const projection = await foldLog(store);
-  const found = await directories.list();
-  const plan = planBoot(projection, found.snapshotIds);
-  reportBoot(plan, found.foreign, logger);
+  const plan = await planStart(projection, { ...options, policy: () => policyOf(options) });
+  reportStart(plan, logger);
   const engine = new RunningEngine(options, projection, plan);
   await engine.begin();
   return engine;
 }
 
+const policyOf = ({ configuration, clock }: EngineOptions): DevicePolicy => ({
+  autoRemoveDev: configuration.autoRemoveDev,
+  lingerMs: configuration.lingerMs,
+  nowUs: clock.nowUs(),
+});
+
 class RunningEngine implements Engine {
   readonly store: EventStore;
   readonly #options: EngineOptions;
   readonly #projection: Projection;
-  readonly #plan: BootPlan;
+  readonly #plan: StartPlan;
   readonly #sequencer: Sequencer;
   readonly #dispatcher: Dispatcher;
   readonly #devices: Devices;
@@ -112,7 +110,7 @@ class RunningEngine implements Engine {
   readonly #callsInFlight = new Set<Promise<unknown>>();
   #isStopping = false;
 
-  constructor(options: EngineOptions, projection: Projection, plan: BootPlan) {
+  constructor(options: EngineOptions, projection: Projection, plan: StartPlan) {
     const { configuration, store } = options;
     this.#options = options;
     this.#projection = projection;
@@ -131,8 +129,8 @@ class RunningEngine implements Engine {
       },
     });
     this.#sequencer = sequencer;
-    const { commitSync, autoRemoveDev, lingerMs } = configuration;
-    const policy = (): DevicePolicy => ({ autoRemoveDev, lingerMs, nowUs: options.clock.nowUs() });
+    const { commitSync } = configuration;
+    const policy = (): DevicePolicy => policyOf(options);
     this.#devices = new Devices({
       ...{ projection, sequencer, policy },
       hurry: (deviceId) => this.#dispatcher.hurryDevice(deviceId),
@@ -174,29 +172,28 @@ class RunningEngine implements Engine {
       devices,
       operatorLeases: this.#operatorLeases,
       queries: this.#queries,
-      ids: new SnapshotIds(sequencer, plan.usedUpTo),
+      ids: new SnapshotIds(sequencer, plan.boot.usedUpTo),
     });
   }
 
   async begin(): Promise<void> {
     const { version, bootId, pid, directories, logger, spaceGuard } = this.#options;
-    const wasRebooted = this.#projection.node.bootId !== bootId;
     // With the disk full the start itself is not recorded; what frees space must still work.
     if (!spaceGuard.isLow) {
       const data = { version, bootId, pid };
       const seq = this.#sequencer.recordNode([{ type: 'NodeStarted', data }], recovery);
       await this.#sequencer.durableAt(seq);
     }
-    for (const state of this.#plan.inFlight) {
+    for (const state of this.#plan.boot.inFlight) {
       this.#dispatcher.resume(state, () => causeAt(this.store, state.lastSeq));
     }
-    await this.#deviceWatch.begin(wasRebooted);
+    await this.#deviceWatch.begin(this.#plan.devices);
     this.#retention.start();
     void this.#removeOrphans(directories, logger);
   }
 
   async #removeOrphans(directories: SnapshotDirectories, logger: Logger): Promise<void> {
-    const snapshotIds = await removeOrphans(this.#plan, directories, logger);
+    const snapshotIds = await removeOrphans(this.#plan.boot, directories, logger);
     if (snapshotIds.length === 0 || this.#sequencer.isOver) return;
     this.#sequencer.recordNode([{ type: 'OrphansRemoved', data: { snapshotIds } }], recovery);
   }

@@ -284,3 +284,11 @@ test('a device of which nothing is known is detached at a start, when no lease c
     [top],
   );
 });
+
+test('so is one where no device is known at all', async () => {
+  const node = new BlockNode();
+  await node.start();
+  await node.leaveStray(99);
+  await node.crash();
+  assert.deepEqual(await node.sightings(), []);
+});

@@ -92,8 +92,8 @@ export const engineMutants: readonly Mutant[] = [
   {
     name: 'work in flight is forgotten at start',
     file: 'src/engine/start.ts',
-    search: 'for (const state of this.#plan.inFlight) {',
-    replace: 'for (const state of this.#plan.inFlight.slice(0, 0)) {',
+    search: 'for (const state of this.#plan.boot.inFlight) {',
+    replace: 'for (const state of this.#plan.boot.inFlight.slice(0, 0)) {',
   },
   {
     name: 'orphaned directories stay',
