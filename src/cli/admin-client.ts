@@ -24,7 +24,7 @@ const pingDeadlineMs = 20_000;
 
 type Unary = 'status' | 'configuration';
 /** Answered in parts. */
-type InParts = 'state' | 'devices' | 'snapshot' | 'why' | 'diff';
+type InParts = 'state' | 'devices' | 'fsck' | 'snapshot' | 'why' | 'diff';
 type Part = varve.v1.Part.$Properties;
 
 export class AdminClient {

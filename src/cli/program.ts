@@ -205,6 +205,12 @@ function addFileCommands(program: Command): void {
     .description('write the whole history into a file, to be read on any machine')
     .argument('<file>', 'file to write, -: stdout')
     .action(action(() => import('./commands/export.ts')));
+  daemonOptions(program.command('fsck'))
+    .description('print what a start would put right on a root; exit code 1 if there is anything')
+    .option('--root <directory>', 'data directory (default: that of the configuration)')
+    .option('--config <file>', `configuration file (default: ${defaultConfigPath} if it exists)`)
+    .option('--apply', 'put it right, as a start does; varve serve must be stopped')
+    .action(action(() => import('./commands/fsck.ts')));
   jsonOption(program.command('repair'))
     .description('rebuild a damaged log while the daemon is down; says what was saved and lost')
     .requiredOption('--root <directory>', 'data directory of the daemon')

@@ -7,6 +7,7 @@ import type { Checkpoint } from '../machines/checkpoint.ts';
 import type { LeasePurpose } from '../machines/device/events.ts';
 import type { Labels } from '../machines/snapshot/events.ts';
 import type { DiskUsage, EventStore } from './ports.ts';
+import type { StartPlan } from './start-plan.ts';
 
 /** Who asks, and how long the service waits: when the time passes the effect goes on regardless. */
 export interface Call {
@@ -102,6 +103,10 @@ export interface Engine {
   readonly store: EventStore;
   /** The last durable position, and every later one as it becomes durable. */
   readonly durable: Observable<number>;
+  /** What a start would do now; what is under way is no part of it. */
+  startPlan(): Promise<StartPlan>;
+  /** Resolves when what the start found has ended, or has failed once and is tried again. */
+  recovered(): Promise<void>;
   /** The folded state as of now, at its position; also a checkpoint's content. */
   checkpoint(): Checkpoint;
   /** Stores a checkpoint now; answers its position. */

@@ -7,6 +7,7 @@ import {
 } from '../machines/device/decide.ts';
 import { deviceIdOf } from '../machines/device/events.ts';
 import { deviceIntentOf, type DeviceIntent } from '../machines/device/intents.ts';
+import { isDeviceInFlight } from '../machines/device/evolve.ts';
 import { isAbsent, type DeviceState } from '../machines/device/state.ts';
 import type { Cause, EffectFailure, RecordedEvent } from '../machines/kernel/envelope.ts';
 import { invariant } from '../machines/kernel/invariant.ts';
@@ -217,6 +218,28 @@ export class Dispatcher {
   /** The same for a device. */
   deviceSettled(deviceId: number, operationId: number): Promise<Ended> {
     return this.#devices.settled(deviceId, operationId);
+  }
+
+  /** Resolves when nothing of the snapshot is in flight, or an attempt at it has failed. */
+  async snapshotAtRest(snapshotId: number): Promise<void> {
+    for (;;) {
+      const operation = this.#options.projection.snapshot(snapshotId)?.context.operation ?? null;
+      if (operation === null || operation.attemptCount > 1) return;
+      const { failure } = await this.settled(snapshotId, operation.operationId);
+      if (failure !== null) return;
+    }
+  }
+
+  /** The same for a device; one that lingers beyond `nowUs`, or waits for another try, rests. */
+  async deviceAtRest(deviceId: number, nowUs: number): Promise<void> {
+    for (;;) {
+      const state = this.#options.projection.device(deviceId);
+      if (state === undefined || !isDeviceInFlight(state)) return;
+      const { operation, lingerUntilUs } = state.context;
+      const isWaiting = state.value.attachment === 'failed' || (lingerUntilUs ?? 0) > nowUs;
+      if (operation === null || operation.attemptCount > 1 || isWaiting) return;
+      await this.#devices.settled(deviceId, operation.operationId);
+    }
   }
 
   /** How many callers wait for this snapshot. */

@@ -108,6 +108,7 @@ class RunningEngine implements Engine {
   readonly #commands: Commands;
   readonly #retention: Retention;
   readonly #callsInFlight = new Set<Promise<unknown>>();
+  #orphansRemoved: Promise<void> = Promise.resolve();
   #isStopping = false;
 
   constructor(options: EngineOptions, projection: Projection, plan: StartPlan) {
@@ -189,7 +190,28 @@ class RunningEngine implements Engine {
     }
     await this.#deviceWatch.begin(this.#plan.devices);
     this.#retention.start();
-    void this.#removeOrphans(directories, logger);
+    this.#orphansRemoved = this.#removeOrphans(directories, logger);
+  }
+
+  startPlan(): Promise<StartPlan> {
+    const options = this.#options;
+    return planStart(this.#projection, {
+      ...options,
+      policy: () => policyOf(options),
+      isPreparing: (snapshotId) => this.#commands.isPreparing(snapshotId),
+    });
+  }
+
+  async recovered(): Promise<void> {
+    await this.#orphansRemoved;
+    const { clock } = this.#options;
+    const snapshots = this.#plan.boot.inFlight.map(({ context }) => context.snapshotId);
+    await Promise.all([
+      ...snapshots.map((snapshotId) => this.#dispatcher.snapshotAtRest(snapshotId)),
+      ...[...this.#projection.devices.keys()].map((deviceId) =>
+        this.#dispatcher.deviceAtRest(deviceId, clock.nowUs()),
+      ),
+    ]);
   }
 
   async #removeOrphans(directories: SnapshotDirectories, logger: Logger): Promise<void> {

@@ -5,6 +5,7 @@ import { backingStoreFigures } from '../adapters/block-daemon/figures.ts';
 import { blockLayers } from '../adapters/block-layers/layers.ts';
 import { makeWritableLayer } from '../adapters/block-layers/writable.ts';
 import { HelperPool } from '../adapters/helper-pool/pool.ts';
+import { openLog } from '../adapters/level/open-log.ts';
 import { openOrMend } from '../adapters/level/open-or-mend.ts';
 import { isNoSpaceCode } from '../adapters/native/errno.ts';
 import {
@@ -27,7 +28,13 @@ import { openLogger, type PinoLogger } from '../adapters/system/logger.ts';
 import type { Configuration } from '../config/configuration.ts';
 import type { Checkpoint } from '../machines/checkpoint.ts';
 import { GapFold } from '../machines/gap-fold.ts';
-import { StartRefused, type ExitNow, type ProcessLogger, type ServerPorts } from './ports.ts';
+import {
+  RootHeld,
+  StartRefused,
+  type ExitNow,
+  type ProcessLogger,
+  type ServerPorts,
+} from './ports.ts';
 
 /**
  * Present where the kernel knows the option; then mounts must switch it off, as containerd does.
@@ -45,23 +52,46 @@ export type Composed = { readonly exitNow: ExitNow } & (
 export async function compose(configuration: Configuration, version: string): Promise<Composed> {
   const logger = await openLogger(configuration.logLevel);
   try {
-    return { ports: await composePorts(configuration, { logger, version }), exitNow };
+    const ports = await composePorts(configuration, { logger, version, openLog: openOrMend });
+    return { ports, exitNow };
   } catch (error) {
     return { refused: (error as Error).message, logger, exitNow };
   }
 }
 
+/**
+ * The same for a command that examines a root that exists, and says itself what it found: nothing
+ * is logged, and damage is not mended. Throws RootHeld, or why it cannot.
+ */
+export async function composeExamination(
+  configuration: Configuration,
+  version: string,
+): Promise<ServerPorts> {
+  const logger = await openLogger('silent');
+  return composePorts(configuration, { logger, version, openLog });
+}
+
 async function composePorts(
   configuration: Configuration,
-  { logger, version }: { readonly logger: PinoLogger; readonly version: string },
+  {
+    logger,
+    version,
+    openLog: openLogWith,
+  }: {
+    readonly logger: PinoLogger;
+    readonly version: string;
+    readonly openLog: typeof openOrMend;
+  },
 ): Promise<ServerPorts> {
   const crashPoint = crashPoints(process.env);
   const clock = systemClock();
   const root = await prepareRoot(configuration.root, makeDirectory);
   // Held until the process ends.
   const locked = lockRoot(root);
-  if (!locked.ok)
-    throw new StartRefused(`${locked.reason}: ${locked.next}, or choose another root`);
+  if (!locked.ok) {
+    const Refused = locked.isHeld ? RootHeld : StartRefused;
+    throw new Refused(`${locked.reason}: ${locked.next}, or choose another root`);
+  }
   const snapshotsPath = await prepareSnapshots(root, {
     makeDirectory,
     whyNoOverlayUpper: (directory) => whyNoOverlayUpper(directory, logger),
@@ -92,7 +122,7 @@ async function composePorts(
     makeDirectory,
     indexOff: existsSync(overlayIndexParameter),
     bootId: await readBootId(),
-    openLog: () => openOrMend({ root, clock, logger, crashPoint, startFold }),
+    openLog: () => openLogWith({ root, clock, logger, crashPoint, startFold }),
     // A manager that does not listen is no reason to fail: the service is what it is.
     notify: (state) => void notifyServiceManager(state),
     close: () => pool.close(),

@@ -66,6 +66,11 @@ export interface ServerPorts {
 /** Ends the process at once, whatever a hung disk holds. */
 export type ExitNow = (exitCode: number) => never;
 
+/** Somebody else serves, examines or repairs the root. */
+export class RootHeld extends Error {
+  override readonly name = 'RootHeld';
+}
+
 /** The server cannot start; the message says why and what to do. */
 export class StartRefused extends Error {
   override readonly name = 'StartRefused';

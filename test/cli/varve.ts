@@ -113,7 +113,9 @@ export class Daemon {
   /** Ends it in order; answers its exit code. */
   async stop(signal: NodeJS.Signals = 'SIGTERM'): Promise<number | null> {
     this.snapshots.close();
-    const ended = this.#child.exitCode === null ? once(this.#child, 'exit') : undefined;
+    const { exitCode, signalCode } = this.#child;
+    const isRunning = exitCode === null && signalCode === null;
+    const ended = isRunning ? once(this.#child, 'exit') : undefined;
     this.#child.kill(signal);
     await ended;
     return this.#child.exitCode;

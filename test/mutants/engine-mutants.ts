@@ -98,7 +98,7 @@ export const engineMutants: readonly Mutant[] = [
   {
     name: 'orphaned directories stay',
     file: 'src/engine/start.ts',
-    search: 'void this.#removeOrphans(directories, logger);',
+    search: 'this.#orphansRemoved = this.#removeOrphans(directories, logger);',
     replace: 'void [directories, logger];',
   },
   {

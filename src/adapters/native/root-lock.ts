@@ -5,7 +5,13 @@ import { lockFile, type FileLock } from './lock.ts';
 /** The lock, or why it was not taken, in a sentence's words. */
 export type RootLock =
   | { readonly ok: true; readonly lock: FileLock }
-  | { readonly ok: false; readonly reason: string; readonly next: string };
+  | {
+      readonly ok: false;
+      /** Whether another one lives that holds it. */
+      readonly isHeld: boolean;
+      readonly reason: string;
+      readonly next: string;
+    };
 
 /** Takes the lock of an existing root without waiting. */
 export function lockRoot(root: string): RootLock {
@@ -14,8 +20,10 @@ export function lockRoot(root: string): RootLock {
   if (taken.ok) return { ok: true, lock: taken.value };
   if (taken.code !== 'EAGAIN') {
     const next = 'look at the root, or run as root';
-    return { ok: false, reason: `the lock ${path} cannot be taken: ${taken.code}`, next };
+    const reason = `the lock ${path} cannot be taken: ${taken.code}`;
+    return { ok: false, isHeld: false, reason, next };
   }
   const who = 'holderPid' in taken ? `another varve (process ${taken.holderPid})` : 'another varve';
-  return { ok: false, reason: `${who} uses the root ${root}`, next: 'stop it first' };
+  const reason = `${who} uses the root ${root}`;
+  return { ok: false, isHeld: true, reason, next: 'stop it first' };
 }

@@ -13,7 +13,7 @@ export interface PinoLogger extends Logger {
 const stderrDescriptor = 2;
 
 /** Opens the logger. It writes synchronously: the last line before a crash matters most. */
-export async function openLogger(level: Configuration['logLevel']): Promise<PinoLogger> {
+export async function openLogger(level: Configuration['logLevel'] | 'silent'): Promise<PinoLogger> {
   const destination = process.stderr.isTTY
     ? await prettyStream()
     : pino.destination({ dest: stderrDescriptor, sync: true });

@@ -1,6 +1,5 @@
 // varve repair: rebuilds a damaged log while the daemon is down, and says what was saved and lost.
-import { existsSync } from 'node:fs';
-import { join, resolve } from 'node:path';
+import { resolve } from 'node:path';
 import type { RepairResult } from '../../adapters/level/repair.ts';
 import { crashPoints } from '../../adapters/system/crash-points.ts';
 import { printable } from '../../history/text.ts';
@@ -8,6 +7,7 @@ import type { Checkpoint } from '../../machines/checkpoint.ts';
 import { GapFold } from '../../machines/gap-fold.ts';
 import type { CommandContext } from '../command-context.ts';
 import { CliFailure, exitCodes } from '../exit-codes.ts';
+import { refuseForeignRoot } from '../existing-root.ts';
 import type { Output } from '../output.ts';
 
 export async function run(
@@ -15,7 +15,7 @@ export async function run(
   input: { readonly root: string },
 ): Promise<void> {
   const root = resolve(input.root);
-  refuseForeign(root);
+  refuseForeignRoot(root);
   const { repairLog } = await import('../../adapters/level/repair.ts');
   const result = await repaired(root, repairLog);
   if (output.isJson) await output.json({ format: 'varve-repair', version: 1, root, ...result });
@@ -23,18 +23,6 @@ export async function run(
     throw new CliFailure(exitCodes.failure, `${result.reason}: ${result.next}`);
   }
   if (!output.isJson) await output.lines(repairLines(result, output));
-}
-
-// Opening a log makes one where there is none: a mistyped root must not become one.
-function refuseForeign(root: string): void {
-  const isRoot = ['log', 'log.tip', 'log.export', 'quarantine'].some((name) =>
-    existsSync(join(root, name)),
-  );
-  if (isRoot) return;
-  throw new CliFailure(
-    exitCodes.failure,
-    `${root} holds no log of varve: name the data directory of varve serve with --root`,
-  );
 }
 
 async function repaired(

@@ -99,6 +99,7 @@ export const inspectDefinition = {
   snapshot: streamed(method('/varve.v1.Inspect/Snapshot', v1.SnapshotRequest, v1.Part)),
   why: streamed(method('/varve.v1.Inspect/Why', v1.SnapshotRequest, v1.Part)),
   diff: streamed(method('/varve.v1.Inspect/Diff', v1.DiffRequest, v1.Part)),
+  fsck: streamed(method('/varve.v1.Inspect/Fsck', v1.FsckRequest, v1.Part)),
   verify: streamed(method('/varve.v1.Inspect/Verify', v1.VerifyRequest, v1.VerifyProgress)),
   status: method('/varve.v1.Inspect/Status', v1.StatusRequest, v1.JsonDocument),
   configuration: method(

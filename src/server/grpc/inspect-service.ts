@@ -36,6 +36,7 @@ import {
 import type { NodeAccess } from '../node-access.ts';
 import { statusDocument, type StatusOptions } from '../status-document.ts';
 import { ContentParts } from './content-parts.ts';
+import { examineNode } from '../fsck.ts';
 import { fromSeq } from './convert.ts';
 import type { MessageStream } from './message-stream.ts';
 import type { varve } from './messages.ts';
@@ -82,6 +83,10 @@ export function inspectService(
     diff: runner.streamed(
       'Diff',
       inParts((r: DiffRequest) => inspect.diff(r)),
+    ),
+    fsck: runner.streamed(
+      'Fsck',
+      inParts(() => inspect.fsck()),
     ),
     verify: runner.streamed('Verify', (_request: object, stream: MessageStream<VerifyProgress>) =>
       inspect.verify(stream),
@@ -166,6 +171,14 @@ class InspectHandlers {
     const troubles = await troublesOf(store.value, checkpoint);
     const figures = await this.#figures(atSeq.value);
     return whole(devicesDocument({ ...state.value, directory, figures, troubles }));
+  }
+
+  async fsck(): Promise<Result<Iterable<string>>> {
+    const { node, configuration } = this.#options;
+    const engine = node.adminEngine();
+    if (!engine.ok) return engine;
+    const { root } = configuration;
+    return whole(await examineNode(engine.value, { root, isServed: true }));
   }
 
   async #figures(atSeq: number): Promise<BackingStoreFigures | string> {
