@@ -237,6 +237,12 @@ export interface BlockDevices {
   observe(): Promise<EffectResult<readonly DeviceSighting[]>>;
 }
 
+/** A mount that uses the directories of snapshots. */
+export interface MountInUse {
+  readonly mountPoint: string;
+  readonly snapshotIds: readonly number[];
+}
+
 /** What a device has done since it was attached. */
 export interface DeviceFigures {
   readonly deviceId: number;

@@ -19,6 +19,7 @@ import { exitNow } from '../adapters/native/processes.ts';
 import { compileExpression } from '../adapters/regular-expression/re2.ts';
 import { snapshotDirectories } from '../adapters/snapshot-dirs/directories.ts';
 import { directoryOperations, helperCount } from '../adapters/snapshot-dirs/operations.ts';
+import { mountsInUse } from '../adapters/snapshot-dirs/mounts-in-use.ts';
 import { prepareRoot, prepareSnapshots } from '../adapters/snapshot-dirs/root.ts';
 import { systemClock } from '../adapters/system/clock.ts';
 import { crashPoints } from '../adapters/system/crash-points.ts';
@@ -118,6 +119,7 @@ async function composePorts(
         makeWritableLayer(snapshotsPath, { snapshotId, layer }, tool),
     }),
     blockLayers: blockLayers({ snapshotsPath, tool }),
+    mountsInUse: () => mountsInUse(snapshotsPath),
     backingStoreFigures: () => backingStoreFigures(configuration.blockDaemonAddress, snapshotsPath),
     makeDirectory,
     indexOff: existsSync(overlayIndexParameter),

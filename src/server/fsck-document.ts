@@ -1,5 +1,6 @@
 // What a start has to do, as findings for people and programs: what Inspect.Fsck answers and
 // `varve fsck` prints. The shape is public (docs/cli.md, "fsck").
+import type { MountInUse } from '../engine/ports.ts';
 import type { StartPlan } from '../engine/start-plan.ts';
 import {
   deviceIdOf,
@@ -18,6 +19,7 @@ export interface Finding {
     | 'unexplainedDirectory'
     | 'missingDirectory'
     | 'foreignEntry'
+    | 'mountOfNobody'
     | 'leaseOfNobody'
     | 'lostDevice'
     | 'idleDevice'
@@ -51,6 +53,8 @@ export interface FsckRequest {
   readonly plan: StartPlan;
   readonly snapshots: ReadonlyMap<number, SnapshotState>;
   readonly devices: ReadonlyMap<number, DeviceState>;
+  /** The mounts that use directories of snapshots. */
+  readonly mounts: readonly MountInUse[];
   /** Whether what is in flight is being worked on now. */
   readonly isServed: boolean;
 }
@@ -58,7 +62,11 @@ export interface FsckRequest {
 /** The document of a plan. */
 export function fsckDocument(request: FsckRequest): FsckDocument {
   const { root, plan, isServed } = request;
-  const findings = [...directoryFindings(request), ...deviceFindings(request)];
+  const findings = [
+    ...directoryFindings(request),
+    ...mountFindings(request),
+    ...deviceFindings(request),
+  ];
   const { position } = plan;
   const head = { format: 'varve-fsck', version: 1, root, position } as const;
   return { ...head, isServed, findings, remaining: null };
@@ -109,6 +117,22 @@ function* directoryFindings(request: FsckRequest): Generator<Finding> {
       found: 'it is none of varve’s',
       action: 'it is left alone',
       isFault: false,
+    };
+  }
+}
+
+function* mountFindings({ mounts, snapshots, plan }: FsckRequest): Generator<Finding> {
+  // Of a stray device its own mount is told with it.
+  const known = new Set([...snapshots.keys(), ...plan.devices.strays]);
+  for (const { mountPoint, snapshotIds } of mounts) {
+    const gone = snapshotIds.filter((id) => !known.has(id));
+    if (gone.length === 0) continue;
+    yield {
+      kind: 'mountOfNobody',
+      subject: `mount ${JSON.stringify(mountPoint)}`,
+      found: `it uses the directory of ${gone.map((id) => `#${id}`).join(', ')}, which is no more`,
+      action: 'it is left alone: end what uses it, and unmount it',
+      isFault: true,
     };
   }
 }

@@ -5,7 +5,7 @@ import type { Engine } from '../engine/api.ts';
 import { foldLog } from '../engine/boot.ts';
 import { planStart, type StartPlan } from '../engine/start-plan.ts';
 import { startEngine } from '../engine/start.ts';
-import { rangeText } from '../engine/ports.ts';
+import { rangeText, type MountInUse } from '../engine/ports.ts';
 import type { Checkpoint } from '../machines/checkpoint.ts';
 import { fsckDocument, type FsckDocument } from './fsck-document.ts';
 import { StartRefused, type LogOpening, type ServerPorts } from './ports.ts';
@@ -20,26 +20,33 @@ export interface ExaminationOptions {
   readonly applies: boolean;
 }
 
+interface About {
+  readonly root: string;
+  readonly isServed: boolean;
+  readonly mountsInUse: ServerPorts['mountsInUse'];
+}
+
 /** What a start of this node would do now. */
-export async function examineNode(
-  engine: Engine,
-  about: { readonly root: string; readonly isServed: boolean },
-): Promise<FsckDocument> {
+export async function examineNode(engine: Engine, about: About): Promise<FsckDocument> {
+  // Before the state: a mount of a snapshot that is removed meanwhile is none of nobody's.
+  const mounts = await about.mountsInUse();
   const plan = await engine.startPlan();
-  return documentOf(plan, engine.checkpoint(), about);
+  return documentOf({ plan, mounts }, engine.checkpoint(), about);
 }
 
 /** The same of a root that nobody serves; its lock is held. Throws StartRefused. */
 export async function examineRoot(options: ExaminationOptions): Promise<FsckDocument> {
   const { configuration, ports, applies } = options;
   const { root } = ports;
-  const about = { root, isServed: false };
+  const { mountsInUse } = ports;
+  const about = { root, isServed: false, mountsInUse };
   const { store, spaceGuard } = opened(await ports.openLog(), root);
   const { autoRemoveDev, lingerMs } = configuration;
   const policy = () => ({ autoRemoveDev, lingerMs, nowUs: ports.clock.nowUs() });
   const projection = await foldLog(store);
   const plan = await planStart(projection, { ...ports, policy });
-  const document = documentOf(plan, projection.toCheckpoint(), about);
+  const mounts = await mountsInUse();
+  const document = documentOf({ plan, mounts }, projection.toCheckpoint(), about);
   if (!applies) {
     await store.close();
     return document;
@@ -75,13 +82,12 @@ function opened(
 }
 
 function documentOf(
-  plan: StartPlan,
+  truth: { readonly plan: StartPlan; readonly mounts: readonly MountInUse[] },
   { snapshots, devices }: Checkpoint,
-  about: { readonly root: string; readonly isServed: boolean },
+  { root, isServed }: About,
 ): FsckDocument {
   return fsckDocument({
-    ...about,
-    plan,
+    ...{ root, isServed, ...truth },
     snapshots: new Map(snapshots.map((state) => [state.context.snapshotId, state])),
     devices: new Map(devices.map((state) => [state.context.deviceId, state])),
   });

@@ -91,6 +91,7 @@ export class NodeServer {
     const inspect = inspectService(runner, {
       ...{ node, clock, configuration, origins, version, bootId },
       directory: ports.directories.path,
+      mountsInUse: ports.mountsInUse,
       backingStoreFigures: ports.backingStoreFigures,
       startedAtUs: clock.nowUs(),
       spaceGuard: () => this.#spaceGuard,

@@ -7,6 +7,7 @@ import type {
   CrashPoint,
   Damage,
   EffectResult,
+  MountInUse,
   OpenedLog,
   Logger,
   SnapshotDirectories,
@@ -52,6 +53,8 @@ export interface ServerPorts {
   readonly directories: SnapshotDirectories;
   readonly blockDevices: BlockDevices;
   readonly blockLayers: BlockLayers;
+  /** Every mount that uses the directories of snapshots. */
+  readonly mountsInUse: () => Promise<readonly MountInUse[]>;
   /** Asks the backing store of block devices what they have done. */
   readonly backingStoreFigures: () => Promise<EffectResult<BackingStoreFigures>>;
   /** Makes a directory (0700) and what is missing above it; one that exists is left as it is. */

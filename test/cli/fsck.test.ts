@@ -6,6 +6,7 @@ import path from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import type { DevicesDocument } from '../../src/history/devices-document.ts';
 import type { Finding, FsckDocument } from '../../src/server/fsck-document.ts';
+import { runCommand } from '../e2e/lab/command.ts';
 import { mountsBelow } from '../e2e/lab/scratch.ts';
 import { deviceObstacle } from '../native/device-obstacle.ts';
 import { base, BlockNode, top } from './block-node.ts';
@@ -84,11 +85,16 @@ describe('varve fsck', { skip: deviceObstacle() ?? false }, () => {
     const elsewhere = path.join(node.scratch.path, 'elsewhere.json');
     copyFileSync(snapshots('1', 'block', 'config.v1.json'), elsewhere);
     await open(elsewhere, 'snapshot-50');
+    const [dataOfNobody, mounted] = [snapshots('900', 'fs'), path.join(node.scratch.path, 'mnt')];
+    mkdirSync(mounted);
+    const overlay = `lowerdir=${snapshots('3', 'fs')}:${dataOfNobody}`;
+    await runCommand(['mount', '-t', 'overlay', 'overlay', '-o', overlay, mounted]);
     const ended = await fsck();
     assert.equal(ended.code, 1);
     const document = documentOf(ended);
     assert.deepEqual([...faults(document.findings)].sort(), [
       `lostDevice device #2 "${top}" (${await pathOf(document)})`,
+      `mountOfNobody mount ${JSON.stringify(mounted)}`,
       'orphanedDirectory directory 77',
       'orphanedDirectory directory 900',
       'strayDevice device #77',
@@ -113,7 +119,7 @@ describe('varve fsck', { skip: deviceObstacle() ?? false }, () => {
     assert.equal(documentOf(await fsck()).position, document.position);
     const text = (await node.ask('fsck', ...own())).stdout;
     assert.match(text, /^directory 900: its Prepare never ended: .*; it is deleted$/m);
-    assert.match(text, /^5 faults; varve fsck --apply, or a start of varve serve, does what/m);
+    assert.match(text, /^6 faults; varve fsck --apply, or a start of varve serve, does what/m);
   });
 
   async function pathOf(document: FsckDocument): Promise<string> {
@@ -122,6 +128,7 @@ describe('varve fsck', { skip: deviceObstacle() ?? false }, () => {
   }
 
   test('--apply does what was said; what is not ours, or not explained, stays', async () => {
+    await runCommand(['umount', path.join(node.scratch.path, 'mnt')]);
     const ended = await fsck('--apply');
     assert.equal(ended.code, 1, 'a directory that nothing explains is left');
     assert.deepEqual(faults(documentOf(ended).remaining), ['unexplainedDirectory directory 5000']);

@@ -101,6 +101,7 @@ export async function servedNode(
       }),
       blockDevices: memoryBlockDevices(),
       blockLayers: plainLayers,
+      mountsInUse: async () => [],
       backingStoreFigures: async () => ({
         ok: true,
         value: { process: 1, transport: 'memory', devices: [] },

@@ -7,6 +7,7 @@ import {
   type BackingStoreFigures,
   type Clock,
   type EffectResult,
+  type MountInUse,
 } from '../../engine/ports.ts';
 import { devicesDocument } from '../../history/devices-document.ts';
 import { diffStates } from '../../history/diff.ts';
@@ -54,6 +55,7 @@ export interface InspectOptions extends StatusOptions {
   readonly origins: Origins;
   /** Absolute path of `<root>/snapshots`. */
   readonly directory: string;
+  readonly mountsInUse: () => Promise<readonly MountInUse[]>;
   readonly backingStoreFigures: () => Promise<EffectResult<BackingStoreFigures>>;
 }
 
@@ -174,11 +176,11 @@ class InspectHandlers {
   }
 
   async fsck(): Promise<Result<Iterable<string>>> {
-    const { node, configuration } = this.#options;
+    const { node, configuration, mountsInUse } = this.#options;
     const engine = node.adminEngine();
     if (!engine.ok) return engine;
     const { root } = configuration;
-    return whole(await examineNode(engine.value, { root, isServed: true }));
+    return whole(await examineNode(engine.value, { root, isServed: true, mountsInUse }));
   }
 
   async #figures(atSeq: number): Promise<BackingStoreFigures | string> {
