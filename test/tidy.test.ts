@@ -77,6 +77,8 @@ const adapterUsers: readonly { readonly from: RegExp; readonly to: string }[] = 
   // The daemon is down while the log is repaired, so nothing composes the adapter for it.
   { from: /^src\/cli\/commands\/repair/, to: 'src/adapters/level' },
   { from: /^src\/cli\/commands\/repair/, to: 'src/adapters/system/crash-points.ts' },
+  // Programs of ours that a command starts itself.
+  { from: /^src\/cli\/commands\/convert\.ts$/, to: 'src/adapters/native/location.ts' },
   // varve-bd is a daemon of its own, which `varve bd` asks directly.
   {
     from: /^src\/cli\/(block-devices|render)\/(daemon|block-device)\.ts$/,
@@ -101,6 +103,11 @@ function refusal(one: Import): string | undefined {
     const allowed = isIn(target, 'src/history', 'src/machines', 'src/engine/ports.ts');
     return allowed ? undefined : 'history reads machines and ports only';
   }
+  if (isIn(from, 'src/convert')) {
+    const allowed = isIn(target, 'src/convert', 'src/history/text.ts');
+    return allowed ? undefined : 'a conversion needs nothing of the snapshotter';
+  }
+  if (isIn(target, 'src/convert') && !isIn(from, 'src/cli')) return 'only the cli converts';
   if (isIn(from, 'src/config')) {
     // The values of some keys have rules that the machines know.
     const isAllowed = isIn(target, 'src/config', 'src/machines');
@@ -151,7 +158,8 @@ const packageRules: readonly { readonly name: RegExp; readonly from: RegExp }[] 
   { name: /^(@grpc\/|grpc-health-check|protobufjs)/, from: /^src\/(server|cli)\// },
   { name: /^commander$/, from: /^src\/cli\// },
   { name: /^re2js$/, from: /^src\/(machines\/catalog|engine|server|adapters)\// },
-  { name: /^node:/, from: /^src\/(adapters|server|cli|config)\// },
+  { name: /^tar\//, from: /^src\/convert\// },
+  { name: /^node:/, from: /^src\/(adapters|server|cli|config|convert)\// },
   // Hashing and byte order need no world; nothing else of Node may come in here.
   { name: /^node:(crypto|util|buffer|assert|async_hooks)$/, from: /^src\/(engine|history)\// },
 ];

@@ -99,6 +99,7 @@ export function varveProgram(): Command {
   addHistoryCommands(program);
   addFileCommands(program);
   addBlockDevices(program);
+  addConvert(program);
   addConfig(program);
   addOthers(program);
   for (const command of commandsOf(program)) {
@@ -285,6 +286,30 @@ function addBlockDeviceWork(devices: Command): void {
   blockOptions(devices.command('events'))
     .description('print what happens to block devices until Ctrl-C')
     .action(action(() => import('./commands/bd-events.ts')));
+}
+
+function addConvert(program: Command): void {
+  jsonOption(program.command('convert'))
+    .description('make an image of overlaybd layers of an ordinary one')
+    .argument('<in>', 'OCI image layout: an archive, or a folder')
+    .argument('<out>', 'what to make: an archive if the name ends with .tar, else a folder')
+    .option(
+      '--platform <platform>',
+      'only this platform of the image (linux/amd64); repeatable (default: all)',
+      collected,
+    )
+    .option('--name <name>', 'name of the image, if there is but one (default: the one it has)')
+    .addOption(
+      new Option('--compression <algorithm>', 'compression (default: lz4)').choices([
+        'lz4',
+        'zstd',
+      ]),
+    )
+    .option(
+      '--vsize <size>',
+      'size of the device: a number of GiB, or one with B, K, M, G or T (default: 64)',
+    )
+    .action(action(() => import('./commands/convert.ts')));
 }
 
 function addConfig(program: Command): void {

@@ -1,11 +1,12 @@
 // Images of overlaybd layers with real containerds: imported, run, shared, removed.
 import assert from 'node:assert/strict';
-import { mkdirSync, readdirSync } from 'node:fs';
+import { mkdirSync, readdirSync, statSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { deviceObstacle } from '../native/device-obstacle.ts';
 import {
   attachedDevices,
+  collectGarbage,
   eventsOf,
   execute,
   plugin,
@@ -17,12 +18,43 @@ import {
 } from './lab/block-node.ts';
 import { debianContainerd, newContainerd } from './lab/clients.ts';
 import { runCommand } from './lab/command.ts';
+import type { Image } from './lab/image.ts';
 import { mountsBelow } from './lab/scratch.ts';
 import { waitUntil } from './lab/service.ts';
 import { startSnapshotter } from './lab/snapshotter.ts';
-import { expectedTree, foundTree, treeDifferences } from './lab/tree.ts';
+import { expectedTree, foundTree, treeDifferences, type Tree } from './lab/tree.ts';
 
 const command = resolve(import.meta.dirname, '../../bin/varve');
+
+/** Looks at an image's files through a view. */
+async function lookAt(
+  node: BlockNode,
+  { layers }: Image,
+  look: (root: string) => Promise<void>,
+): Promise<void> {
+  const { containerd, scratch } = node;
+  const target = join(scratch.path, 'mounted');
+  mkdirSync(target, { recursive: true });
+  const snapshots = (...argv: string[]): Promise<string> =>
+    containerd.ctr('snapshots', '--snapshotter', plugin, ...argv);
+  // What an import gave up is collected soon after it, and views without a lease with it: first.
+  await collectGarbage(node);
+  await snapshots('view', 'look', layers.at(-1)?.chainId ?? '');
+  try {
+    await runCommand(['sh', '-e', '-c', await snapshots('mounts', target, 'look')]);
+    try {
+      await look(target);
+    } finally {
+      await runCommand(['umount', '-R', target]);
+    }
+  } finally {
+    await snapshots('rm', 'look');
+  }
+}
+
+/** The files below a directory, but for what every ext4 has of its own. */
+const filesBelow = (root: string): Tree =>
+  new Map([...foundTree(root)].filter(([path]) => path !== 'lost+found'));
 
 for (const client of [await debianContainerd(), await newContainerd()]) {
   const skip = 'missing' in client ? client.missing : (deviceObstacle() ?? false);
@@ -50,23 +82,27 @@ for (const client of [await debianContainerd(), await newContainerd()]) {
     });
 
     test('a view is the device, read-only, and every file is what its layers say', async () => {
-      const { containerd, image, scratch } = node();
-      const target = join(scratch.path, 'mounted');
-      mkdirSync(target, { recursive: true });
-      const snapshots = (...argv: string[]): Promise<string> =>
-        containerd.ctr('snapshots', '--snapshotter', plugin, ...argv);
-      await snapshots('view', 'look', image.layers.at(-1)?.chainId ?? '');
-      await runCommand(['sh', '-e', '-c', await snapshots('mounts', target, 'look')]);
-      try {
+      const { image } = node();
+      await lookAt(node(), image, async (root) => {
         const expected = expectedTree(image.layers.map(({ entries }) => entries));
-        // What every ext4 has of its own.
-        const found = [...foundTree(target)].filter(([path]) => path !== 'lost+found');
-        assert.deepEqual(treeDifferences(expected, new Map(found)), []);
-        await assert.rejects(runCommand(['touch', join(target, 'new')]), /Read-only/);
-      } finally {
-        await runCommand(['umount', '-R', target]);
-        await snapshots('rm', 'look');
+        assert.deepEqual(treeDifferences(expected, filesBelow(root)), []);
+        const [one, two, three] = [1, 2, 3].map((at) => statSync(join(root, `data/hard${at}`)));
+        assert.equal(three?.ino, one?.ino);
+        assert.deepEqual([one?.nlink, two?.nlink], [2, 1]);
+        await assert.rejects(runCommand(['touch', join(root, 'new')]), /Read-only/);
+      });
+    });
+
+    test('every file is what the ordinary image has', async () => {
+      const { containerd, plain, image } = node();
+      await containerd.ctr('images', 'import', '--snapshotter', plugin, plain.archivePath);
+      const found: Tree[] = [];
+      for (const one of [plain, image]) {
+        await lookAt(node(), one, async (root) => void found.push(filesBelow(root)));
       }
+      assert.ok(found[0]!.size > 80, 'there are files to compare');
+      assert.deepEqual(treeDifferences(found[0]!, found[1]!), []);
+      await containerd.ctr('images', 'rm', '--sync', plain.reference);
     });
 
     test('ten containers share one device, and do not see what others write', async () => {
@@ -105,6 +141,7 @@ for (const client of [await debianContainerd(), await newContainerd()]) {
 
     test('nothing is left when containers and image are removed', async () => {
       for (let index = 0; index < 10; index += 1) await removeContainer(node(), `box-${index}`);
+      await collectGarbage(node());
       await waitUntil('the device is gone', async () => {
         return (await attachedDevices(node())).length === 0;
       });

@@ -1,33 +1,40 @@
-// An ordinary image as one of overlaybd layers: each layer applied to the ext4 of those below it,
-// and committed as a tar archive that holds one file.
-import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+// An ordinary image as one of overlaybd layers, by `varve convert`.
+import { mkdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { findNativeFile } from '../../../src/adapters/native/location.ts';
+import { fileURLToPath } from 'node:url';
 import { runCommand } from './command.ts';
-import { buildImageOf, type Image, type TarLayer } from './image.ts';
-import { writeTar } from './tar.ts';
+import { blobPath, chainIdOf, type Descriptor, type Image } from './image.ts';
 
-const size = '128M';
+const varve = fileURLToPath(new URL('../../../bin/varve', import.meta.url));
+const virtualSize = '128M';
 
+interface Manifest {
+  readonly config: Descriptor;
+  readonly layers: readonly Descriptor[];
+}
+
+/** Converts the image, as an archive and as a folder, under a name of its own. */
 export async function buildBlockImage(image: Image, directory: string): Promise<Image> {
-  const tool = (...argv: string[]): Promise<string> =>
-    runCommand([findNativeFile('varve-layer'), ...argv]);
-  const lowers: { file: string }[] = [];
-  const layers: TarLayer[] = [];
-  for (const [index, { entries }] of image.layers.entries()) {
-    const folder = join(directory, `layer-${index}`);
-    mkdirSync(folder, { recursive: true });
-    const at = (name: string): string => join(folder, name);
-    await tool('create', ...(index === 0 ? ['--mkfs'] : []), at('data'), at('index'), size);
-    const upper = { data: at('data'), index: at('index') };
-    const config = { repoBlobUrl: '', lowers, upper, resultFile: at('result') };
-    writeFileSync(at('config.v1.json'), JSON.stringify(config));
-    writeFileSync(at('layer.tar'), writeTar(entries));
-    await tool('apply', at('layer.tar'), at('config.v1.json'));
-    await tool('commit', '-z', '-t', at('data'), at('index'), at('overlaybd.commit'));
-    lowers.push({ file: at('overlaybd.commit') });
-    const tar = readFileSync(at('overlaybd.commit'));
-    layers.push({ tar, entries, isCompressed: false });
-  }
-  return buildImageOf(`${image.name}-obd`, directory, layers);
+  mkdirSync(directory, { recursive: true });
+  const name = `${image.name}-obd`;
+  const reference = `localhost/${name}:latest`;
+  const archivePath = join(directory, `${name}.tar`);
+  const layoutDirectory = join(directory, name);
+  const convert = [varve, 'convert', '--name', reference, '--vsize', virtualSize];
+  await runCommand([...convert, image.archivePath, archivePath]);
+  await runCommand([...convert, image.layoutDirectory, layoutDirectory]);
+  const read = (path: string): unknown => JSON.parse(readFileSync(path, 'utf8'));
+  const index = read(join(layoutDirectory, 'index.json')) as { manifests: Descriptor[] };
+  const manifest = index.manifests[0]!;
+  const { config, layers } = read(blobPath(layoutDirectory, manifest.digest)) as Manifest;
+  let chainId = '';
+  return {
+    ...{ reference, name, archivePath, layoutDirectory, manifest, config },
+    layers: layers.map((descriptor, at) => {
+      // An overlaybd layer's archive is not compressed.
+      const diffId = descriptor.digest;
+      chainId = chainIdOf(chainId, diffId);
+      return { descriptor, diffId, chainId, entries: image.layers[at]?.entries ?? [] };
+    }),
+  };
 }

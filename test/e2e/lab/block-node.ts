@@ -8,8 +8,10 @@ import type { Client } from './clients.ts';
 import { runCommand } from './command.ts';
 import { startContainerd, type Containerd } from './containerd.ts';
 import { staticBusybox } from './debian-packages.ts';
-import { buildSampleImage, type Image } from './image.ts';
+import { buildImage, type Image } from './image.ts';
+import { busyboxLayer, changingLayer, variedLayer } from './layers.ts';
 import { makeScratch, type Scratch } from './scratch.ts';
+import type { TarEntry } from './tar.ts';
 import { startSnapshotter, stopSnapshotter, type Snapshotter } from './snapshotter.ts';
 
 const command = resolve(import.meta.dirname, '../../../bin/varve');
@@ -22,8 +24,16 @@ export interface BlockNode {
   snapshotter: Snapshotter;
   readonly configPath: string;
   readonly containerd: Containerd;
+  /** The ordinary image, and what it was converted into. */
+  readonly plain: Image;
   readonly image: Image;
 }
+
+/** Of two names of a file below one is written again, with a further name: that one parts. */
+const linked: readonly TarEntry[] = [
+  { path: 'data/hard1', kind: 'file', mode: 0o644, content: Buffer.from('parted\n') },
+  { path: 'data/hard3', kind: 'hardlink', mode: 0o644, target: 'data/hard1' },
+];
 
 /** Starts all of it; `settings` are keys of varve's configuration. */
 export async function startBlockNode(
@@ -35,7 +45,8 @@ export async function startBlockNode(
     const images = join(scratch.path, 'images');
     mkdirSync(images);
     const busybox = await staticBusybox();
-    const plain = await buildSampleImage({ name: 'sample', directory: images, busybox });
+    const layers = [await busyboxLayer(busybox), variedLayer(), [...changingLayer(), ...linked]];
+    const plain = buildImage({ name: 'sample', directory: images, layers });
     const image = await buildBlockImage(plain, join(scratch.path, 'block'));
     const daemon = await startBlockDaemon(scratch.path);
     scratch.defer(() => daemon.service.stop());
@@ -50,7 +61,7 @@ export async function startBlockNode(
       programDirectories: client.programDirectories,
       snapshotters: [{ name: plugin, address, root, capabilities: ['rebase'] }],
     });
-    const node = { scratch, daemon, snapshotter, configPath, containerd, image };
+    const node = { scratch, daemon, snapshotter, configPath, containerd, plain, image };
     scratch.defer(() => stopSnapshotter(node.snapshotter));
     scratch.defer(() => containerd.stop());
     return node;
@@ -126,8 +137,11 @@ export async function removeContainer(node: BlockNode, name: string): Promise<vo
   await node.containerd.ctr('containers', 'rm', name);
 }
 
-/** Lets containerd drop now what nothing refers to; by itself it takes its time. */
-export async function collectGarbage({ containerd, image }: BlockNode): Promise<void> {
-  await containerd.ctr('images', 'tag', image.reference, 'garbage:collected');
-  await containerd.ctr('images', 'rm', '--sync', 'garbage:collected');
+/**
+ * Lets containerd drop now what nothing refers to; by itself it takes its time, and takes what is
+ * made meanwhile with it.
+ */
+export async function collectGarbage({ containerd }: BlockNode): Promise<void> {
+  await containerd.ctr('leases', 'create', '--id', 'collection');
+  await containerd.ctr('leases', 'delete', '--sync', 'collection');
 }

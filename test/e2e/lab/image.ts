@@ -72,21 +72,18 @@ function blobsIn(layoutDirectory: string): Blobs {
   return { add, entries };
 }
 
-/** A layer as a tar archive, and what a container sees of it. */
-export interface TarLayer {
-  readonly tar: Buffer;
-  readonly entries: readonly TarEntry[];
-  readonly isCompressed: boolean;
+/** The name of a layer and those below it together; without any below it is the layer's own. */
+export function chainIdOf(below: string, diffId: string): string {
+  return below === '' ? diffId : digestOf(`${below} ${diffId}`);
 }
 
-function addLayers(blobs: Blobs, layers: readonly TarLayer[]): readonly ImageLayer[] {
+function addLayers(blobs: Blobs, layers: readonly (readonly TarEntry[])[]): readonly ImageLayer[] {
   let chainId = '';
-  return layers.map(({ tar, entries, isCompressed }) => {
+  return layers.map((entries) => {
+    const tar = writeTar(entries);
     const diffId = digestOf(tar);
-    chainId = chainId === '' ? diffId : digestOf(`${chainId} ${diffId}`);
-    const descriptor = isCompressed
-      ? blobs.add(oci('layer.v1.tar+gzip'), gzipSync(tar, { level: 6 }))
-      : blobs.add(oci('layer.v1.tar'), tar);
+    chainId = chainIdOf(chainId, diffId);
+    const descriptor = blobs.add(oci('layer.v1.tar+gzip'), gzipSync(tar, { level: 6 }));
     return { descriptor, diffId, chainId, entries };
   });
 }
@@ -103,18 +100,12 @@ function configOf(layers: readonly ImageLayer[], command: readonly string[]): Bu
 }
 
 /** Builds an image of these layers, the lowest first. */
-export function buildImage({ name, directory, layers, command }: ImageOptions): Image {
-  const tars = layers.map((entries) => ({ tar: writeTar(entries), entries, isCompressed: true }));
-  return buildImageOf(name, directory, tars, command);
-}
-
-/** The same of layers that are tar archives already. */
-export function buildImageOf(
-  name: string,
-  directory: string,
-  contents: readonly TarLayer[],
-  command: readonly string[] = ['/bin/sh'],
-): Image {
+export function buildImage({
+  name,
+  directory,
+  layers: contents,
+  command = ['/bin/sh'],
+}: ImageOptions): Image {
   const reference = `localhost/${name}:latest`;
   const layoutDirectory = join(directory, name);
   const blobs = blobsIn(layoutDirectory);

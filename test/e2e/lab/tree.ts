@@ -41,7 +41,9 @@ function applyLayer(below: Map<string, TarEntry>, layer: readonly TarEntry[]): v
   for (const entry of layer) {
     if (posix.basename(entry.path).startsWith(whiteoutPrefix)) continue;
     if (entry.kind !== 'directory') remove(below, entry.path, false);
-    below.set(entry.path, entry);
+    // Another name for a file stays one when the first name is given to another file.
+    const source = entry.kind === 'hardlink' ? below.get(entry.target ?? '') : undefined;
+    below.set(entry.path, source ?? entry);
   }
 }
 
@@ -62,11 +64,7 @@ function described(entry: TarEntry): string {
 export function expectedTree(layers: readonly (readonly TarEntry[])[]): Tree {
   const entries = new Map<string, TarEntry>();
   for (const layer of layers) applyLayer(entries, layer);
-  const lineOf = (entry: TarEntry): string => {
-    const source = entry.kind === 'hardlink' ? entries.get(entry.target ?? '') : undefined;
-    return described(source ?? entry);
-  };
-  return new Map([...entries].map(([path, entry]) => [path, lineOf(entry)]));
+  return new Map([...entries].map(([path, entry]) => [path, described(entry)]));
 }
 
 function describeFound(path: string, stat: Stats): string {
