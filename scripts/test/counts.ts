@@ -27,7 +27,7 @@ export function countConformance(output: string): Counts | undefined {
     const skips = [{ name: 'containerd’s suite', reason: skip[1] ?? '' }];
     return { ...noCounts, skipped: 1, skips };
   }
-  const runs = [...output.matchAll(/^conformance \(kill \w+\): (\d+) of (\d+) passed/gm)];
+  const runs = [...output.matchAll(/^conformance \([^()]*kill \w+\): (\d+) of (\d+) passed/gm)];
   const faults = [...output.matchAll(/^conformance: fault .*: (noticed|NOT NOTICED)$/gm)];
   if (runs.length === 0) return undefined;
   const noticed = faults.filter((match) => match[1] === 'noticed').length;

@@ -52,7 +52,7 @@ func enumerate(ctx context.Context, s settings, deferred bool) (*crashPoints, er
 		return nil, err
 	}
 	defer os.RemoveAll(root)
-	server, err := newServer(s.command, root, deferred)
+	server, err := newServer(s, root, deferred)
 	if err != nil {
 		return nil, err
 	}
@@ -61,8 +61,15 @@ func enumerate(ctx context.Context, s settings, deferred bool) (*crashPoints, er
 		return nil, err
 	}
 	defer server.stop()
+	parent := ""
+	if s.blocks != blockNone {
+		parent = emptyLayerName
+		if err := makeEmptyLayer(ctx, server.snapshotter()); err != nil {
+			return nil, err
+		}
+	}
 	points := &crashPoints{byMethod: map[string][]passage{}, hits: map[string]map[passage]int{}}
-	for _, c := range sampleCalls() {
+	for _, c := range sampleCalls(parent) {
 		before := len(server.settledTrace())
 		if err := c.issue(ctx, server.snapshotter()); err != nil {
 			return nil, fmt.Errorf("enumerating crash points: %s: %w", c.method(), err)
@@ -75,10 +82,10 @@ func enumerate(ctx context.Context, s settings, deferred bool) (*crashPoints, er
 	return points, nil
 }
 
-func sampleCalls() []change {
+func sampleCalls(parent string) []change {
 	label := snapshots.WithLabels(map[string]string{"l": "v"})
 	return []change{
-		&creation{kind: snapshots.KindActive, key: "a", opts: []snapshots.Opt{label}},
+		&creation{kind: snapshots.KindActive, key: "a", parent: parent, opts: []snapshots.Opt{label}},
 		&commit{name: "c", key: "a", opts: []snapshots.Opt{label}},
 		&creation{kind: snapshots.KindActive, key: "child", parent: "c"},
 		&creation{kind: snapshots.KindView, key: "view", parent: "c"},

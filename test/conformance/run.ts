@@ -1,6 +1,7 @@
 // Runs containerd's snapshotter suite against a snapshotter command, in each kill mode:
 //
 //   node test/conformance/run.ts [--kill none|between|during|all] [--long] [--serve COMMAND]
+//                                [--blocks none|overlay|append|sparse|all]
 //   node test/conformance/run.ts --prove
 //   node test/conformance/run.ts --prepare
 //
@@ -15,6 +16,7 @@ import { closeSync, mkdtempSync, openSync, readFileSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os';
 import { delimiter, dirname, join, resolve } from 'node:path';
 import { parseArgs } from 'node:util';
+import { deviceObstacle } from '../native/device-obstacle.ts';
 
 const here = import.meta.dirname;
 const caseCount = 21;
@@ -25,6 +27,10 @@ const shortTimeoutMs = 600_000;
 const longTimeoutMs = 3_600_000;
 const caseOutputLines = 80;
 
+/** What lies below the suite's chains, and how what is above it is written. */
+type BlockClass = 'none' | 'overlay' | 'append' | 'sparse';
+const blockClasses: readonly BlockClass[] = ['none', 'overlay', 'append', 'sparse'];
+
 type KillMode = 'none' | 'between' | 'during';
 const killModes: readonly KillMode[] = ['none', 'between', 'during'];
 
@@ -33,6 +39,7 @@ interface Run {
   readonly command: string;
   readonly scratch: string;
   readonly long: boolean;
+  readonly blocks: BlockClass;
   /** Which cases; all if not given. */
   readonly cases?: string;
   readonly environment: Readonly<Record<string, string>>;
@@ -111,6 +118,8 @@ function runMode(run: Run, kill: KillMode): Outcome {
       TMPDIR: run.scratch,
       VARVE_SERVE: run.command,
       VARVE_KILL: kill,
+      VARVE_BLOCKS: run.blocks,
+      VARVE_BD: join(dirname(dirname(here)), 'build/native/varve-bd'),
       VARVE_LONG: run.long ? '1' : '0',
     },
     stdio: ['ignore', output, output],
@@ -177,10 +186,29 @@ function checkModes(run: Run, modes: readonly KillMode[]): boolean {
     if (!outcome.sound) process.stdout.write(`${outcome.failures}\n`);
     for (const line of outcome.report) process.stdout.write(`${line}\n`);
     process.stdout.write(
-      `conformance (kill ${kill}): ${outcome.passed} of ${caseCount} passed` +
+      `conformance (${run.blocks === 'none' ? '' : `${run.blocks} over block devices, `}kill ${kill}): ${outcome.passed} of ${caseCount} passed` +
         `${outcome.sound ? '' : ': FAILED'}\n`,
     );
     sound &&= outcome.sound;
+  }
+  return sound;
+}
+
+/** Kills between and during calls on block devices are proven where there is time for it. */
+function checkClasses(
+  run: Run,
+  classes: readonly BlockClass[],
+  modes: readonly KillMode[],
+): boolean {
+  let sound = true;
+  const obstacle = deviceObstacle();
+  for (const blocks of classes) {
+    if (blocks !== 'none' && obstacle !== undefined) {
+      process.stdout.write(`conformance: ${blocks} over block devices left out: ${obstacle}\n`);
+      continue;
+    }
+    const isShort = blocks !== 'none' && !run.long && modes.length > 1;
+    sound = checkModes({ ...run, blocks }, isShort ? ['none'] : modes) && sound;
   }
   return sound;
 }
@@ -218,10 +246,16 @@ function main(): number {
         type: 'string',
         default: process.env['VARVE_SERVE'] ?? join(dirname(dirname(here)), 'bin/varve'),
       },
+      blocks: { type: 'string', default: 'all' },
       prove: { type: 'boolean', default: false },
       prepare: { type: 'boolean', default: false },
     },
   });
+  const classes =
+    values.blocks === 'all' ? blockClasses : blockClasses.filter((one) => one === values.blocks);
+  if (classes.length === 0) {
+    throw new Error(`--blocks is one of ${blockClasses.join(', ')} and all`);
+  }
   const modes = values.kill === 'all' ? killModes : killModes.filter((one) => one === values.kill);
   if (modes.length === 0) {
     process.stderr.write(`conformance: --kill is ${values.kill}: none, between, during or all\n`);
@@ -240,8 +274,10 @@ function main(): number {
     if (values.prove || values.prepare) build(['build', '-o', standIn, './stand-in']);
     if (values.prepare) return 0;
     const command = values.prove ? standIn : resolve(values.serve);
-    const run: Run = { testBinary, command, scratch, long: values.long, environment: {} };
-    return (values.prove ? prove(run) : checkModes(run, modes)) ? 0 : 1;
+    const run: Run = {
+      ...{ testBinary, command, scratch, long: values.long, blocks: 'none', environment: {} },
+    };
+    return (values.prove ? prove(run) : checkClasses(run, classes, modes)) ? 0 : 1;
   } finally {
     unmountBelow(scratch);
     rmSync(scratch, { recursive: true, force: true });

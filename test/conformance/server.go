@@ -3,8 +3,10 @@ package conformance
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -34,6 +36,8 @@ type server struct {
 	command string
 	root    string
 	scratch string
+	// daemon attaches block devices; nil without any. It outlives the server's deaths.
+	daemon *exec.Cmd
 
 	process    *exec.Cmd
 	exited     chan struct{}
@@ -46,13 +50,23 @@ type server struct {
 
 // newServer serves a root; a deferred one leaves directories for Cleanup instead of freeing them
 // after Remove. The machine's own configuration is not read.
-func newServer(command, root string, deferred bool) (*server, error) {
+func newServer(settings settings, root string, deferred bool) (*server, error) {
 	scratch, err := os.MkdirTemp("", "conformance-")
 	if err != nil {
 		return nil, err
 	}
-	s := &server{command: command, root: root, scratch: scratch}
-	return s, os.WriteFile(s.configPath(), fmt.Appendf(nil, `{"asyncRemove": %t}`, deferred), 0600)
+	s := &server{command: settings.command, root: root, scratch: scratch}
+	configuration := map[string]any{"asyncRemove": deferred}
+	maps.Copy(configuration, settings.blocks.configuration(s.daemonAddress()))
+	text, err := json.Marshal(configuration)
+	if err != nil {
+		return nil, err
+	}
+	if err := os.WriteFile(s.configPath(), text, 0600); err != nil || settings.blocks == blockNone {
+		return s, err
+	}
+	s.daemon, err = startBlockDaemon(settings.daemon, s.daemonAddress(), s.logPath())
+	return s, err
 }
 
 func (s *server) address() string    { return filepath.Join(s.scratch, "s.sock") }
@@ -205,6 +219,9 @@ func (s *server) stop() error {
 func (s *server) discard() error {
 	if s.process != nil {
 		_ = syscall.Kill(-s.process.Process.Pid, syscall.SIGKILL)
+	}
+	if s.daemon != nil {
+		stopBlockDaemon(s.daemon)
 	}
 	return os.RemoveAll(s.scratch)
 }

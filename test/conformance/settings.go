@@ -6,6 +6,8 @@
 //	VARVE_SERVE   path of the command; it is called as
 //	              `COMMAND serve --root DIR --address SOCKET --config FILE`
 //	VARVE_KILL    none (default), between or during
+//	VARVE_BLOCKS  none (default), overlay, append or sparse: on which class of block snapshots
+//	VARVE_BD      path of the daemon that attaches block devices
 //	VARVE_LONG    1: kill at every call; else at calls that the seed samples
 //	VARVE_SEED    seed of the sample; printed, so that a run can be repeated
 package conformance
@@ -31,6 +33,8 @@ const (
 type settings struct {
 	command string
 	kill    killMode
+	blocks  blockClass
+	daemon  string
 	long    bool
 	seed    uint64
 }
@@ -39,6 +43,8 @@ func settingsFromEnvironment() (settings, error) {
 	s := settings{
 		command: os.Getenv("VARVE_SERVE"),
 		kill:    killMode(os.Getenv("VARVE_KILL")),
+		blocks:  blockClass(os.Getenv("VARVE_BLOCKS")),
+		daemon:  os.Getenv("VARVE_BD"),
 		long:    os.Getenv("VARVE_LONG") == "1",
 		seed:    uint64(time.Now().UnixNano()) % 1_000_000_000,
 	}
@@ -56,6 +62,17 @@ func settingsFromEnvironment() (settings, error) {
 	case killNone, killBetween, killDuring:
 	default:
 		return s, fmt.Errorf("VARVE_KILL is %q: none, between or during", s.kill)
+	}
+	switch s.blocks {
+	case "":
+		s.blocks = blockNone
+	case blockNone:
+	case blockOverlay, blockAppend, blockSparse:
+		if s.daemon == "" {
+			return s, fmt.Errorf("VARVE_BD must name the daemon that attaches block devices")
+		}
+	default:
+		return s, fmt.Errorf("VARVE_BLOCKS is %q: none, overlay, append or sparse", s.blocks)
 	}
 	if given := os.Getenv("VARVE_SEED"); given != "" {
 		if s.seed, err = strconv.ParseUint(given, 10, 64); err != nil {

@@ -14,8 +14,11 @@ import (
 	"github.com/containerd/log"
 )
 
-// The suite treats this name specially: overlay cannot rename a directory of a lower layer.
-const suiteName = "overlayfs"
+// The suite treats the first name specially: overlay cannot rename a directory of a lower layer.
+const (
+	overlayName = "overlayfs"
+	deviceName  = "devices"
+)
 
 // TestSuite runs every case of the suite, each on a root and a server of its own.
 func TestSuite(t *testing.T) {
@@ -35,6 +38,10 @@ func TestSuite(t *testing.T) {
 		}
 	}
 	t.Cleanup(func() { report(t, s, &total) })
+	suiteName := overlayName
+	if s.blocks.writesDevices() {
+		suiteName = deviceName
+	}
 	testsuite.SnapshotterSuite(t, suiteName,
 		func(ctx context.Context, root string) (snapshots.Snapshotter, func() error, error) {
 			return begin(ctx, s, root, &total)
@@ -97,8 +104,11 @@ func begin(ctx context.Context, s settings, root string, total *totals) (snapsho
 	name, _ := log.G(ctx).Data["testcase"].(string)
 	random := s.random(name)
 	deferred := s.kill == killDuring && random.IntN(2) == 1
-	server, err := newServer(s.command, root, deferred)
+	server, err := newServer(s, root, deferred)
 	if err != nil {
+		if server != nil {
+			_ = server.discard()
+		}
 		return nil, nil, err
 	}
 	if err := server.start(ctx, ""); err != nil {
@@ -107,6 +117,15 @@ func begin(ctx context.Context, s settings, root string, total *totals) (snapsho
 		return nil, nil, fmt.Errorf("%w\n%s", err, tail)
 	}
 	sn := &subject{settings: s, server: server, random: random}
+	var tested snapshots.Snapshotter = sn
+	if s.blocks != blockNone {
+		if err := makeEmptyLayer(ctx, server.snapshotter()); err != nil {
+			tail := server.logTail()
+			_ = server.discard()
+			return nil, nil, fmt.Errorf("%w\n%s", err, tail)
+		}
+		tested = &onBlocks{sn}
+	}
 	if s.kill == killDuring {
 		sn.points = total.points[0]
 		if deferred {
@@ -114,7 +133,7 @@ func begin(ctx context.Context, s settings, root string, total *totals) (snapsho
 		}
 		sn.turn = sn.points.turnsOf(random)
 	}
-	return sn, func() error {
+	return tested, func() error {
 		err := finish(ctx, sn)
 		total.kills.Add(int64(sn.kills))
 		total.aimed.Add(int64(sn.aimed))
@@ -177,6 +196,13 @@ func emptyOut(ctx context.Context, sn *subject) error {
 	left, err := leftInSnapshots(sn.server.root)
 	if err == nil && left != "" {
 		err = fmt.Errorf("directories left after everything was removed: %s", left)
+	}
+	if err != nil || sn.server.daemon == nil {
+		return err
+	}
+	attached, err := devicesLeft(sn.server.command, sn.server.daemonAddress())
+	if err == nil && attached != "" {
+		err = fmt.Errorf("devices left after everything was removed:%s", attached)
 	}
 	return err
 }

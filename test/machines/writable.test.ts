@@ -91,6 +91,11 @@ test('any other value of the label means files', () => {
   }
 });
 
+test('the label that says where a layer lies is told, never stored', () => {
+  const layerFile = 'containerd.io/snapshot/overlaybd.localcommitpath';
+  assert.deepEqual(preparedOn({ labels: { [layerFile]: '/x', a: '1' } }).labels, { a: '1' });
+});
+
 test('unpacks are known by each of their marks, and write files', () => {
   const dir = { ...policy, rwMode: 'dir' } as const;
   const marks = ['.ref', '/parent-chain-id'].map((mark) => ({

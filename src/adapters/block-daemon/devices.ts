@@ -42,8 +42,14 @@ interface ListedDevice extends OpenedDevice {
   readonly state: string;
 }
 
-/** How long a close waits for the last user to go. */
-const closePatienceMs = 1_000;
+/** What a close tells of a device that is not gone yet. */
+interface ClosedDevice {
+  readonly gone: boolean;
+  readonly users?: readonly { readonly text: string }[];
+}
+
+/** How long a close waits until all is written and let go of; one in use is refused at once. */
+const closePatienceMs = 10_000;
 
 export class BlockDaemonDevices implements BlockDevices {
   readonly #options: BlockDaemonDevicesOptions;
@@ -145,12 +151,18 @@ export class BlockDaemonDevices implements BlockDevices {
     const known = await this.#adopted(deviceId);
     // What bears the name and is not ours is no business of this.
     if (!known.ok) return known.failure.code === 'EEXIST' ? done : known;
-    const closed = await this.#daemon.request('close', {
+    const closed = await this.#daemon.request<ClosedDevice>('close', {
       device: nameOf(deviceId),
       mode: 'if-unused',
       patienceMs: closePatienceMs,
     });
-    return closed.ok || closed.failure.code === 'ENOENT' ? done : closed;
+    if (!closed.ok) return closed.failure.code === 'ENOENT' ? done : closed;
+    const { gone, users = [] } = closed.value;
+    if (gone) return done;
+    // Its layer is still open there: whoever made it another one now would lose what is written.
+    const who = users.map(({ text }) => text).join('; ');
+    const message = `varve-bd closes it, and waits for ${who === '' ? 'the kernel' : who}`;
+    return failed({ step: 'close', code: 'EBUSY', message, path: this.#configOf(deviceId) });
   }
 
   async observe(): Promise<EffectResult<readonly DeviceSighting[]>> {

@@ -58,7 +58,8 @@ export function storedLabels(labels: Labels): Result<Labels> {
       );
     }
   }
-  const kept = entries.filter(([, value]) => value !== '');
+  // Who updates what was read sends ours back.
+  const kept = entries.filter(([key, value]) => value !== '' && key !== layerFileLabel);
   kept.sort(([a], [b]) => (a < b ? -1 : a > b ? 1 : 0));
   return accepted(Object.fromEntries(kept));
 }
