@@ -185,8 +185,9 @@ function checkModes(run: Run, modes: readonly KillMode[]): boolean {
     const outcome = runMode(run, kill);
     if (!outcome.sound) process.stdout.write(`${outcome.failures}\n`);
     for (const line of outcome.report) process.stdout.write(`${line}\n`);
+    const blocks = run.blocks === 'none' ? '' : `${run.blocks} over block devices, `;
     process.stdout.write(
-      `conformance (${run.blocks === 'none' ? '' : `${run.blocks} over block devices, `}kill ${kill}): ${outcome.passed} of ${caseCount} passed` +
+      `conformance (${blocks}kill ${kill}): ${outcome.passed} of ${caseCount} passed` +
         `${outcome.sound ? '' : ': FAILED'}\n`,
     );
     sound &&= outcome.sound;

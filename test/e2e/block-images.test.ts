@@ -19,6 +19,7 @@ import {
 import { debianContainerd, newContainerd } from './lab/clients.ts';
 import { runCommand } from './lab/command.ts';
 import type { Image } from './lab/image.ts';
+import { startRegistry } from './lab/registry.ts';
 import { mountsBelow } from './lab/scratch.ts';
 import { waitUntil } from './lab/service.ts';
 import { startSnapshotter } from './lab/snapshotter.ts';
@@ -138,6 +139,47 @@ for (const client of [await debianContainerd(), await newContainerd()]) {
       });
       assert.equal((await execute(node(), 'box-1', 'cat /data/replaced')).trim(), 'after');
     });
+
+    if (client.name === 'containerd 2.4')
+      test('a parallel pull gives every layer its parent, and a collection takes none', async () => {
+        const registry = await startRegistry(join(node().scratch.path, 'registry'));
+        try {
+          const { containerd, image } = node();
+          const reference = await registry.push(image);
+          const earlier = (await eventsOf(node())).length;
+          await containerd.ctr('namespaces', 'create', 'pulled');
+          const ctr = (...argv: string[]): Promise<string> =>
+            containerd.ctr('--namespace', 'pulled', ...argv);
+          await ctr('images', 'pull', '--plain-http', '--snapshotter', plugin, reference);
+          const events = (await eventsOf(node())).slice(earlier);
+          const prepared = events.filter(({ type }) => type === 'SnapshotPrepared');
+          assert.deepEqual(
+            prepared.map(({ data }) => data.parent),
+            image.layers.map(() => ''),
+            'a parent comes with Commit alone',
+          );
+          await collectGarbage(node());
+          const known = (await stateOf(node())).snapshots.filter(({ key }) =>
+            /^pulled\//.test(key),
+          );
+          assert.deepEqual(
+            known.map(({ backing }) => backing),
+            image.layers.map(() => 'localBlock'),
+          );
+          const layers = image.layers.map(({ chainId }) =>
+            known.find(({ key }) => key.endsWith(chainId)),
+          );
+          for (const [index, layer] of layers.entries()) {
+            assert.equal(layer?.parent ?? '', index === 0 ? '' : layers[index - 1]?.key);
+          }
+          const options = ['--rm', '--snapshotter', plugin, ...containerd.runOptions];
+          const said = await ctr('run', ...options, reference, 'pulled', 'cat', '/data/replaced');
+          assert.equal(said.trim(), 'after');
+          await ctr('images', 'rm', '--sync', reference);
+        } finally {
+          await registry.stop();
+        }
+      });
 
     test('nothing is left when containers and image are removed', async () => {
       for (let index = 0; index < 10; index += 1) await removeContainer(node(), `box-${index}`);

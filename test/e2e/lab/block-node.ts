@@ -60,6 +60,7 @@ export async function startBlockNode(
       directory: join(scratch.path, 'containerd'),
       programDirectories: client.programDirectories,
       snapshotters: [{ name: plugin, address, root, capabilities: ['rebase'] }],
+      maxConcurrentUnpacks: 3,
     });
     const node = { scratch, daemon, snapshotter, configPath, containerd, plain, image };
     scratch.defer(() => stopSnapshotter(node.snapshotter));
@@ -82,7 +83,11 @@ export interface DeviceSummary {
 }
 
 export interface State {
-  readonly snapshots: readonly { readonly key: string; readonly backing: string }[];
+  readonly snapshots: readonly {
+    readonly key: string;
+    readonly backing: string;
+    readonly parent: string;
+  }[];
   readonly devices: readonly DeviceSummary[];
 }
 
@@ -91,11 +96,14 @@ export async function stateOf({ snapshotter }: BlockNode): Promise<State> {
   return JSON.parse(await runCommand(argv)) as State;
 }
 
-export async function eventsOf({
-  snapshotter,
-}: BlockNode): Promise<readonly { readonly type: string }[]> {
+export interface RecordedEvent {
+  readonly type: string;
+  readonly data: { readonly parent?: string };
+}
+
+export async function eventsOf({ snapshotter }: BlockNode): Promise<readonly RecordedEvent[]> {
   const argv = [command, 'events', '--json', '--address', snapshotter.address];
-  return lines(await runCommand(argv)).map((line) => JSON.parse(line) as { type: string });
+  return lines(await runCommand(argv)).map((line) => JSON.parse(line) as RecordedEvent);
 }
 
 /** The names of what varve-bd has open. */
