@@ -32,6 +32,8 @@ export interface Configuration extends UnusedConfiguration {
   readonly autoRemoveDev: boolean;
   /** How long a device that nobody leases stays attached. */
   readonly lingerMs: number;
+  /** Size limit of container layers, such as `20g`; '' for none. */
+  readonly rootfsQuota: string;
   /** Whether layers are read from registries, where something can and their labels say how. */
   readonly remoteLayers: boolean;
   /** Unix socket of varve-bd. */
@@ -50,7 +52,6 @@ interface UnusedConfiguration {
     readonly port: number;
   };
   readonly mirrorRegistry: readonly object[];
-  readonly rootfsQuota: string;
   readonly tenant: number;
   readonly turboFsType: readonly string[];
   readonly logReportCaller: boolean;

@@ -1,6 +1,7 @@
 // Every key of the configuration file: upstream's config.json and varve's own, each with its rule
 // and what it is for. The one table that loading, the default file and the reference are made from.
 import { newFileSystem } from '../machines/device/file-systems.ts';
+import { sizeBytesOf } from '../machines/snapshot/quota.ts';
 import { defaultConfiguration } from './configuration.ts';
 import type { Rule } from './values.ts';
 import {
@@ -68,6 +69,11 @@ const isFileSystem: Rule = (value) => {
   const made = newFileSystem(checked.value as string, 'it');
   return made.ok ? checked : { problem: made.rejection.message.replace(/^it /, '') };
 };
+
+const isSizeOrEmpty: Rule = (value) =>
+  value === '' || (typeof value === 'string' && sizeBytesOf(value) !== undefined)
+    ? { value }
+    : { problem: `is ${got(value)}; it must be a size such as "20g"` };
 
 const isRegistry: Rule = (value) => {
   const isValid =
@@ -206,15 +212,16 @@ const upstreamKeys: readonly ConfigurationKey[] = [
       'File system of a new device, `name[;mount options[;mkfs arguments]]`: ext4, xfs, f2fs or ' +
       'ntfs. What an image holds is never changed by it.',
   },
-  later(
-    {
-      name: 'rootfsQuota',
-      defaultValue: defaults.rootfsQuota,
-      summary: 'Size limit of a container layer.',
-    },
-    isString,
-    'quotas come',
-  ),
+  {
+    name: 'rootfsQuota',
+    owner: 'upstream',
+    rule: isSizeOrEmpty,
+    defaultValue: defaults.rootfsQuota,
+    sets: 'rootfsQuota',
+    summary:
+      'Size limit of container layers, such as `20g`, by project quota of the file system that holds ' +
+      'the root; where that has none, Prepare is refused.',
+  },
   later(
     {
       name: 'tenant',

@@ -116,8 +116,9 @@ export class Commands implements SnapshotFacts, Names {
     this.#reservedKeys.add(request.key);
     this.#preparing.add(snapshotId);
     crashPoint('effect:createDirectory:before');
-    const { parentId } = decided.value.data;
-    const making = directories.create({ snapshotId, withWork: kind === 'active', parentId });
+    const { parentId, quotaBytes } = decided.value.data;
+    const withWork = kind === 'active';
+    const making = directories.create({ snapshotId, withWork, parentId, quotaBytes });
     const [made, attached] = await Promise.all([
       making,
       leased?.value ?? making.then(({ ok }) => this.#ownDevice(ok, decided.value.data, call.cause)),
@@ -192,14 +193,14 @@ export class Commands implements SnapshotFacts, Names {
   }
 
   #undoPrepare(
-    { snapshotId, deviceId }: SnapshotEventData['SnapshotPrepared'],
+    { snapshotId, deviceId, quotaBytes }: SnapshotEventData['SnapshotPrepared'],
     cause: Cause,
   ): void {
     const { projection, devices } = this.#options;
     // What it has attached of its own still uses the directory: its end leads to `forsake`.
     const holdsDirectory = projection.device(snapshotId) !== undefined;
     if (deviceId !== null) devices.release(deviceId, snapshotId, cause);
-    if (!holdsDirectory) void this.#dropDirectory(snapshotId);
+    if (!holdsDirectory) void this.#dropDirectory(snapshotId, quotaBytes !== null);
   }
 
   /** Nothing is left of a device whose snapshot never came to be: its directory goes, too. */
@@ -373,8 +374,8 @@ export class Commands implements SnapshotFacts, Names {
       : undefined;
   }
 
-  async #dropDirectory(snapshotId: number): Promise<void> {
-    const removed = await this.#options.directories.remove(snapshotId);
+  async #dropDirectory(snapshotId: number, isLimited = false): Promise<void> {
+    const removed = await this.#options.directories.remove(snapshotId, isLimited);
     if (!removed.ok) {
       this.#options.logger.warn(
         { snapshotId, ...removed.failure },

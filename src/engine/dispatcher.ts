@@ -258,14 +258,16 @@ export class Dispatcher {
   }
 
   async #carryOut(intent: Intent): Promise<Outcome> {
-    const { directories } = this.#options;
+    const { directories, projection } = this.#options;
     switch (intent.kind) {
       case 'sealLayer':
         return this.#seal(intent.snapshotId);
       case 'finishBlockLayer':
         return this.#finish(intent.snapshotId);
       case 'deleteDirectory': {
-        const removed = await directories.remove(intent.snapshotId);
+        const { snapshotId } = intent;
+        const isLimited = (projection.snapshot(snapshotId)?.context.quotaBytes ?? null) !== null;
+        const removed = await directories.remove(snapshotId, isLimited);
         return removed.ok ? { kind: 'deleted' } : { kind: 'failed', failure: removed.failure };
       }
     }

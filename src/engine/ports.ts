@@ -157,6 +157,8 @@ export interface SnapshotDirectories {
     readonly snapshotId: number;
     readonly withWork: boolean;
     readonly parentId: number | null;
+    /** How much may be written into it, in bytes; null for no limit. */
+    readonly quotaBytes: number | null;
   }): Promise<EffectResult<void>>;
   /**
    * Measures `<id>/fs`, or that and `<id>/block`: 512-byte blocks per distinct inode, directories
@@ -170,8 +172,11 @@ export interface SnapshotDirectories {
   ): Promise<EffectResult<DiskUsage>>;
   /** Makes what lies under `<id>` durable (syncfs of the file system that holds it). */
   sync(snapshotId: number): Promise<EffectResult<void>>;
-  /** Deletes `<id>` and all below it, never crossing a mount (EBUSY). Absent is success. */
-  remove(snapshotId: number): Promise<EffectResult<void>>;
+  /**
+   * Deletes `<id>` and all below it, never crossing a mount (EBUSY). Absent is success. Of one
+   * whose size is limited the limit goes, too.
+   */
+  remove(snapshotId: number, isLimited?: boolean): Promise<EffectResult<void>>;
   /** The ids of all directories found, and names that are no ids. */
   list(): Promise<{ readonly snapshotIds: readonly number[]; readonly foreign: readonly string[] }>;
 }

@@ -85,7 +85,9 @@ export class RemoteUnpacks {
   async #describe({ prepared, remote }: RemoteUnpack): Promise<Described> {
     const { directories, blockLayers } = this.#options;
     const { snapshotId, parentId } = prepared;
-    const made = await directories.create({ snapshotId, withWork: true, parentId });
+    const made = await directories.create({
+      ...{ snapshotId, withWork: true, parentId, quotaBytes: null },
+    });
     if (!made.ok) return made;
     const described = await blockLayers.describe(snapshotId, parentId, remote);
     if (!described.ok) return described;

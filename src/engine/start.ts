@@ -1,6 +1,6 @@
 // Brings the engine up on an open log and puts its parts together behind the Engine interface.
 import { map, type Observable } from 'rxjs';
-import type { Cause } from '../machines/kernel/envelope.ts';
+import type { Cause, RecordedEvent } from '../machines/kernel/envelope.ts';
 import { rejected, type Result } from '../machines/kernel/rejection.ts';
 import type { Checkpoint } from '../machines/checkpoint.ts';
 import type { DevicePolicy } from '../machines/device/decide.ts';
@@ -38,6 +38,7 @@ import {
   type SpaceGuard,
 } from './ports.ts';
 import type { Projection } from '../machines/projection.ts';
+import type { SnapshotPolicy } from '../machines/snapshot/decide.ts';
 import type { WritingPolicy } from '../machines/snapshot/writable.ts';
 import { Queries, type Answer, type CompileExpression } from './queries.ts';
 import { RemoteUnpacks } from './remote-unpacks.ts';
@@ -63,6 +64,7 @@ export interface EngineOptions {
     readonly writableLayerType: WritingPolicy['writableLayerType'];
     readonly defaultFsType: string;
     readonly remoteLayers: boolean;
+    readonly rootfsQuota: string;
     readonly asyncRemove: boolean;
     readonly commitSync: 'syncfs' | 'none';
     readonly autoRemoveDev: boolean;
@@ -121,12 +123,7 @@ class RunningEngine implements Engine {
       ...options,
       projection,
       onDurable: (events) => {
-        for (const event of events) {
-          this.#dispatcher.consider(event);
-          this.#devices.notice(event);
-        }
-        this.#deviceWatch.watch();
-        this.#retention.notice(sequencer.durableSeq);
+        this.#noticeDurable(events);
       },
     });
     this.#sequencer = sequencer;
@@ -162,10 +159,7 @@ class RunningEngine implements Engine {
     this.#commands = new Commands({
       ...options,
       ...configuration,
-      policy: {
-        ...configuration,
-        readsRemoteLayers: configuration.remoteLayers && options.blockLayers.canReadRemote,
-      },
+      policy: snapshotPolicyOf(options),
       remoteUnpacks: new RemoteUnpacks({ ...options, sequencer }),
       projection,
       sequencer,
@@ -175,6 +169,15 @@ class RunningEngine implements Engine {
       queries: this.#queries,
       ids: new SnapshotIds(sequencer, plan.boot.usedUpTo),
     });
+  }
+
+  #noticeDurable(events: readonly RecordedEvent[]): void {
+    for (const event of events) {
+      this.#dispatcher.consider(event);
+      this.#devices.notice(event);
+    }
+    this.#deviceWatch.watch();
+    this.#retention.notice(this.#sequencer.durableSeq);
   }
 
   async begin(): Promise<void> {
@@ -327,3 +330,8 @@ function refusedIfStopping(error: unknown): Result<never> {
   if (error instanceof NodeStopping) return rejected('unavailable', error.message);
   throw error;
 }
+
+const snapshotPolicyOf = ({ configuration, blockLayers }: EngineOptions): SnapshotPolicy => ({
+  ...configuration,
+  readsRemoteLayers: configuration.remoteLayers && blockLayers.canReadRemote,
+});

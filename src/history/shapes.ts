@@ -115,6 +115,7 @@ export const eventDataShapes: Readonly<
     mode: isMode,
     writable: orNull(isWritableBlock),
     remote: orNull(isRemoteLayer),
+    quotaBytes: orNull(isCount),
   },
   SnapshotPrepareFailed: {
     snapshotId: isPosition,
@@ -213,6 +214,7 @@ export const snapshotStateShape: Shape = {
     mode: orAbsent(isMode),
     writable: orAbsent(orNull(isWritableBlock)),
     remote: orAbsent(orNull(isRemoteLayer)),
+    quotaBytes: orAbsent(orNull(isCount)),
     labels: isLabels,
     createdAtUs: isTimeUs,
     updatedAtUs: isTimeUs,

@@ -22,6 +22,8 @@ export interface SnapshotSummary {
   readonly deviceId: number | null;
   /** What clients mount: directories, the place of its device, or that itself. */
   readonly mode: string;
+  /** How much may be written into its directory, in bytes; null for no limit. */
+  readonly quotaBytes: number | null;
   /** Of a block layer: the file system on its device; null for any other. */
   readonly fileSystem: string | null;
   readonly parent: string;
@@ -167,6 +169,7 @@ export function snapshotSummary(state: SnapshotState): SnapshotSummary {
     backing: value.backing,
     deviceId: context.deviceId,
     mode: context.mode,
+    quotaBytes: context.quotaBytes,
     fileSystem: context.block?.fileSystem ?? context.writable?.fileSystem ?? null,
     parent: context.parent,
     parentId: context.parentId,

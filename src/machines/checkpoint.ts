@@ -76,13 +76,13 @@ export function shapesOf(checkpoint: Checkpoint): readonly StoredCheckpoint[] {
 function fromVersion3(state: SnapshotState): SnapshotState {
   const { block } = state.context;
   const layer = block === null ? null : ({ ...block, layerFile: 'overlaybd.commit' } as const);
-  const written = { mode: 'overlayfs', writable: null, remote: null } as const;
+  const written = { mode: 'overlayfs', writable: null, remote: null, quotaBytes: null } as const;
   const context = { ...state.context, ...written, block: layer };
   return { ...state, context };
 }
 
 function toVersion3(state: SnapshotState): SnapshotState {
-  const { mode: _, writable: __, remote: ___, block, ...rest } = state.context;
+  const { mode: _, writable: __, remote: ___, quotaBytes: ____, block, ...rest } = state.context;
   const layer = block === null ? null : { fileSystem: block.fileSystem };
   const context = { ...rest, block: layer } as SnapshotState['context'];
   return { ...state, context };

@@ -149,7 +149,6 @@ test('a wrong type is named with key, what was got and what is wanted', () => {
 const laterValues: Readonly<Record<string, unknown>> = {
   exporterConfig: { enable: true },
   mirrorRegistry: [{ host: 'example.test', insecure: true }],
-  rootfsQuota: '1g',
   tenant: 3,
   turboFsType: ['ext4'],
   logReportCaller: true,

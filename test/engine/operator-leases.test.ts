@@ -127,8 +127,8 @@ test('a device in use is given back, says by whom, and goes when they do', async
   const node = await nodeWith();
   await attach(node);
   node.failing.set('unmount', ebusy);
-  refusedWith(await detach(node), 'unknown', /given back, but .* a shell sits in it/);
-  refusedWith(await detach(node), 'unknown', /a shell sits in it/);
+  refusedWith(await detach(node), 'failed_precondition', /given back, but .* a shell sits in it/);
+  refusedWith(await detach(node), 'failed_precondition', /a shell sits in it/);
   assert.deepEqual(purposes(node), []);
   // Asked again, it is tried at once, however long the pause has become.
   await node.clock.pass(3_600_000);

@@ -208,6 +208,9 @@ async function writable(node: RecordedNode): Promise<void> {
   const vm = { key: 'default/52/vm', parent: base, labels: device };
   await accept(engine.prepare(vm, call('Prepare')));
   await accept(engine.view({ ...vm, key: 'default/53/look' }, call('View')));
+  const limited = { 'containerd.io/snapshot/disk_quota': '20g' };
+  const small = { key: 'default/57/small', parent: base, labels: limited };
+  await accept(engine.prepare(small, call('Prepare')));
   const commit = { key: 'default/51/box', name: 'default/60/saved', labels: {}, parent: '' };
   node.fail('detach');
   await refuse(engine.commit(commit, call('Commit')));

@@ -22,6 +22,7 @@ const step = (snapshotId: number, event: NewSnapshotEvent): Step => ({ snapshotI
 /** The configuration's defaults about what is written. */
 export const policy: SnapshotPolicy = {
   readsRemoteLayers: false,
+  rootfsQuota: '',
   runtimeType: 'containerd',
   rwMode: 'overlayfs',
   writableLayerType: 'append',
@@ -44,6 +45,7 @@ export const preparedData = (
   mode: 'overlayfs',
   writable: null,
   remote: null,
+  quotaBytes: null,
   ...changes,
 });
 

@@ -3,6 +3,8 @@ import assert from 'node:assert/strict';
 import { existsSync, mkdirSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
+import { getProjectUsage } from '../../src/adapters/native/quota.ts';
+import { snapshotDirectories } from '../../src/adapters/snapshot-dirs/directories.ts';
 import { directoryOperations } from '../../src/adapters/snapshot-dirs/operations.ts';
 import type { EffectResult } from '../../src/engine/ports.ts';
 import { mount, mountFlag } from '../../src/adapters/native/mounts.ts';
@@ -20,7 +22,10 @@ test('a hundred layers are made and deleted at once', { timeout }, async (t) => 
   const ids = Array.from({ length: 100 }, (_, index) => index + 1);
   const made = await Promise.all(
     ids.map((snapshotId) =>
-      operations.makeLayer({ snapshotId, parentId: null, withWork: snapshotId % 2 === 0 }),
+      operations.makeLayer({
+        ...{ snapshotId, parentId: null, quotaBytes: null },
+        withWork: snapshotId % 2 === 0,
+      }),
     ),
   );
   assert.deepEqual(new Set(made.map(outcome)), new Set(['done']));
@@ -32,6 +37,25 @@ test('a hundred layers are made and deleted at once', { timeout }, async (t) => 
   );
   assert.deepEqual(new Set(removed.map(outcome)), new Set(['done']));
   assert.deepEqual(readdirSync(snapshotsPath), []);
+});
+
+test('a size limit is kept, or refused by name where there are no quotas', async (t) => {
+  const snapshotsPath = scratchDirectory(t);
+  const operations = directoryOperations(testPool(t), { snapshotsPath, deadlineMs: 30_000 });
+  const directories = snapshotDirectories(snapshotsPath, operations);
+  const request = { snapshotId: 1, parentId: null, withWork: true, quotaBytes: 1 << 20 };
+  const made = await directories.create(request);
+  const usage = getProjectUsage(snapshotsPath, 1);
+  if (made.ok) {
+    assert.equal(usage.ok && usage.value.limitBytes, 1 << 20);
+    assert.ok((await directories.remove(1, true)).ok);
+    const forgotten = getProjectUsage(snapshotsPath, 1);
+    assert.ok(!forgotten.ok || forgotten.value.limitBytes === 0);
+  } else {
+    assert.ok(!usage.ok);
+    assert.equal(made.failure.code, 'ENOTSUP');
+    assert.match(made.failure.message, /project quotas.*rootfsQuota.*disk_quota.*prjquota/);
+  }
 });
 
 test('a failure among many names its own directory', { timeout, skip: !isRoot }, async (t) => {
@@ -49,7 +73,7 @@ test('a failure among many names its own directory', { timeout, skip: !isRoot },
   assert.deepEqual(removed.map(outcome), ['done', `EBUSY ${busy}`, 'done']);
   const made = await Promise.all(
     [1, 2].map((snapshotId) =>
-      operations.makeLayer({ snapshotId, parentId: null, withWork: false }),
+      operations.makeLayer({ snapshotId, parentId: null, withWork: false, quotaBytes: null }),
     ),
   );
   assert.deepEqual(made.map(outcome), ['done', `EEXIST ${join(snapshotsPath, '2')}`]);

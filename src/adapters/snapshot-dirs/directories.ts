@@ -10,6 +10,8 @@ import type {
   UsagePurpose,
 } from '../../engine/ports.ts';
 
+import { forgetLimit, limitDirectory } from './project-quota.ts';
+
 type CreateRequest = Parameters<SnapshotDirectories['create']>[0];
 
 /** What the composition root provides: the native calls, each with a failure as a value. */
@@ -46,7 +48,11 @@ export function snapshotDirectories(
       return blocks.ok ? { ok: true, value: sum(files.value, blocks.value) } : blocks;
     },
     sync: () => operations.sync(),
-    remove: (snapshotId) => operations.removeTree(directoryOf(snapshotId)),
+    async remove(snapshotId, isLimited = false) {
+      const removed = await operations.removeTree(directoryOf(snapshotId));
+      if (removed.ok && isLimited) forgetLimit(snapshotsPath, snapshotId);
+      return removed;
+    },
     list: () => list(snapshotsPath),
   };
 }
@@ -61,10 +67,16 @@ async function create(
   request: CreateRequest,
   operations: DirectoryOperations,
 ): Promise<EffectResult<void>> {
+  const { snapshotId, withWork, quotaBytes } = request;
+  const directory = path.join(snapshotsPath, String(snapshotId));
   const made = await operations.makeLayer(request);
-  if (made.ok || made.failure.code !== 'EEXIST') return made;
-  const directory = path.join(snapshotsPath, String(request.snapshotId));
-  return (await isEmptyLayer(directory, request.withWork)) ? done : made;
+  if (!made.ok) {
+    const isMade = made.failure.code === 'EEXIST' && (await isEmptyLayer(directory, withWork));
+    if (!isMade) return made;
+  }
+  return quotaBytes === null
+    ? done
+    : limitDirectory(directory, { projectId: snapshotId, limitBytes: quotaBytes });
 }
 
 /** Whether a layer that exists is as `create` leaves it: nothing in it belongs to anybody yet. */

@@ -7,6 +7,7 @@ import { checkName, storedLabels, updatedLabels } from './labels.ts';
 import { isBlockLayer, kindOf, type SnapshotState } from './state.ts';
 import { checkLaterLabels } from './later-labels.ts';
 import { roleOf } from './role.ts';
+import { decideQuota } from './quota.ts';
 import { remoteLayerOf } from './remote.ts';
 import { decideWriting, type WritingPolicy } from './writable.ts';
 import type {
@@ -39,6 +40,8 @@ export interface SnapshotFacts {
 export interface SnapshotPolicy extends WritingPolicy {
   /** Whether layers are read from registries where their labels say how. */
   readonly readsRemoteLayers: boolean;
+  /** Size limit of container layers, such as `20g`; '' for none. */
+  readonly rootfsQuota: string;
 }
 
 export interface PrepareCommand {
@@ -102,6 +105,10 @@ export function decidePrepare(
   const writing = decideWriting({ role, labels: labels.value, parent }, policy);
   if (!writing.ok) return writing;
   const { mode, writable } = writing.value;
+  const { rootfsQuota } = policy;
+  const hasOwnDevice = writable !== null;
+  const quota = decideQuota({ role, labels: labels.value, hasOwnDevice, rootfsQuota });
+  if (!quota.ok) return quota;
   // An unpack writes what its layer holds, and reads nothing of what lies below.
   const isReader = role !== 'imageLayer' && parent !== undefined;
   const block = isReader ? facts.blockLayerOf(parent) : undefined;
@@ -120,6 +127,7 @@ export function decidePrepare(
       writable,
       remote:
         policy.readsRemoteLayers && role === 'imageLayer' ? remoteOn(parent, labels.value) : null,
+      quotaBytes: quota.value,
     },
   });
 }

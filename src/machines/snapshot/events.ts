@@ -72,6 +72,8 @@ export interface SnapshotEventData {
     readonly writable: WritableBlock | null;
     /** Where its layer is read from instead of being unpacked; null if it is not. */
     readonly remote: RemoteLayer | null;
+    /** How much may be written into its directory, in bytes; null for no limit. */
+    readonly quotaBytes: number | null;
   };
   /** Prepare or View failed; the key was not taken and the id is spent. */
   readonly SnapshotPrepareFailed: {

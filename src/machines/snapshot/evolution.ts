@@ -17,6 +17,7 @@ export const emptySnapshotContext: SnapshotContext = {
   mode: 'overlayfs',
   writable: null,
   remote: null,
+  quotaBytes: null,
   block: null,
   labels: {},
   createdAtUs: 0,
@@ -63,10 +64,11 @@ export const snapshotAssigns = {
   recordPrepared(_: SnapshotContext, any: SnapshotEvent): SnapshotContext {
     const event = expect(any, 'SnapshotPrepared');
     const { snapshotId, role, key, parent, parentId, labels } = event.data;
-    const { deviceId, mode, writable, remote } = event.data;
+    const { deviceId, mode, writable, remote, quotaBytes } = event.data;
     return {
       ...emptySnapshotContext,
-      ...{ snapshotId, role, key, parent, parentId, labels, deviceId, mode, writable, remote },
+      ...{ snapshotId, role, key, parent, parentId, labels, deviceId },
+      ...{ mode, writable, remote, quotaBytes },
       awaitsParent: awaitsParent(event.data),
       createdAtUs: event.timeUs,
       updatedAtUs: event.timeUs,

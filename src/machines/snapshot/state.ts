@@ -63,6 +63,8 @@ export interface SnapshotContext {
   readonly writable: WritableBlock | null;
   /** Where its layer is read from instead of being unpacked; null if it is not. */
   readonly remote: RemoteLayer | null;
+  /** How much may be written into its directory, in bytes; null for no limit. */
+  readonly quotaBytes: number | null;
   /** What a block layer holds; null if it is none. */
   readonly block: BlockContent | null;
   readonly labels: Labels;

@@ -4,7 +4,7 @@ import type { SnapshotEventData } from './events.ts';
 type Prepared = SnapshotEventData['SnapshotPrepared'];
 type Committed = SnapshotEventData['SnapshotCommitted'];
 
-type PreparedOf2 = Omit<Prepared, 'mode' | 'writable' | 'remote'>;
+type PreparedOf2 = Omit<Prepared, 'mode' | 'writable' | 'remote' | 'quotaBytes'>;
 type CommittedOf2 = Omit<Committed, 'block'> & { readonly block: { fileSystem: string } | null };
 
 /** Version 1 knew no devices. */
@@ -13,12 +13,13 @@ export const preparedFromVersion1 = (data: unknown): PreparedOf2 => ({
   deviceId: null,
 });
 
-/** Version 2 knew neither writable block layers nor remote ones. */
+/** Version 2 knew neither writable block layers nor remote ones, nor quotas. */
 export const preparedFromVersion2 = (data: unknown): Prepared => ({
   ...(data as PreparedOf2),
   mode: 'overlayfs',
   writable: null,
   remote: null,
+  quotaBytes: null,
 });
 
 /** Version 1 knew no block layers. */
