@@ -8,7 +8,7 @@ import { containerdConfig, type CriOptions, type ProxySnapshotter } from './cont
 import { runVariable } from '../../../scripts/test/leaks.ts';
 import { unmountBelow } from './scratch.ts';
 import { startService, waitUntilReady, type Service } from './service.ts';
-import { removeSharedState, shimSockets, watchSharedDirectories } from './shared-places.ts';
+import { removeSharedState, shimSockets, watchSharedPlaces } from './shared-places.ts';
 
 export interface ContainerdOptions {
   readonly directory: string;
@@ -66,7 +66,7 @@ export async function startContainerd(options: ContainerdOptions): Promise<Conta
   const majorVersion = Number.parseInt(version, 10);
   writeFileSync(configPath, containerdConfig({ directory, majorVersion, snapshotters, ...more }));
   const namespace = namespaceOfRun();
-  const removeEmptyDirectories = watchSharedDirectories();
+  const tidySharedPlaces = watchSharedPlaces();
   const service = startService({
     name: 'containerd',
     argv: ['containerd', '-c', configPath],
@@ -100,7 +100,7 @@ export async function startContainerd(options: ContainerdOptions): Promise<Conta
       await service.stop();
       await removeContainers(directory, { namespace, env });
       unmountBelow(directory);
-      removeEmptyDirectories();
+      tidySharedPlaces();
     },
   };
 }

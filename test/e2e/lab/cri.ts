@@ -5,9 +5,9 @@ import type { Client } from './clients.ts';
 import { runCommand } from './command.ts';
 import { namespaceOfRun, programEnvironment } from './containerd.ts';
 import { staticBusybox } from './debian-packages.ts';
-import { buildImage } from './image.ts';
+import { buildImage, type Image } from './image.ts';
 import { busyboxLayer } from './layers.ts';
-import type { VarveNode } from './varve-node.ts';
+import { plugin, type VarveNode } from './varve-node.ts';
 
 /** Of CRI, whatever the namespaces of pods are. */
 export const criNamespace = 'k8s.io';
@@ -16,15 +16,18 @@ export const sandboxImage = 'localhost/pause:latest';
 
 const limitMs = 120_000;
 
-/** Gives containerd the image of sandboxes, as if it had been pulled. */
-export async function importSandboxImage({ scratch, containerd }: VarveNode): Promise<void> {
-  const directory = join(scratch.path, 'pause');
+/** The image of what holds a pod's namespaces. */
+export async function buildSandboxImage(directory: string): Promise<Image> {
   mkdirSync(directory);
   const layers = [await busyboxLayer(await staticBusybox())];
-  const command = ['sleep', '1000000'];
-  const { archivePath } = buildImage({ name: 'pause', directory, layers, command });
-  const plugin = ['--snapshotter', 'varve'];
-  await containerd.ctr('-n', criNamespace, 'images', 'import', ...plugin, archivePath);
+  return buildImage({ name: 'pause', directory, layers, command: ['sleep', '1000000'] });
+}
+
+/** Gives containerd the image of sandboxes, as if it had been pulled. */
+export async function importSandboxImage({ scratch, containerd }: VarveNode): Promise<void> {
+  const { archivePath } = await buildSandboxImage(join(scratch.path, 'pause'));
+  const options = ['--snapshotter', plugin];
+  await containerd.ctr('-n', criNamespace, 'images', 'import', ...options, archivePath);
 }
 
 export interface Cri {

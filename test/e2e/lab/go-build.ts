@@ -24,7 +24,7 @@ export interface GoModule {
   readonly stagedModules?: string;
 }
 
-const buildLimitMs = 900_000;
+const buildLimitMs = 1_400_000;
 const goVersionNeeded = [1, 26, 6] as const;
 const environment = {
   PATH: [process.env['PATH'] ?? '', '/usr/local/go/bin'].join(delimiter),

@@ -9,8 +9,8 @@ import { startService, waitUntilReady } from './service.ts';
 export interface Registry {
   /** Host and port, as in an image's name. */
   readonly host: string;
-  /** Pushes an image and gives the name to pull it by. */
-  readonly push: (image: Image) => Promise<string>;
+  /** Pushes an image, under another name if it is given; answers the name to pull it by. */
+  readonly push: (image: Image, name?: string) => Promise<string>;
   readonly stop: () => Promise<unknown>;
 }
 
@@ -43,14 +43,14 @@ async function pushBlob(base: string, image: Image, blob: Descriptor): Promise<v
   await expectStatus(await put(target, content, octets), 201, `blob ${blob.digest}`);
 }
 
-async function pushImage(host: string, image: Image): Promise<string> {
-  const base = `http://${host}/v2/${image.name}`;
+async function pushImage(host: string, image: Image, name = image.name): Promise<string> {
+  const base = `http://${host}/v2/${name}`;
   for (const { descriptor } of image.layers) await pushBlob(base, image, descriptor);
   await pushBlob(base, image, image.config);
   const manifest = readFileSync(blobPath(image.layoutDirectory, image.manifest.digest));
   const answer = await put(`${base}/manifests/latest`, manifest, image.manifest.mediaType);
-  await expectStatus(answer, 201, `manifest of ${image.name}`);
-  return `${host}/${image.name}:latest`;
+  await expectStatus(answer, 201, `manifest of ${name}`);
+  return `${host}/${name}:latest`;
 }
 
 /** Starts Debian's registry below a directory. */
@@ -77,5 +77,5 @@ export async function startRegistry(directory: string): Promise<Registry> {
     const answer = await fetch(`http://${host}/v2/`).catch(() => undefined);
     return answer?.status === 200;
   });
-  return { host, push: (image) => pushImage(host, image), stop: () => service.stop() };
+  return { host, push: (image, name) => pushImage(host, image, name), stop: () => service.stop() };
 }

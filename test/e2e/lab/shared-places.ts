@@ -11,11 +11,21 @@ const directories = [
   ...['docker', 'docker/plugins', 'runc'].map((name) => join('/run', name)),
 ];
 
-/** Notes what is not there yet; the result removes that of it which is empty. */
-export function watchSharedDirectories(): () => void {
+/** Of CRI: its containers are in these groups unless their pod says otherwise. */
+const criCgroups = (): string[] => cgroupsNamed(/^k8s\.io$/);
+
+/**
+ * Notes what is not there yet; the result removes that of it which is empty, and says whether all
+ * control groups could be: one that still holds a process stays.
+ */
+export function watchSharedPlaces(): () => boolean {
   const absent = directories.filter((directory) => !existsSync(directory));
+  const cgroups = new Set(criCgroups());
   return () => {
     for (const directory of absent.toReversed()) removeIfEmpty(directory);
+    const added = (): string[] => criCgroups().filter((path) => !cgroups.has(path));
+    for (const path of added()) removeCgroup(path);
+    return added().length === 0;
   };
 }
 

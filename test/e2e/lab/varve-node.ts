@@ -44,11 +44,20 @@ export interface NodeOptions {
   readonly client: Client;
   /** Keys of varve's configuration. */
   readonly settings?: Readonly<Record<string, unknown>>;
-  readonly cri?: Omit<CriOptions, 'snapshotter'>;
+  /** With it containerd serves CRI, on varve unless another snapshotter is named. */
+  readonly cri?: Omit<CriOptions, 'snapshotter'> & { readonly snapshotter?: string };
 }
 
 /** What kind of layers an image is made of. */
 export type LayerKind = 'ordinary' | 'overlaybd';
+
+/** Builds the image that all tests use, of layers of this kind. */
+export async function imageOf(kind: LayerKind, directory: string): Promise<Image> {
+  mkdirSync(directory, { recursive: true });
+  const busybox = await staticBusybox();
+  const ordinary = await buildSampleImage({ name: 'sample', directory, busybox });
+  return kind === 'ordinary' ? ordinary : buildBlockImage(ordinary, join(directory, 'block'));
+}
 
 export class VarveNode {
   readonly scratch: Scratch;
@@ -108,12 +117,8 @@ export class VarveNode {
   }
 
   /** The image that all tests use, of layers of this kind. */
-  async image(kind: LayerKind): Promise<Image> {
-    const directory = join(this.scratch.path, 'images');
-    mkdirSync(directory, { recursive: true });
-    const busybox = await staticBusybox();
-    const ordinary = await buildSampleImage({ name: 'sample', directory, busybox });
-    return kind === 'ordinary' ? ordinary : buildBlockImage(ordinary, join(directory, 'block'));
+  image(kind: LayerKind): Promise<Image> {
+    return imageOf(kind, join(this.scratch.path, 'images'));
   }
 
   /** kill -9 of the service, which starts again with other settings where they are given. */
