@@ -10,13 +10,7 @@ import { removeSharedState, watchSharedPlaces } from './shared-places.ts';
 
 const own = ['--mount', '--net', '--pid', '--fork', '--kill-child', '--mount-proc'];
 
-const preparation = [
-  'mount --make-rprivate /',
-  'for place in /run /var/lib /var/log /opt; do mount -t tmpfs tmpfs $place; done',
-  'mkdir /run/netns && mount -t tmpfs tmpfs /run/netns && mount --make-shared /run/netns',
-  'ip link set lo up',
-  'exec "$@"',
-].join(' && ');
+const main = join(import.meta.dirname, 'isolated-main.ts');
 
 /** Why there can be none here; undefined if there can. */
 export async function isolationObstacle(): Promise<string | undefined> {
@@ -38,7 +32,7 @@ export async function runIsolated(
   const logPath = join(scratch.path, 'log');
   const service = startService({
     name: program,
-    argv: ['unshare', ...own, 'sh', '-c', preparation, 'sh', process.execPath, program, ...argv],
+    argv: ['unshare', ...own, process.execPath, main, program, ...argv],
     logPath,
     env: { TMPDIR: scratch.path },
   });
