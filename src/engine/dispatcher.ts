@@ -18,10 +18,12 @@ import { snapshotIdOf, snapshotStream } from '../machines/snapshot/events.ts';
 import { intentsOf, type Intent } from '../machines/snapshot/intents.ts';
 import type { Devices } from './devices.ts';
 import { EffectRunner, type AskCause, type Ended } from './effect-runner.ts';
+import type { LaneBounds } from './lane.ts';
 import {
   attachConcurrencyMax,
   deleteConcurrencyMax,
   detachConcurrencyMax,
+  imageConcurrencyMax,
   retryDelayMaxMs,
   retryDelayMs,
   sealConcurrencyMax,
@@ -65,12 +67,13 @@ export class Dispatcher {
     this.#snapshots = new EffectRunner<Intent, Outcome>(
       {
         idField: 'snapshotId',
-        concurrencyMax: {
-          sealLayer: sealConcurrencyMax,
-          finishBlockLayer: sealConcurrencyMax,
-          deleteDirectory: deleteConcurrencyMax,
+        bounds: {
+          sealLayer: atMost(sealConcurrencyMax),
+          finishBlockLayer: atMost(sealConcurrencyMax),
+          deleteDirectory: atMost(deleteConcurrencyMax),
         },
         idOf: ({ snapshotId }) => snapshotId,
+        groupOf: ({ snapshotId }) => snapshotId,
         delayMsOf: ({ attemptCount }) => pauseMs(attemptCount),
         carryOut: (intent) => this.#carryOut(intent),
         failureOf: (outcome) => (outcome.kind === 'failed' ? outcome.failure : null),
@@ -108,16 +111,17 @@ export class Dispatcher {
     return new EffectRunner<DeviceIntent, DeviceOutcome>(
       {
         idField: 'deviceId',
-        concurrencyMax: {
-          attachDevice: attachConcurrencyMax,
-          formatDevice: attachConcurrencyMax,
-          mountDevice: attachConcurrencyMax,
-          unmountDevice: detachConcurrencyMax,
-          detachDevice: detachConcurrencyMax,
-          awaitLinger: Infinity,
-          awaitRetry: Infinity,
+        bounds: {
+          attachDevice: attachBounds,
+          formatDevice: attachBounds,
+          mountDevice: attachBounds,
+          unmountDevice: detachBounds,
+          detachDevice: detachBounds,
+          awaitLinger: atMost(Infinity),
+          awaitRetry: atMost(Infinity),
         },
         idOf: ({ deviceId }) => deviceId,
+        groupOf: ({ deviceId }) => this.#imageOf(deviceId),
         delayMsOf: (intent) =>
           intent.kind === 'awaitLinger'
             ? Math.ceil((intent.untilUs - clock.nowUs()) / 1000)
@@ -136,6 +140,17 @@ export class Dispatcher {
       },
       { ...this.#options, sequencer },
     );
+  }
+
+  /**
+   * The bottom-most layer of what a device presents: images that have it in common share what may
+   * hang. Of a device that lies on nothing its own id.
+   */
+  #imageOf(deviceId: number): number {
+    const { projection } = this.#options;
+    // The snapshot of a device that is made for it does not exist yet.
+    const below = projection.device(deviceId)?.context.plan?.writableLayer?.parentId;
+    return projection.catalog.baseOf(below ?? deviceId);
   }
 
   /**
@@ -343,6 +358,21 @@ const ended = <Kind extends DeviceOutcome['kind']>(
   kind: Kind,
   result: EffectResult<void>,
 ): { readonly kind: Kind } | Failed => (result.ok ? { kind } : failed(result.failure));
+
+const atMost = (concurrencyMax: number): LaneBounds => ({
+  concurrencyMax,
+  groupConcurrencyMax: Infinity,
+});
+
+const attachBounds: LaneBounds = {
+  concurrencyMax: attachConcurrencyMax,
+  groupConcurrencyMax: imageConcurrencyMax,
+};
+
+const detachBounds: LaneBounds = {
+  concurrencyMax: detachConcurrencyMax,
+  groupConcurrencyMax: imageConcurrencyMax,
+};
 
 /** Before the first attempt none; then longer and longer. */
 const pauseMs = (attemptCount: number): number =>

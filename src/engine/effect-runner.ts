@@ -3,6 +3,7 @@
 // with the operation's id. The same path serves a request, a retry and the recovery after a crash.
 // At most one effect runs per subject.
 import type { Cause, EffectFailure } from '../machines/kernel/envelope.ts';
+import { Lane, type LaneBounds } from './lane.ts';
 import type { Clock, CrashPoint, Logger } from './ports.ts';
 import type { Sequencer } from './sequencer.ts';
 
@@ -23,9 +24,11 @@ export interface Ended {
 export interface Subjects<Intent extends AnyIntent, Outcome> {
   /** For log lines: `snapshotId`, `deviceId`. */
   readonly idField: string;
-  /** How many effects of a kind run at a time. */
-  readonly concurrencyMax: Readonly<Record<Intent['kind'], number>>;
+  /** How many effects of a kind run at a time, of all subjects and of one group. */
+  readonly bounds: Readonly<Record<Intent['kind'], LaneBounds>>;
   idOf(intent: Intent): number;
+  /** What hangs together: usually the subject by itself. */
+  groupOf(intent: Intent): number;
   /** How long it has to wait before it is begun; 0: not at all. */
   delayMsOf(intent: Intent): number;
   carryOut(intent: Intent): Promise<Outcome>;
@@ -63,31 +66,25 @@ interface Delayed<Intent> {
   readonly cancel: () => void;
 }
 
-interface Lane<Intent> {
-  readonly concurrencyMax: number;
-  readonly queue: Job<Intent>[];
-  runningCount: number;
-}
-
 export class EffectRunner<Intent extends AnyIntent, Outcome extends { readonly kind: string }> {
   readonly #options: EffectRunnerOptions;
   readonly #subjects: Subjects<Intent, Outcome>;
   readonly #running = new Map<number, number>();
   readonly #delayed = new Map<number, Delayed<Intent>>();
   readonly #settled = new Map<number, Waiter[]>();
-  readonly #lanes: Readonly<Record<Intent['kind'], Lane<Intent>>>;
+  readonly #lanes: Readonly<Record<Intent['kind'], Lane<Job<Intent>>>>;
   #isStopped = false;
 
   constructor(subjects: Subjects<Intent, Outcome>, options: EffectRunnerOptions) {
     this.#subjects = subjects;
     this.#options = options;
-    const lanes = Object.entries<number>(subjects.concurrencyMax).map(
-      ([kind, concurrencyMax]): [string, Lane<Intent>] => [
+    const lanes = Object.entries<LaneBounds>(subjects.bounds).map(
+      ([kind, bounds]): [string, Lane<Job<Intent>>] => [
         kind,
-        { concurrencyMax, queue: [], runningCount: 0 },
+        new Lane(bounds, (job) => this.#begin(job)),
       ],
     );
-    this.#lanes = Object.fromEntries(lanes) as Record<Intent['kind'], Lane<Intent>>;
+    this.#lanes = Object.fromEntries(lanes) as Record<Intent['kind'], Lane<Job<Intent>>>;
   }
 
   /** Starts what is owed; all events that justify it are durable. */
@@ -157,30 +154,20 @@ export class EffectRunner<Intent extends AnyIntent, Outcome extends { readonly k
     this.#isStopped = true;
     for (const { cancel } of this.#delayed.values()) cancel();
     this.#delayed.clear();
-    for (const lane of Object.values<Lane<Intent>>(this.#lanes)) lane.queue.length = 0;
+    for (const lane of Object.values<Lane<Job<Intent>>>(this.#lanes)) lane.clear();
   }
 
   #enqueue(job: Job<Intent>): void {
     if (this.#isStopped) return;
     const { operationId, kind } = job.intent;
     this.#running.set(this.#subjects.idOf(job.intent), operationId);
-    const lane = this.#lanes[kind as Intent['kind']];
-    lane.queue.push(job);
-    this.#pump(lane);
+    this.#lanes[kind as Intent['kind']].push(job, this.#subjects.groupOf(job.intent));
   }
 
-  #pump(lane: Lane<Intent>): void {
-    while (lane.runningCount < lane.concurrencyMax) {
-      const job = lane.queue.shift();
-      if (job === undefined) return;
-      lane.runningCount += 1;
-      void this.#run(job.intent).then((outcome) => {
-        // The place is free for the next effect now, not once the outcome is durable.
-        lane.runningCount -= 1;
-        this.#pump(lane);
-        return this.#report(job, outcome);
-      });
-    }
+  /** The place is free for the next effect at its end, not once the outcome is durable. */
+  async #begin(job: Job<Intent>): Promise<void> {
+    const outcome = await this.#run(job.intent);
+    void this.#report(job, outcome);
   }
 
   async #run(intent: Intent): Promise<Outcome> {

@@ -21,6 +21,12 @@ export const deleteConcurrencyMax = 64;
  */
 export const attachConcurrencyMax = 16;
 
+/**
+ * Of them at a time for one image, so that one whose layers hang leaves places for three others
+ * like it; devices unmounted and detached likewise.
+ */
+export const imageConcurrencyMax = 4;
+
 /** How often the machine is asked which devices it has. */
 export const deviceWatchMs = 10_000;
 

@@ -26,7 +26,9 @@ import { crashPoints } from '../adapters/system/crash-points.ts';
 import { makeDirectory } from '../adapters/system/directories.ts';
 import { newRequestId, readBootId } from '../adapters/system/ids.ts';
 import { openLogger, type PinoLogger } from '../adapters/system/logger.ts';
+import type { AbandonedWorker } from '../adapters/helper-pool/abandoned-workers.ts';
 import type { Configuration } from '../config/configuration.ts';
+import { attachConcurrencyMax, detachConcurrencyMax } from '../engine/limits.ts';
 import type { Checkpoint } from '../machines/checkpoint.ts';
 import { GapFold } from '../machines/gap-fold.ts';
 import {
@@ -41,6 +43,15 @@ import {
  * Present where the kernel knows the option; then mounts must switch it off, as containerd does.
  */
 const overlayIndexParameter = '/sys/module/overlay/parameters/index';
+
+/**
+ * As many as devices may be mounted and unmounted at a time, so that one that hangs delays none but
+ * its own image's; and room for those whose devices never answer again.
+ */
+const deviceHelpers = {
+  workersMax: attachConcurrencyMax + detachConcurrencyMax,
+  abandonedBounds: { abandonedMax: 128, abandonedOfOperationMax: 64 },
+};
 
 /** Requests that may wait for a helper: CRI asks for the usage of every container at once. */
 const helperQueueMax = 4_096;
@@ -97,14 +108,16 @@ async function composePorts(
     makeDirectory,
     whyNoOverlayUpper: (directory) => whyNoOverlayUpper(directory, logger),
   });
-  const pool = new HelperPool({
+  const helpers = {
     program: findNativeFile('varve-helper'),
-    workersMax: helperCount,
     queueMax: helperQueueMax,
-    onAbandoned: (worker) => {
+    onAbandoned: (worker: AbandonedWorker) => {
       logger.error({ ...worker }, 'a helper is stuck in the kernel and was left behind');
     },
-  });
+  };
+  // A device that hangs holds none of those that work on directories.
+  const pool = new HelperPool({ ...helpers, workersMax: helperCount });
+  const devicePool = new HelperPool({ ...helpers, ...deviceHelpers });
   const deadlineMs = configuration.effectDeadlineMs;
   const tool = { program: findNativeFile('varve-layer'), deadlineMs };
   const startFold = (base: Checkpoint | undefined): GapFold => new GapFold(base);
@@ -113,7 +126,7 @@ async function composePorts(
     ...{ logger, clock, crashPoint, newRequestId, compileExpression, version, root },
     directories: snapshotDirectories(snapshotsPath, operations),
     blockDevices: new BlockDaemonDevices({
-      ...{ snapshotsPath, pool, deadlineMs },
+      ...{ snapshotsPath, pool: devicePool, deadlineMs },
       socketPath: configuration.blockDaemonAddress,
       makeWritableLayer: (snapshotId, layer) =>
         makeWritableLayer(snapshotsPath, { snapshotId, layer }, tool),
@@ -127,7 +140,9 @@ async function composePorts(
     openLog: () => openLogWith({ root, clock, logger, crashPoint, startFold }),
     // A manager that does not listen is no reason to fail: the service is what it is.
     notify: (state) => void notifyServiceManager(state),
-    close: () => pool.close(),
+    close: async () => {
+      await Promise.all([pool.close(), devicePool.close()]);
+    },
   };
 }
 

@@ -43,7 +43,10 @@ export class BlockNode {
   /** Steps that fail, and why. */
   readonly failing = new Map<Step, EffectFailure>();
   /** Steps that hang until they are let go on; of one device, or of all. */
-  readonly #hanging = new Map<Step, { deviceId: number | undefined; goOn: (() => void)[] }>();
+  readonly #hanging = new Map<
+    Step,
+    { isOf: (deviceId: number) => boolean; goOn: Map<number, () => void> }
+  >();
   readonly #store = new MemoryEventStore();
   readonly #settings: BlockNodeOptions;
   /** Every file system that was made, by the device that got it. */
@@ -140,12 +143,26 @@ export class BlockNode {
   }
 
   hang(step: Step, deviceId?: number): void {
-    this.#hanging.set(step, { deviceId, goOn: [] });
+    const isOf = (id: number): boolean => (deviceId ?? id) === id;
+    this.#hanging.set(step, { isOf, goOn: new Map() });
+  }
+
+  /** The devices whose attach hangs at this moment. */
+  get attaching(): readonly number[] {
+    return [...(this.#hanging.get('attach')?.goOn.keys() ?? [])];
+  }
+
+  /** From now on nothing else hangs; answers the function that lets these go on. */
+  keepHanging(step: Step, deviceIds: ReadonlySet<number>): () => void {
+    const hanging = this.#hanging.get(step);
+    if (hanging !== undefined) hanging.isOf = (id) => deviceIds.has(id);
+    return () => this.letGoOn(step);
   }
 
   letGoOn(step: Step): void {
-    for (const goOn of this.#hanging.get(step)?.goOn ?? []) goOn();
+    const hanging = this.#hanging.get(step);
     this.#hanging.delete(step);
+    for (const goOn of hanging?.goOn.values() ?? []) goOn();
   }
 
   begin<Value>(
@@ -234,8 +251,8 @@ export class BlockNode {
     work: () => Promise<EffectResult<Value>>,
   ): Promise<EffectResult<Value>> {
     const hanging = this.#hanging.get(name);
-    if (hanging !== undefined && (hanging.deviceId ?? deviceId) === deviceId) {
-      await new Promise<void>((resolve) => hanging.goOn.push(resolve));
+    if (hanging?.isOf(deviceId) === true) {
+      await new Promise<void>((resolve) => hanging.goOn.set(deviceId, resolve));
     }
     const failure = this.failing.get(name);
     return failure === undefined ? work() : { ok: false, failure };

@@ -7,6 +7,18 @@ const evolution = 'src/machines/device/evolution.ts';
 
 export const deviceMutants: readonly Mutant[] = [
   {
+    name: 'one image may attach on all places of the node',
+    file: 'src/engine/dispatcher.ts',
+    search: 'groupConcurrencyMax: imageConcurrencyMax',
+    replace: 'groupConcurrencyMax: Infinity',
+  },
+  {
+    name: 'a device that is written counts as an image of its own',
+    file: 'src/engine/dispatcher.ts',
+    search: 'projection.catalog.baseOf(below ?? deviceId)',
+    replace: 'projection.catalog.baseOf(below === undefined ? deviceId : deviceId)',
+  },
+  {
     name: 'a device that nobody leases stays for ever',
     file: decide,
     search: 'context.servedContainer && !autoRemoveDev',

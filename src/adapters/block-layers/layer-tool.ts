@@ -1,7 +1,7 @@
 // varve-layer, asked for what it knows of layers and told what to do with them: their bytes are
 // nobody's whom this process trusts.
-import { execFile } from 'node:child_process';
 import type { EffectResult } from '../../engine/ports.ts';
+import { runProgram } from '../helper-pool/program.ts';
 
 export interface LayerTool {
   /** Path of varve-layer. */
@@ -11,29 +11,16 @@ export interface LayerTool {
 }
 
 /** Runs a command of varve-layer; answers what it printed. `step` and `file` name a failure. */
-export function runLayerTool(
+export async function runLayerTool(
   { program, deadlineMs }: LayerTool,
   commandLine: readonly string[],
   { step, file }: { readonly step: string; readonly file: string },
 ): Promise<EffectResult<string>> {
-  const options = { timeout: deadlineMs, killSignal: 'SIGKILL' } as const;
-  return new Promise((resolve) => {
-    execFile(program, commandLine, options, (error, stdout, stderr) => {
-      if (error === null) {
-        resolve({ ok: true, value: stdout });
-        return;
-      }
-      const { killed = false, code } = error;
-      const message = stderr.trim().replace(/^varve-layer: /, '') || error.message;
-      const isFull = /No space left on device|Disk quota exceeded/.test(message);
-      const name = killed
-        ? 'ETIMEDOUT'
-        : isFull
-          ? 'ENOSPC'
-          : typeof code === 'string'
-            ? code
-            : 'EIO';
-      resolve({ ok: false, failure: { step, code: name, message, path: file } });
-    });
-  });
+  const ended = await runProgram(program, commandLine, deadlineMs);
+  if (ended.ok) return { ok: true, value: ended.stdout };
+  const said = ended.stderr.trim().replace(/^varve-layer: /, '');
+  const message = ended.isLate || said === '' ? ended.reason : said;
+  const isFull = /No space left on device|Disk quota exceeded/.test(message);
+  const code = ended.isLate ? 'ETIMEDOUT' : isFull ? 'ENOSPC' : (ended.startCode ?? 'EIO');
+  return { ok: false, failure: { step, code, message, path: file } };
 }

@@ -4,14 +4,18 @@
 import { subjectsOf, subjectOf, type HelperRequest } from './requests.ts';
 import type { Worker } from './worker.ts';
 
-/** In place of so many abandoned workers nothing is started any more. */
-const abandonedMax = 8;
-/**
- * An operation that holds so many starts no more of its kind, so that where no directory can be
- * deleted those that live are still measured. Less than the rest of the places by what may be under
- * way at the same moment.
- */
-const abandonedOfOperationMax = 4;
+export interface AbandonedBounds {
+  /** In place of so many abandoned workers nothing is started any more. */
+  readonly abandonedMax: number;
+  /**
+   * An operation that holds so many starts no more of its kind, so that where no directory can be
+   * deleted those that live are still measured. Less than the rest of the places by what may be
+   * under way at the same moment.
+   */
+  readonly abandonedOfOperationMax: number;
+}
+
+export const abandonedDefaults: AbandonedBounds = { abandonedMax: 8, abandonedOfOperationMax: 4 };
 
 /** A worker that a system call holds and that even a kill does not end. */
 export interface AbandonedWorker {
@@ -28,6 +32,11 @@ export interface Refusal {
 
 export class AbandonedWorkers {
   readonly #requests = new Map<Worker, HelperRequest>();
+  readonly #bounds: AbandonedBounds;
+
+  constructor(bounds: AbandonedBounds = abandonedDefaults) {
+    this.#bounds = bounds;
+  }
 
   get count(): number {
     return this.#requests.size;
@@ -35,7 +44,7 @@ export class AbandonedWorkers {
 
   /** Whether nothing may be started in place of those that are stuck. */
   get isFull(): boolean {
-    return this.count >= abandonedMax;
+    return this.count >= this.#bounds.abandonedMax;
   }
 
   add(worker: Worker, request: HelperRequest): AbandonedWorker {
@@ -64,7 +73,7 @@ export class AbandonedWorkers {
     const ofOperation = [...this.#requests.values()].filter(
       (stuck) => operationOf(stuck) === operation,
     ).length;
-    if (ofOperation < abandonedOfOperationMax) return undefined;
+    if (ofOperation < this.#bounds.abandonedOfOperationMax) return undefined;
     const reason = `${ofOperation} workers are stuck in the kernel with ${operation} already`;
     return { code: 'EAGAIN', reason };
   }

@@ -7,7 +7,11 @@
 // what one of them is stuck with is given to no other.
 import { constants } from 'node:os';
 
-import { AbandonedWorkers, type AbandonedWorker } from './abandoned-workers.ts';
+import {
+  AbandonedWorkers,
+  type AbandonedBounds,
+  type AbandonedWorker,
+} from './abandoned-workers.ts';
 import {
   subjectOf,
   type HelperFailure,
@@ -29,6 +33,7 @@ export interface HelperPoolOptions {
   /** Requests that may wait for a worker; more are answered EAGAIN. */
   readonly queueMax?: number;
   readonly onAbandoned?: (worker: AbandonedWorker) => void;
+  readonly abandonedBounds?: AbandonedBounds;
   /** For tests: `--test`. */
   readonly programArguments?: readonly string[];
 }
@@ -63,13 +68,14 @@ export class HelperPool {
   readonly #workers = new Set<Worker>();
   readonly #idle: Worker[] = [];
   readonly #queue: Job[] = [];
-  readonly #abandoned = new AbandonedWorkers();
+  readonly #abandoned: AbandonedWorkers;
   #isClosed = false;
 
   constructor(options: HelperPoolOptions) {
     this.#options = options;
     this.#workersMax = options.workersMax ?? workersMaxDefault;
     this.#queueMax = options.queueMax ?? queueMaxDefault;
+    this.#abandoned = new AbandonedWorkers(options.abandonedBounds);
   }
 
   /** Carries out one request in a worker. */

@@ -74,6 +74,12 @@ export class Catalog implements SnapshotFacts {
     return last?.kind === 'device' ? this.#states.get(last.snapshotId) : undefined;
   }
 
+  /** The bottom-most snapshot below one, as far as they are known; itself if there is none. */
+  baseOf(snapshotId: number): number {
+    const parentId = this.#states.get(snapshotId)?.context.parentId ?? null;
+    return parentId === null ? snapshotId : this.baseOf(parentId);
+  }
+
   /** Snapshots that clients can see, in the order of their names. */
   visible(): readonly SnapshotState[] {
     const names = [...this.#ids.keys()].sort((a, b) => (a < b ? -1 : a > b ? 1 : 0));
