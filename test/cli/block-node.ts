@@ -76,12 +76,18 @@ export class BlockNode {
     this.blockDaemon = await startBlockDaemon(this.scratch.path);
   }
 
-  async prepare(key: string, parent = ''): Promise<void> {
-    const request = { snapshotter: 'varve', key, parent };
-    const { code, details } = await this.daemon.snapshots.call(
-      snapshotsDefinition.prepare,
-      request,
-    );
+  /** Prepares, whatever comes of it. */
+  tryPrepare(key: string, parent = '', labels: Readonly<Record<string, string>> = {}) {
+    const request = { snapshotter: 'varve', key, parent, labels };
+    return this.daemon.snapshots.call(snapshotsDefinition.prepare, request);
+  }
+
+  async prepare(
+    key: string,
+    parent = '',
+    labels: Readonly<Record<string, string>> = {},
+  ): Promise<void> {
+    const { code, details } = await this.tryPrepare(key, parent, labels);
     assert.equal(code, 0, details);
   }
 
@@ -90,29 +96,38 @@ export class BlockNode {
     return await this.daemon.snapshots.call(snapshotsDefinition.remove, request);
   }
 
-  async commit(key: string, name: string): Promise<void> {
+  /** Commits, whatever comes of it. */
+  tryCommit(key: string, name: string) {
     const request = { snapshotter: 'varve', key, name };
-    const { code, details } = await this.daemon.snapshots.call(snapshotsDefinition.commit, request);
+    return this.daemon.snapshots.call(snapshotsDefinition.commit, request);
+  }
+
+  async commit(key: string, name: string): Promise<void> {
+    const { code, details } = await this.tryCommit(key, name);
     assert.equal(code, 0, details);
   }
 
   /** Unpacks `base`, #1, and `top`, #2. */
   async unpackLayers(): Promise<void> {
     const [first, second] = await blockLayers(path.join(this.scratch.path, 'layers'));
-    await this.#unpack(first, { name: base, parent: '' });
-    await this.#unpack(second, { name: top, parent: base });
+    await this.unpack(first, { name: base, parent: '' });
+    await this.unpack(second, { name: top, parent: base });
   }
 
-  async #unpack(
+  /** Unpacks a layer that lies in `file`; answers the id of its snapshot. */
+  async unpack(
     file: string,
     { name, parent }: { readonly name: string; readonly parent: string },
-  ): Promise<void> {
+  ): Promise<number> {
     const key = `default/9/extract-1 sha256:${'0'.repeat(64)}`;
-    await this.prepare(key, parent);
-    const { snapshots } = await this.json<{ snapshots: { id: number; key: string }[] }>('ls');
-    const { id } = snapshots.find((one) => one.key === key) ?? {};
-    copyFileSync(file, path.join(this.root, 'snapshots', `${id}`, 'fs', 'overlaybd.commit'));
+    const { code, details, value } = await this.tryPrepare(key, parent);
+    assert.equal(code, 0, details);
+    const [mount] = value?.mounts ?? [];
+    const upper = (mount?.options ?? []).find((option) => option.startsWith('upperdir='));
+    const directory = upper?.slice('upperdir='.length) ?? mount?.source ?? '';
+    copyFileSync(file, path.join(directory, 'overlaybd.commit'));
     await this.commit(key, name);
+    return Number(path.basename(path.dirname(directory)));
   }
 }
 
@@ -121,8 +136,8 @@ const configOf = ({ path: directory }: Scratch): string => path.join(directory, 
 const startDaemon = (scratch: Scratch): Promise<Daemon> =>
   Daemon.start(scratch.path, ['--config', configOf(scratch)]);
 
-/** Two layers, the second on the first; each holds a file of its own. */
-async function blockLayers(directory: string): Promise<readonly [string, string]> {
+/** Two layers, the second on the first; each holds a file of its own name. */
+export async function blockLayers(directory: string): Promise<readonly [string, string]> {
   const files: string[] = [];
   for (const name of ['base', 'top']) {
     const folder = path.join(directory, name);
