@@ -27,9 +27,14 @@ export class BlockNode {
     this.blockDaemon = blockDaemon;
   }
 
-  static async start(settings: object = {}): Promise<BlockNode> {
+  /** `prepareScratch` may put something where the root is going to be. */
+  static async start(
+    settings: object = {},
+    prepareScratch: (scratch: Scratch) => Promise<void> = async () => undefined,
+  ): Promise<BlockNode> {
     const scratch = makeScratch('varve-cli-');
     try {
+      await prepareScratch(scratch);
       const blockDaemon = await startBlockDaemon(scratch.path);
       const own = { autoRemoveDev: true, lingerMs, blockDaemonAddress: blockDaemon.address };
       writeFileSync(configOf(scratch), JSON.stringify({ ...own, ...settings }));
@@ -66,9 +71,12 @@ export class BlockNode {
   }
 
   /** Ends the daemon and starts it again. */
-  async restart(signal: NodeJS.Signals = 'SIGTERM'): Promise<void> {
+  async restart(
+    signal: NodeJS.Signals = 'SIGTERM',
+    env: Readonly<Record<string, string>> = {},
+  ): Promise<void> {
     await this.daemon.stop(signal);
-    this.daemon = await startDaemon(this.scratch);
+    this.daemon = await startDaemon(this.scratch, env);
   }
 
   async restartBlockDaemon(): Promise<void> {
@@ -89,6 +97,15 @@ export class BlockNode {
   ): Promise<void> {
     const { code, details } = await this.tryPrepare(key, parent, labels);
     assert.equal(code, 0, details);
+  }
+
+  tryView(key: string, parent: string) {
+    const request = { snapshotter: 'varve', key, parent };
+    return this.daemon.snapshots.call(snapshotsDefinition.view, request);
+  }
+
+  tryMounts(key: string) {
+    return this.daemon.snapshots.call(snapshotsDefinition.mounts, { snapshotter: 'varve', key });
   }
 
   async remove(key: string): Promise<{ readonly code: number; readonly details: string }> {
@@ -133,8 +150,10 @@ export class BlockNode {
 
 const configOf = ({ path: directory }: Scratch): string => path.join(directory, 'settings.json');
 
-const startDaemon = (scratch: Scratch): Promise<Daemon> =>
-  Daemon.start(scratch.path, ['--config', configOf(scratch)]);
+const startDaemon = (
+  scratch: Scratch,
+  env: Readonly<Record<string, string>> = {},
+): Promise<Daemon> => Daemon.start(scratch.path, ['--config', configOf(scratch)], env);
 
 /** Two layers, the second on the first; each holds a file of its own name. */
 export async function blockLayers(directory: string): Promise<readonly [string, string]> {

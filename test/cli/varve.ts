@@ -91,17 +91,27 @@ export class Daemon {
   }
 
   /** Resolves once the daemon serves, or says that it cannot for a damaged log. */
-  static async start(directory: string, flags: readonly string[] = []): Promise<Daemon> {
+  static async start(
+    directory: string,
+    flags: readonly string[] = [],
+    env: Readonly<Record<string, string>> = {},
+  ): Promise<Daemon> {
     const root = path.join(directory, 'root');
     const address = path.join(directory, 'run', 'varve.sock');
     // The machine may have a configuration of its own.
     const config = path.join(directory, 'config.json');
     writeFileSync(config, '{}');
     const own = ['--root', root, '--address', address, '--config', config];
-    const child = startVarve(['serve', ...own, ...flags]);
+    const child = startVarve(['serve', ...own, ...flags], { env });
     child.stdout?.resume();
     await begun(child);
     return new Daemon(child, root, address);
+  }
+
+  /** Resolves when the process is gone, however it ends. */
+  async gone(): Promise<void> {
+    const { exitCode, signalCode } = this.#child;
+    if (exitCode === null && signalCode === null) await once(this.#child, 'exit');
   }
 
   /** Closes the reading ends of its output, as a terminal or a log collector that goes away. */

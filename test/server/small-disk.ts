@@ -47,10 +47,11 @@ export async function smallDisk(
     t.skip(`no ext4 on a loop device here: ${(error as Error).message}`);
     return undefined;
   }
-  return { path: target, scratch, fill: () => fill(t, path.join(target, 'filler')) };
+  return { path: target, scratch, fill: () => fillDisk(t, path.join(target, 'filler')) };
 }
 
-async function fill(t: TestContext, file: string): Promise<DiskFiller> {
+/** Fills the disk that holds `file`, which is made, and goes on until `end`. */
+export async function fillDisk(t: TestContext, file: string): Promise<DiskFiller> {
   const child = spawn(process.execPath, [program, file], { stdio: ['ignore', 'pipe', 'inherit'] });
   const exited = once(child, 'exit');
   const end = async (): Promise<void> => {
