@@ -212,6 +212,14 @@ function addFileCommands(program: Command): void {
     .option('--config <file>', `configuration file (default: ${defaultConfigPath} if it exists)`)
     .option('--apply', 'put it right, as a start does; varve serve must be stopped')
     .action(action(() => import('./commands/fsck.ts')));
+  daemonOptions(program.command('doctor'))
+    .description('look at everything that varve needs, and say what to do; exit code 1 on problems')
+    .option('--root <directory>', 'data directory (default: that of the configuration)')
+    .option('--config <file>', `configuration file (default: ${defaultConfigPath} if it exists)`)
+    .option('--containerd-config <file>', 'default: /etc/containerd/config.toml')
+    .option('--docker-config <file>', 'default: /etc/docker/daemon.json')
+    .option('--deadline <ms>', 'how long one look may take (default: 10000)', count)
+    .action(action(() => import('./commands/doctor.ts')));
   jsonOption(program.command('repair'))
     .description('rebuild a damaged log while the daemon is down; says what was saved and lost')
     .requiredOption('--root <directory>', 'data directory of the daemon')

@@ -10,6 +10,8 @@ import { openOrMend } from '../adapters/level/open-or-mend.ts';
 import { isNoSpaceCode } from '../adapters/native/errno.ts';
 import {
   probeOverlayUpper,
+  probeOverlayUpperAsync,
+  type OverlayProbeFailure,
   type OverlayUpperProblem,
 } from '../adapters/native/layer-directories.ts';
 import { findNativeFile } from '../adapters/native/location.ts';
@@ -34,6 +36,7 @@ import { GapFold } from '../machines/gap-fold.ts';
 import {
   RootHeld,
   StartRefused,
+  type DoctorPorts,
   type ExitNow,
   type ProcessLogger,
   type ServerPorts,
@@ -146,6 +149,18 @@ async function composePorts(
   };
 }
 
+/** What `varve doctor` asks beside what it reads itself; nothing is locked or opened. */
+export function composeDoctor({ blockDaemonAddress }: Configuration): DoctorPorts {
+  return {
+    exitNow,
+    backingStoreFigures: (snapshotsPath) => backingStoreFigures(blockDaemonAddress, snapshotsPath),
+    async whyNoOverlayUpper(directory) {
+      const probed = await probeOverlayUpperAsync(directory);
+      return probed.ok ? undefined : problemText(probed);
+    },
+  };
+}
+
 const problemWords: Readonly<Record<OverlayUpperProblem, string>> = {
   'on-overlay': 'it is an overlay itself',
   'scratch-directory': 'a scratch directory cannot be made in it',
@@ -162,6 +177,10 @@ function whyNoOverlayUpper(directory: string, logger: ProcessLogger): string | u
     logger.warn({ directory, code: probed.code }, 'the disk is full: overlay was not tried on it');
     return undefined;
   }
-  const words = probed.problems.map((problem) => problemWords[problem]);
-  return words.length === 0 ? probed.code : words.join(', ');
+  return problemText(probed);
+}
+
+function problemText({ problems, code }: OverlayProbeFailure): string {
+  const words = problems.map((problem) => problemWords[problem]);
+  return words.length === 0 ? code : words.join(', ');
 }

@@ -69,6 +69,16 @@ export interface ServerPorts {
 /** Ends the process at once, whatever a hung disk holds. */
 export type ExitNow = (exitCode: number) => never;
 
+/** What `varve doctor` needs of the machine beside what it reads itself. */
+export interface DoctorPorts {
+  readonly exitNow: ExitNow;
+  readonly backingStoreFigures: (
+    snapshotsPath: string,
+  ) => Promise<EffectResult<BackingStoreFigures>>;
+  /** Tries it, and leaves nothing behind; undefined if the directory can carry them. */
+  readonly whyNoOverlayUpper: (directory: string) => Promise<string | undefined>;
+}
+
 /** Somebody else serves, examines or repairs the root. */
 export class RootHeld extends Error {
   override readonly name = 'RootHeld';

@@ -69,13 +69,23 @@ export async function makeLayers(
   });
 }
 
+/** The same on a thread of its own: the disk may hang. */
+export async function probeOverlayUpperAsync(
+  directory: string,
+): Promise<{ readonly ok: true } | OverlayProbeFailure> {
+  const failedSteps = [0];
+  const result = await callNativeAsync('probe_overlay_upper', [directory, failedSteps]);
+  return result.ok ? { ok: true } : { ...result, problems: problemsIn(failedSteps) };
+}
+
+const problemsIn = ([bits = 0]: readonly number[]): readonly OverlayUpperProblem[] =>
+  problems.filter((_, index) => (bits & (1 << index)) !== 0);
+
 /** Tries whether overlay upper directories work in the directory; leaves nothing behind. */
 export const probeOverlayUpper = (
   directory: string,
 ): { readonly ok: true } | OverlayProbeFailure => {
   const failedSteps = [0];
   const result = callNative('probe_overlay_upper', [directory, failedSteps]);
-  if (result.ok) return { ok: true };
-  const bits = failedSteps[0] ?? 0;
-  return { ...result, problems: problems.filter((_, index) => (bits & (1 << index)) !== 0) };
+  return result.ok ? { ok: true } : { ...result, problems: problemsIn(failedSteps) };
 };
