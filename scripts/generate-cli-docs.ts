@@ -78,7 +78,7 @@ function cliReference(): string {
     '',
     'They may also stand before the command. `serve`, `completion` and `help` have no `--json`;',
     'those that need no daemon have no addresses. With `--json` the output is one document, or one document a',
-    'line for `events` and `export -`.',
+    'line for `events`, `devices --watch` and `export -`.',
     '',
     ...table(
       ['option', 'meaning'],

@@ -149,6 +149,7 @@ function addDeviceCommands(program: Command): void {
     .description('list the block devices of snapshots: state, place, who leases them, trouble')
     .option('-a, --all', 'also those that are not attached and that nobody leases')
     .option('--at <position>', 'as they were at this position of the log', position)
+    .option('--watch', 'again after whatever happens to one, until Ctrl-C')
     .addOption(fileOption())
     .action(action(() => import('./commands/devices.ts')));
   daemonOptions(program.command('attach'))

@@ -1,14 +1,16 @@
 // varve devices with real devices: what they show, who uses them, what they have done, what went
 // wrong; now, in the past, and from a file.
 import assert from 'node:assert/strict';
+import { once } from 'node:events';
 import { readFileSync } from 'node:fs';
 import path from 'node:path';
+import { createInterface } from 'node:readline';
 import { after, before, describe, test } from 'node:test';
 import type { DeviceDocument, DevicesDocument } from '../../src/history/devices-document.ts';
 import { waitUntil } from '../e2e/lab/service.ts';
 import { deviceObstacle } from '../native/device-obstacle.ts';
 import { base, BlockNode, top } from './block-node.ts';
-import { varve } from './varve.ts';
+import { startVarve, varve } from './varve.ts';
 
 describe('varve devices', { skip: deviceObstacle() ?? false }, () => {
   let node: BlockNode;
@@ -63,6 +65,26 @@ describe('varve devices', { skip: deviceObstacle() ?? false }, () => {
     assert.equal(devices[0]?.key, top);
     assert.equal(devices[0]?.mountPoint, null);
     assert.match(figuresMissing ?? '', /history/);
+  });
+
+  test('--watch shows them again as soon as something happens to one, until Ctrl-C', async () => {
+    const child = startVarve(['devices', '--watch', '--json', '--address', node.daemon.address]);
+    assert.ok(child.stdout);
+    const lines = createInterface(child.stdout)[Symbol.asyncIterator]();
+    const leaseCount = async (): Promise<number | undefined> => {
+      const { devices } = JSON.parse((await lines.next()).value as string) as DevicesDocument;
+      return devices[0]?.leases.length;
+    };
+    assert.equal(await leaseCount(), 1);
+    await node.prepare('default/4/watched', top);
+    assert.equal(await leaseCount(), 2);
+    await node.remove('default/4/watched');
+    assert.equal(await leaseCount(), 1);
+    child.kill('SIGINT');
+    const [code] = (await once(child, 'exit')) as [number | null];
+    assert.equal(code, 130);
+    const refused = await node.ask('devices', '--watch', '--at', '1');
+    assert.equal(refused.code, 2);
   });
 
   test('a device that was lost and came back bears its last trouble', async () => {
