@@ -315,7 +315,7 @@ test('events refuses a type or stream that no event can have, and names the near
   for (const stream of ['nope', 'snapshot-x', 'snapshots*', '']) {
     await refused(
       2,
-      /there is no stream ".*": name node, snapshot-<id> or snapshot-\*/,
+      /there is no stream ".*": name node, snapshot-<id>, device-<id>, snapshot-\* or device-\*/,
       'events',
       '--stream',
       stream,
