@@ -28,6 +28,7 @@ export async function examined(
     if (name === 'StartRefused' || name === 'RootRefused') {
       throw new CliFailure(exitCodes.failure, message, error);
     }
+    if (name === 'RootDamaged') throw new CliFailure(exitCodes.damaged, message, error);
     if (name !== 'RootHeld') throw error;
     if (applies) {
       const why = 'varve serve puts things right when it starts: restart it, or stop it first';

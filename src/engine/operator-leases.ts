@@ -80,17 +80,25 @@ export class OperatorLeases {
     if (!found.ok) return found;
     const { deviceId } = found.value;
     const wasAttached = isLeasedByOperator(this.#device(deviceId), deviceId);
+    const wasLeaving = isLeaving(this.#device(deviceId));
     this.#release(deviceId, cause);
     await this.#options.sequencer.durableAt(this.#device(deviceId).lastSeq);
     const { dispatcher, projection } = this.#options;
     // One that could not go before need not wait for its next attempt.
-    if (isLeaving(this.#device(deviceId))) dispatcher.hurryDevice(deviceId);
+    if (wasLeaving) dispatcher.hurryDevice(deviceId);
+    let mayBeEarlier = wasLeaving;
     for (;;) {
       const state = this.#device(deviceId);
       const { operation, leases } = state.context;
       if (operation !== null && isLeaving(state)) {
         const { failure } = await dispatcher.deviceSettled(deviceId, operation.operationId);
         if (failure === null) continue;
+        if (mayBeEarlier) {
+          // That attempt may have begun before what was in the way has gone.
+          mayBeEarlier = false;
+          dispatcher.hurryDevice(deviceId);
+          continue;
+        }
         const what = `${quoted(name)} is given back, but its device is still there`;
         return effectFailed(`${what}, and varve tries again`, failure);
       }

@@ -8,7 +8,7 @@ import { startEngine } from '../engine/start.ts';
 import { rangeText, type MountInUse } from '../engine/ports.ts';
 import type { Checkpoint } from '../machines/checkpoint.ts';
 import { fsckDocument, type FsckDocument } from './fsck-document.ts';
-import { StartRefused, type LogOpening, type ServerPorts } from './ports.ts';
+import { RootDamaged, StartRefused, type LogOpening, type ServerPorts } from './ports.ts';
 
 /** How long the end of an examination waits for what is under way still. */
 const stopMs = 5_000;
@@ -34,7 +34,7 @@ export async function examineNode(engine: Engine, about: About): Promise<FsckDoc
   return documentOf({ plan, mounts }, engine.checkpoint(), about);
 }
 
-/** The same of a root that nobody serves; its lock is held. Throws StartRefused. */
+/** The same of a root that nobody serves; its lock is held. Throws StartRefused or RootDamaged. */
 export async function examineRoot(options: ExaminationOptions): Promise<FsckDocument> {
   const { configuration, ports, applies } = options;
   const { root } = ports;
@@ -74,12 +74,16 @@ function opened(
 ): Pick<Extract<LogOpening, { status: 'open' }>, 'spaceGuard'> & {
   readonly store: Extract<LogOpening, { status: 'open' }>['opened']['store'];
 } {
-  if (opening.status !== 'open') throw new StartRefused(`${opening.reason}: ${opening.next}`);
+  if (opening.status === 'refused') throw new StartRefused(`${opening.reason}: ${opening.next}`);
+  if (opening.status === 'damaged') throw damaged(root, opening.reason);
   const { store, damage } = opening.opened;
   if (damage.length === 0) return { store, spaceGuard: opening.spaceGuard };
   const what = damage.map((one) => `${rangeText(one)}: ${one.reason}`).join('; ');
-  throw new StartRefused(`the event log in ${root} is damaged (${what}): run varve repair`);
+  throw damaged(root, what);
 }
+
+const damaged = (root: string, what: string): RootDamaged =>
+  new RootDamaged(`the event log in ${root} is damaged (${what}): run varve repair`);
 
 function documentOf(
   truth: { readonly plan: StartPlan; readonly mounts: readonly MountInUse[] },

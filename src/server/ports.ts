@@ -79,6 +79,11 @@ export interface DoctorPorts {
   readonly whyNoOverlayUpper: (directory: string) => Promise<string | undefined>;
 }
 
+/** The log is damaged, which only a repair may touch. */
+export class RootDamaged extends Error {
+  override readonly name = 'RootDamaged';
+}
+
 /** Somebody else serves, examines or repairs the root. */
 export class RootHeld extends Error {
   override readonly name = 'RootHeld';

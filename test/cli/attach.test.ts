@@ -66,9 +66,13 @@ describe('varve attach and detach', { skip: deviceObstacle() ?? false }, () => {
     } finally {
       await sitter.kill();
     }
-    const { code, stdout } = await node.ask('detach', top);
-    assert.equal(code, 0);
-    assert.match(stdout, /^No operator has the device of #2 attached; it is detached\.$/m);
+    let said = '';
+    await waitUntil('it is detached', async () => {
+      const { code, stdout } = await node.ask('detach', top);
+      said = stdout;
+      return code === 0;
+    });
+    assert.match(said, /^No operator has the device of #2 attached; it is detached\.$/m);
     assert.deepEqual(mountsBelow(node.root), []);
     const { devices } = await node.json<{ devices: unknown[] }>('devices');
     assert.deepEqual(devices, []);

@@ -76,7 +76,16 @@ test('a damaged log leaves the daemon up, is explained, and is repaired', async 
   assert.ok((JSON.parse(document.stdout) as { damage: unknown[] }).damage.length > 0);
   await commandsSaySo(daemon);
   await whatIsSoundIsExported(daemon, path.join(place.path, 'history.ndjson'));
+  const fsck = ['fsck', '--root', daemon.root, '--config', path.join(place.path, 'config.json')];
+  const asked = await varve([...fsck, '--address', daemon.address]);
+  assert.match(asked.stderr, /run varve repair/);
+  assert.equal(asked.code, 6);
   await daemon.stop();
+  for (const flags of [[], ['--apply']]) {
+    const examined = await varve([...fsck, ...flags]);
+    assert.match(examined.stderr, /is damaged \([^\n]*\): run varve repair\n$/);
+    assert.equal(examined.code, 6);
+  }
 
   const repaired = await varve(['repair', '--root', daemon.root, '--json']);
   assert.equal(repaired.code, 0, repaired.stderr);

@@ -138,6 +138,26 @@ test('a device in use is given back, says by whom, and goes when they do', async
   assert.ok(node.clock.nowUs() - askedAtUs < 1_000_000);
 });
 
+test('an attempt that began before detach was asked again does not speak for it', async () => {
+  const node = await nodeWith();
+  await attach(node);
+  node.failing.set('unmount', ebusy);
+  refusedWith(await detach(node), 'failed_precondition', /a shell sits in it/);
+  node.hang('unmount');
+  await node.clock.pass(1_000);
+  const detaching = node.begin((engine, call) => engine.detach('top', call));
+  await node.clock.pass(1);
+  // The attempt under way is the last one that fails.
+  let isFirst = true;
+  node.failing.get = (step) => {
+    const failure = step === 'unmount' && isFirst ? ebusy : undefined;
+    isFirst = false;
+    return failure;
+  };
+  node.letGoOn('unmount');
+  assert.equal(value(await node.clock.until(detaching)).state, 'absent');
+});
+
 test('what has no device is refused, with what has one', async () => {
   const node = await nodeWith();
   refusedWith(await attach(node, 'nothing'), 'not_found', /"nothing" does not exist/);
