@@ -161,18 +161,6 @@ export function composeDoctor({ blockDaemonAddress }: Configuration): DoctorPort
   };
 }
 
-/** What `varve doctor` asks beside what it reads itself; nothing is locked or opened. */
-export function composeDoctor({ blockDaemonAddress }: Configuration): DoctorPorts {
-  return {
-    exitNow,
-    backingStoreFigures: (snapshotsPath) => backingStoreFigures(blockDaemonAddress, snapshotsPath),
-    async whyNoOverlayUpper(directory) {
-      const probed = await probeOverlayUpperAsync(directory);
-      return probed.ok ? undefined : problemText(probed);
-    },
-  };
-}
-
 const problemWords: Readonly<Record<OverlayUpperProblem, string>> = {
   'on-overlay': 'it is an overlay itself',
   'scratch-directory': 'a scratch directory cannot be made in it',
