@@ -21,6 +21,10 @@ const tarBlockBytes = 512;
 /** A wrapped layer has one header, or one more for its size; more than so many are none. */
 const tarHeaderCountMax = 4;
 const ustarMagic = { offset: 257, text: Buffer.from('ustar\0') };
+const tarSize = { offset: 124, length: 12 };
+const tarType = { offset: 156, extended: 'x', global: 'g' };
+/** The records of an extended header; those of a layer tell its size. */
+const extendedBytesMax = 64 * 1024;
 
 /** Whether `folder` is such a layer; a failure if it cannot be read. */
 export async function isBlockLayer(folder: string): Promise<EffectResult<boolean>> {
@@ -47,16 +51,30 @@ export async function isBlockLayer(folder: string): Promise<EffectResult<boolean
 
 async function beginsLikeALayer(handle: FileHandle): Promise<boolean> {
   const block = Buffer.alloc(tarBlockBytes);
+  let position = 0;
   for (let header = 0; header <= tarHeaderCountMax; header += 1) {
-    const length = await readFully(handle, block, header * tarBlockBytes);
+    const length = await readFully(handle, block, position);
     const start = block.subarray(0, magicBytes);
     if (length >= magicBytes && magics.some((magic) => magic.equals(start))) return true;
     const { offset, text } = ustarMagic;
     const isTarHeader =
       length === tarBlockBytes && block.subarray(offset, offset + text.length).equals(text);
-    if (!isTarHeader) return false;
+    const extendedBytes = isTarHeader ? extendedBytesOf(block) : undefined;
+    if (extendedBytes === undefined) return false;
+    position += tarBlockBytes + extendedBytes;
   }
   return false;
+}
+
+/** How much of an archive belongs to a header that is about the next one; undefined: too much. */
+function extendedBytesOf(header: Buffer): number | undefined {
+  const type = header.toString('latin1', tarType.offset, tarType.offset + 1);
+  if (type !== tarType.extended && type !== tarType.global) return 0;
+  const { offset, length } = tarSize;
+  const octal = /^ *([0-7]+)[ \0]*$/.exec(header.toString('latin1', offset, offset + length))?.[1];
+  const sizeBytes = octal === undefined ? Infinity : parseInt(octal, 8);
+  if (sizeBytes > extendedBytesMax) return undefined;
+  return Math.ceil(sizeBytes / tarBlockBytes) * tarBlockBytes;
 }
 
 async function readFully(handle: FileHandle, buffer: Buffer, position: number): Promise<number> {

@@ -29,8 +29,9 @@ async function identified(folder: string): Promise<boolean> {
   return found.value;
 }
 
-const tarHeader = (name: string, size: number): Buffer => {
+const tarHeader = (name: string, size: number, type = '0'): Buffer => {
   const header = Buffer.alloc(512);
+  header.write(type, 156);
   header.write(name, 0);
   header.write(size.toString(8).padStart(11, '0'), 124);
   header.write('ustar\0' + '00', 257);
@@ -41,7 +42,8 @@ const lsmt = Buffer.from('4c534d5400010200657e63d29444084ca2d2c8ec4fcfae8a', 'he
 
 test('every golden layer that overlaybd wrote is one', async (t) => {
   const layers = readdirSync(golden, { recursive: true, withFileTypes: true }).filter(
-    (entry) => entry.isFile() && /^(layer\.)?overlaybd\.commit$|\.lsmt$|\.zfile$/.test(entry.name),
+    (entry) =>
+      entry.isFile() && /^(layer\.)?overlaybd\.commit$|\.lsmt$|\.zfile$|\.tar$/.test(entry.name),
   );
   assert.ok(layers.length > 5, `only ${layers.length} golden layers were found`);
   for (const entry of layers) {
@@ -55,9 +57,17 @@ const contents: readonly [name: string, content: Buffer, isLayer: boolean][] = [
   ['an LSMT layer', Buffer.concat([lsmt, Buffer.alloc(100)]), true],
   ['one in a tar archive', Buffer.concat([tarHeader('overlaybd.commit', 24), lsmt]), true],
   [
-    'one behind two headers',
-    Buffer.concat([tarHeader('pax', 512), tarHeader('overlaybd.commit', 24), lsmt]),
+    'one behind a header with its size',
+    Buffer.concat([
+      ...[tarHeader('pax', 12, 'x'), Buffer.alloc(512, '12 size=24\n')],
+      ...[tarHeader('overlaybd.commit', 24), lsmt],
+    ]),
     true,
+  ],
+  [
+    'what hides behind records without an end',
+    Buffer.concat([tarHeader('pax', 2 ** 32, 'x'), Buffer.alloc(512), tarHeader('a', 24), lsmt]),
+    false,
   ],
   ['nothing but tar headers', Buffer.concat(Array(8).fill(tarHeader('a', 0)) as Buffer[]), false],
   ['a text', Buffer.from('overlaybd.commit'), false],
