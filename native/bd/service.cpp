@@ -274,6 +274,7 @@ void Service::run(const StatsRequest& request, const Reply& reply) const {
   const auto uptime_ms = std::chrono::duration_cast<std::chrono::milliseconds>(uptime).count();
   reply(ok_reply({{"daemon",
              {{"process", ::getpid()},
+              {"version", VARVE_VERSION},
               {"uptimeMs", uptime_ms},
               {"transport", around_.transport.name()},
               {"deviceCount", devices_.size()},

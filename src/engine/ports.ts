@@ -266,6 +266,8 @@ export interface DeviceFigures {
 /** What the backing store tells of itself, and of the devices that are ours. */
 export interface BackingStoreFigures {
   readonly process: number;
+  /** Null where it does not tell. */
+  readonly version: string | null;
   /** How its devices reach the kernel. */
   readonly transport: string;
   readonly devices: readonly DeviceFigures[];

@@ -67,7 +67,11 @@ describe('varve doctor', { skip: deviceObstacle() ?? false }, () => {
       /^process \d+, version .* serves \//,
     );
     assert.match(lineOf(lines, 'varve serve', 'capabilities').how, /^\/proc\/\d+\/status$/);
-    assert.match(lineOf(lines, 'varve-bd', 'answers').found, /transport fuse; 1 devices/);
+    assert.match(
+      lineOf(lines, 'varve-bd', 'answers').found,
+      /^process \d+, version \d+\.\d+\.\d+, transport fuse; 1 device$/,
+    );
+    assert.equal(lineOf(lines, 'varve-bd', 'answers').verdict, 'ok');
     assert.equal(lineOf(lines, 'root', 'file system').verdict, 'ok');
     assert.match(lineOf(lines, 'containerd', 'proxy plugin').found, /"sediment" names \//);
     assert.equal(lineOf(lines, 'containerd', 'exports.root').verdict, 'ok');

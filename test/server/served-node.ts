@@ -104,7 +104,7 @@ export async function servedNode(
       mountsInUse: async () => [],
       backingStoreFigures: async () => ({
         ok: true,
-        value: { process: 1, transport: 'memory', devices: [] },
+        value: { process: 1, version: null, transport: 'memory', devices: [] },
       }),
       makeDirectory,
       openLog: async () => {

@@ -10,7 +10,12 @@ interface Operation {
 }
 
 interface Stats {
-  readonly daemon: { readonly process: number; readonly transport: string };
+  readonly daemon: {
+    readonly process: number;
+    /** Older ones do not tell it. */
+    readonly version?: string;
+    readonly transport: string;
+  };
   readonly devices: readonly {
     readonly device: string;
     readonly damageCount: number;
@@ -54,6 +59,6 @@ export async function backingStoreFigures(
       directIo,
     });
   }
-  const { process, transport } = stats.value.daemon;
-  return { ok: true, value: { process, transport, devices } };
+  const { process, version = null, transport } = stats.value.daemon;
+  return { ok: true, value: { process, version, transport, devices } };
 }

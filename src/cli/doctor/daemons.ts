@@ -1,6 +1,8 @@
 // The daemons: whether varve serve and varve-bd answer, what they may do, how the kernel treats
 // them.
 import type { Configuration } from '../../config/configuration.ts';
+import type { BackingStoreFigures } from '../../engine/ports.ts';
+import { counted } from '../../history/text.ts';
 import type { DoctorPorts } from '../../server/ports.ts';
 import type { StatusDocument } from '../../server/status-document.ts';
 import { version } from '../../server/version.ts';
@@ -121,13 +123,13 @@ async function blockDaemon(
     if (await machine.exists(blockDaemonAddress)) return [problem(message, next)];
     return [note('varve-bd does not run: images of overlaybd layers cannot be used', next)];
   }
-  const { process: pid, transport, devices } = figures.value;
+  const { process: pid, devices } = figures.value;
   const of = (file: string): string => `/proc/${pid}/${file}`;
   const slow = devices.filter(({ directIo }) => directIo === false).map(({ deviceId }) => deviceId);
   const damaged = devices.filter(({ damageCount }) => damageCount > 0);
   const program = await machine.link(of('exe'));
   return [
-    ok(`process ${pid}, protocol version 1, transport ${transport}; ${devices.length} devices`),
+    answering(figures.value),
     {
       ...(program.endsWith(' (deleted)')
         ? note(
@@ -152,6 +154,21 @@ async function blockDaemon(
       name: 'damage',
     })),
   ];
+}
+
+function answering({
+  process: pid,
+  version: its,
+  transport,
+  devices,
+}: BackingStoreFigures): Finding {
+  const release = its === null ? 'an older version' : `version ${its}`;
+  const text = `process ${pid}, ${release}, transport ${transport}; ${counted(devices.length, 'device')}`;
+  if (its === version) return ok(text);
+  return note(
+    `${text}; this command is version ${version}`,
+    'restart it when nobody uses a device',
+  );
 }
 
 function directIo(deviceCount: number, slow: readonly number[]): Finding {
