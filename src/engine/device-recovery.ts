@@ -25,8 +25,8 @@ export interface DeviceTruth {
 
 /** What a start does about devices. */
 export interface DevicesPlan {
-  /** How many devices there are, or were. */
-  readonly knownCount: number;
+  /** How many devices are known to be attached, or on their way. */
+  readonly presentCount: number;
   /** What is recorded: leases that nobody holds, devices that are gone. */
   readonly changes: readonly Change[];
   /** Snapshots that use a device without a lease: what a repair could not save. */
@@ -48,7 +48,7 @@ export function planDevices(
   );
   const wanted = new Set(unleased.map(neededDeviceOf));
   return {
-    knownCount: projection.devices.size,
+    presentCount: [...projection.devices.values()].filter((state) => !isAbsent(state)).length,
     changes: recoverDevices(projection, truth, options),
     unleased,
     strays: strayDevices(projection, truth.sightings ?? []).filter((id) => !wanted.has(id)),

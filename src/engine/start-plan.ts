@@ -80,7 +80,7 @@ export function reportStart(
       'work in flight when the last server ended goes on',
     );
   }
-  // A node without block layers need not have a backing store.
-  if (unseen !== null && devices.knownCount > 0)
+  // A node whose devices are all detached need not have a backing store.
+  if (unseen !== null && devices.presentCount > 0)
     logger.warn(unseen, 'devices could not be looked at');
 }

@@ -139,8 +139,8 @@ function* mountFindings({ mounts, snapshots, plan }: FsckRequest): Generator<Fin
 
 function* deviceFindings(request: FsckRequest): Generator<Finding> {
   const { plan } = request;
-  const { changes, unleased, strays, inFlight, knownCount } = plan.devices;
-  if (plan.unseen !== null && knownCount > 0) {
+  const { changes, unleased, strays, inFlight, presentCount } = plan.devices;
+  if (plan.unseen !== null && presentCount > 0) {
     yield {
       kind: 'unseenDevices',
       subject: 'devices',

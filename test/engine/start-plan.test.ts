@@ -35,6 +35,13 @@ test('a Prepare that waits for its device has no orphaned directory, and its lea
   assert.ok((await node.clock.until(preparing)).ok);
   const after = await node.clock.until(node.engine.startPlan());
   assert.deepEqual([after.devices.inFlight, after.boot.missing], [[], []]);
+  assert.equal(after.devices.presentCount, 1);
+  // One that is detached needs no backing store, though more can come of it.
+  await node.remove('box');
+  await node.clock.pass(60_000);
+  assert.equal(node.standing(top), 'absent');
+  const last = await node.clock.until(node.engine.startPlan());
+  assert.equal(last.devices.presentCount, 0);
 });
 
 test('a directory of nobody is an orphan, of a node that runs, too', async () => {

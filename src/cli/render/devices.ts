@@ -40,9 +40,9 @@ function linesOf(device: DeviceDocument, output: Output): readonly string[] {
   const head = [
     output.styled('bold', `#${device.id}`),
     state,
-    device.path,
+    device.path === null ? null : printable(device.path),
     device.sizeBytes === null ? null : humanSize(device.sizeBytes),
-    device.fileSystem,
+    device.fileSystem === null ? null : printable(device.fileSystem),
     accessWords[device.access ?? ''] ?? null,
     device.transport,
   ];
