@@ -15,6 +15,9 @@ const compressions = [
   { name: 'bzip2', begin: '425a68' },
 ];
 
+/** What is looked for; of what else is in an archive not even the names are kept. */
+const layoutFile = /^(?:index\.json|oci-layout|manifest\.json|blobs\/sha256\/[0-9a-f]{64})$/;
+
 /** Finds the files of an archive. */
 export async function openArchive(path: string): Promise<Storage> {
   const handle = await open(path);
@@ -24,6 +27,7 @@ export async function openArchive(path: string): Promise<Storage> {
     const files = new Map<string, TarFile>();
     const repeated = new Set<string>();
     for await (const file of readTarFiles(handle, place)) {
+      if (!layoutFile.test(file.path)) continue;
       // Of blobs with one name the digest tells which is right; what counts of others, programs
       // disagree about.
       if (files.has(file.path) && !file.path.startsWith('blobs/')) repeated.add(file.path);

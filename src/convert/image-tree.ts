@@ -51,6 +51,8 @@ export interface ImageTree {
 /** Indexes in indexes: what builders write has two levels. */
 const depthMax = 4;
 const imageCountMax = 1000;
+/** All of them are kept until the end. */
+const documentBytesMax = 64 << 20;
 
 /** Reads the tree; without `platforms` all of it. Refuses what cannot be converted. */
 export async function readImageTree(
@@ -68,6 +70,7 @@ class TreeReader {
   readonly #found = new Set<string>();
   readonly #leftOut: LeftOut[] = [];
   #documentCount = 0;
+  #documentBytes = 0;
 
   constructor(source: ImageSource, platforms: readonly Platform[]) {
     this.#source = source;
@@ -132,7 +135,7 @@ class TreeReader {
     const kind = documentKind(mediaType);
     if (kind === 'other') return `${printable(mediaType)} is not an image`;
     if (this.#isUnwanted(descriptor)) return undefined;
-    const bytes = await this.#source.document(descriptor, digest);
+    const bytes = await this.#document(descriptor, digest);
     // Who saves one platform of an image names the others all the same.
     if (bytes === undefined) return 'its manifest was not saved with it';
     if (kind === 'manifest') return this.#image(descriptor, bytes, name);
@@ -155,7 +158,7 @@ class TreeReader {
     if (!isImageConfig(manifest.config.mediaType)) {
       return `an artifact (${printable(manifest.config.mediaType)}), not an image`;
     }
-    const configBytes = await this.#source.document(manifest.config, place);
+    const configBytes = await this.#document(manifest.config, place);
     if (configBytes === undefined)
       return refuse(`${titleOf(name, descriptor)}: its ${place} is missing`);
     const config = readConfig(configBytes, place);
@@ -172,6 +175,14 @@ class TreeReader {
     };
     this.#images.set(digest, node);
     return node;
+  }
+
+  async #document(descriptor: Descriptor, place: string): Promise<Buffer | undefined> {
+    this.#documentBytes += descriptor.sizeBytes;
+    if (this.#documentBytes > documentBytesMax) {
+      refuse(`its manifests and configurations have more than ${documentBytesMax} bytes together`);
+    }
+    return this.#source.document(descriptor, place);
   }
 
   async #checkLayers({ layers }: Manifest, title: string): Promise<void> {

@@ -229,6 +229,19 @@ const cases: readonly Case[] = [
     message: /"manifests" has 1001 elements; at most 1000/,
   },
   {
+    name: 'documents that are too large together',
+    make: (folder) => {
+      const layout = new Layout(join(folder, 'in'));
+      const layers = [layout.layer([file('a', 'one\n')])];
+      const manifests = Array.from({ length: 17 }, (_, at) =>
+        layout.image({ layers, config: { filling: String(at).padEnd((4 << 20) - 1000) } }),
+      );
+      layout.index(manifests);
+      return layout.path;
+    },
+    message: /its manifests and configurations have more than 67108864 bytes together/,
+  },
+  {
     name: 'indexes in indexes',
     make: nested(5),
     message: /indexes lie in indexes more than 4 levels deep/,

@@ -1,6 +1,6 @@
 // Images of overlaybd layers with real containerds: imported, run, shared, removed.
 import assert from 'node:assert/strict';
-import { mkdirSync, readdirSync, statSync } from 'node:fs';
+import { mkdirSync, readdirSync, readFileSync, statSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { deviceObstacle } from '../native/device-obstacle.ts';
@@ -16,6 +16,7 @@ import {
   stateOf,
   type BlockNode,
 } from './lab/block-node.ts';
+import { virtualSize } from './lab/block-image.ts';
 import { debianContainerd, newContainerd } from './lab/clients.ts';
 import { runCommand } from './lab/command.ts';
 import type { Image } from './lab/image.ts';
@@ -103,6 +104,16 @@ for (const client of [await debianContainerd(), await newContainerd()]) {
       }
       assert.ok(found[0]!.size > 80, 'there are files to compare');
       assert.deepEqual(treeDifferences(found[0]!, found[1]!), []);
+    });
+
+    test('what containerd exports is converted into the same image', async () => {
+      const { containerd, plain, image, scratch } = node();
+      const exported = join(scratch.path, 'exported.tar');
+      await containerd.ctr('images', 'export', exported, plain.reference);
+      const converted = join(scratch.path, 'exported');
+      await runCommand([command, 'convert', '--vsize', virtualSize, exported, converted]);
+      const index = readFileSync(join(converted, 'index.json'), 'utf8');
+      assert.ok(index.includes(image.manifest.digest), index);
       await containerd.ctr('images', 'rm', '--sync', plain.reference);
     });
 

@@ -6,7 +6,8 @@ import { runCommand } from './command.ts';
 import { blobPath, chainIdOf, type Descriptor, type Image } from './image.ts';
 
 const varve = fileURLToPath(new URL('../../../bin/varve', import.meta.url));
-const virtualSize = '128M';
+/** Size of the devices. */
+export const virtualSize = '128M';
 
 interface Manifest {
   readonly config: Descriptor;
