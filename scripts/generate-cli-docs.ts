@@ -33,7 +33,7 @@ function commandSections(command: Command, path: string): readonly string[] {
     ...own.map((one) => [one.flags, one.description]),
   ];
   if (rows.length === 0) return lines;
-  const isServe = path === 'varve serve';
+  const isServe = path === 'varve serve' || path === 'varve up';
   const shown = isServe
     ? command.options.map((one) => [one.flags, one.description])
     : (rows as readonly string[][]);
@@ -66,7 +66,7 @@ function cliReference(): string {
     '',
     'Generated from `src/cli` by `make docs`; do not edit.',
     '',
-    'Every command but `serve`, `repair`, `bd …`, `convert`, `config default`, `config check`,',
+    'Every command but `serve`, `up`, `repair`, `bd …`, `convert`, `config default`, `config check`,',
     '`version`, `completion` and `help` asks the daemon, over its admin socket. `why`, `events`,',
     '`replay`, `diff`, `verify` and `devices` also work on an exported history, without a daemon, on',
     'any machine: `--file FILE`. `fsck` reads the root itself while no daemon serves it, else it asks',
@@ -76,7 +76,7 @@ function cliReference(): string {
     '',
     '## Options of every command',
     '',
-    'They may also stand before the command. `serve`, `completion` and `help` have no `--json`;',
+    'They may also stand before the command. `serve`, `up`, `completion` and `help` have no `--json`;',
     'those that need no daemon have no addresses. With `--json` the output is one document, or one document a',
     'line for `events`, `devices --watch` and `export -`.',
     '',
@@ -123,7 +123,7 @@ const environmentRows = [
   ['VARVE_DEBUG', '`1`: a failure that was not expected is printed with its stack'],
   [
     'VARVE_NATIVE_DIR',
-    'where `serve`, `repair` and `convert` find the native library and the native programs; ' +
+    'where `serve`, `up`, `repair` and `convert` find the native library and the native programs; ' +
       'default: `build/native` of the checkout',
   ],
 ] as const;

@@ -1,6 +1,7 @@
 // The end of this process, process descriptors, and passing descriptors between processes.
 #include <sys/socket.h>
 #include <sys/syscall.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <cerrno>
@@ -25,6 +26,14 @@ int varve_sys_exit_now(int status) { ::_exit(status); }
 int varve_sys_pidfd_open(int pid) {
   const long fd = ::syscall(SYS_pidfd_open, pid, 0);
   return fd >= 0 ? static_cast<int>(fd) : -errno;
+}
+
+int varve_sys_reap(int pid) {
+  // Zero and below stand for several children.
+  if (pid <= 0) return -EINVAL;
+  const pid_t reaped = retry_interrupted([&] { return ::waitpid(pid, nullptr, WNOHANG); });
+  if (reaped < 0) return -errno;
+  return reaped == pid ? 1 : 0;
 }
 
 int varve_sys_send_fd(int socket, int fd) {

@@ -165,6 +165,10 @@ VARVE_SYS_API int varve_sys_exit_now(int status);
 // Returns a descriptor that stands for the process; it becomes readable when the process ends.
 VARVE_SYS_API int varve_sys_pidfd_open(int pid);
 
+// Takes note of the end of a child of this process, which nobody else waits for: 1 if it had ended,
+// 0 if it has not. ECHILD if it is no child.
+VARVE_SYS_API int varve_sys_reap(int pid);
+
 // Sends one descriptor (and one byte) over a connected unix socket. The caller keeps its copy.
 VARVE_SYS_API int varve_sys_send_fd(int socket, int fd);
 

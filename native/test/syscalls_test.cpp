@@ -281,6 +281,26 @@ TEST_F(SyscallsTest, AProcessDescriptorTellsTheEnd) {
   EXPECT_EQ(varve_sys_pidfd_open(child), -ESRCH);
 }
 
+TEST_F(SyscallsTest, AnEndedChildIsReapedAndARunningOneIsNot) {
+  int gate[2] = {};
+  ASSERT_EQ(::pipe(gate), 0);
+  const UniqueFd reading(gate[0]);
+  const pid_t child = ::fork();
+  if (child == 0) {
+    char byte = 0;
+    ::close(gate[1]);
+    ::_exit(static_cast<int>(::read(gate[0], &byte, 1)));
+  }
+  EXPECT_EQ(varve_sys_reap(child), 0);
+  ::close(gate[1]);
+  siginfo_t info = {};
+  ASSERT_EQ(::waitid(P_PID, static_cast<id_t>(child), &info, WEXITED | WNOWAIT), 0);
+  EXPECT_EQ(varve_sys_reap(child), 1);
+  EXPECT_EQ(varve_sys_reap(child), -ECHILD);
+  EXPECT_EQ(varve_sys_reap(0), -EINVAL);
+  EXPECT_EQ(varve_sys_reap(-1), -EINVAL);
+}
+
 TEST_F(SyscallsTest, QuotaAndLoopQueriesAnswerErrorsAsValues) {
   varve_sys_project_usage usage = {};
   varve_sys_loop_status loop = {};

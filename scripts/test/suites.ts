@@ -25,7 +25,7 @@ export interface Suite {
 }
 
 /** How long all suites in their short form may take together. */
-export const shortBudgetSeconds = 1054;
+export const shortBudgetSeconds = 1064;
 
 /** How long one preparation may take. */
 export const preparationSeconds = 1_500;
@@ -84,6 +84,7 @@ const areas: readonly {
   { name: 'crash', budget: [55, 600], folders: ['crash'] },
   { name: 'cli', budget: [50, 180], folders: ['cli'] },
   { name: 'convert', budget: [25, 60], folders: ['convert'] },
+  { name: 'up', budget: [10, 60], folders: ['up'], concurrency: 1 },
   { name: 'histories', budget: [4, 60], folders: ['histories'] },
   { name: 'traces', budget: [30, 120], folders: ['traces'] },
   { name: 'demo', budget: [15, 60], folders: ['demo'], concurrency: 1, preparation: labPrograms },

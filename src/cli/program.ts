@@ -115,15 +115,22 @@ export function commandsOf(command: Command): readonly Command[] {
 }
 
 function addServe(program: Command): void {
-  program
-    .command('serve')
+  serveOptions(program.command('serve'))
     .description('run the snapshotter; flags win over the environment, and that over the file')
+    .action(action(() => import('./commands/serve.ts')));
+  serveOptions(program.command('up'))
+    .description('run varve serve and varve-bd together, and start again what dies')
+    .option('--block-config <file>', 'overlaybd.json for varve-bd')
+    .action(action(() => import('./commands/up.ts')));
+}
+
+function serveOptions(command: Command): Command {
+  return command
     .option('--root <directory>', 'data directory')
     .option('--address <socket>', 'unix socket of the Snapshots service, for containerd')
     .option('--admin-address <socket>', 'unix socket of the admin services')
     .option('--config <file>', `configuration file (default: ${defaultConfigPath} if it exists)`)
-    .option('--log-level <level>', 'trace, debug, info, warn, error or fatal')
-    .action(action(() => import('./commands/serve.ts')));
+    .option('--log-level <level>', 'trace, debug, info, warn, error or fatal');
 }
 
 function addStateCommands(program: Command): void {

@@ -1,6 +1,7 @@
 // Converts an ordinary image into one of overlaybd layers: reads its documents, makes its layers,
 // writes its documents anew, and puts all of it under the name of the output at the end.
 import { availableParallelism } from 'node:os';
+import { printable } from '../history/text.ts';
 import { BlobStore, type Blob } from './blob-store.ts';
 import {
   convertedConfig,
@@ -182,10 +183,9 @@ class IndexWriter {
 /** What the system refused, with what can be done about it. */
 function explained(error: unknown, outputPath: string): unknown {
   const { code, message } = error as NodeJS.ErrnoException;
-  if (code === 'ENOSPC' || code === 'EDQUOT') {
-    return new ConversionRefused(
-      `no room for ${outputPath}: ${message}: make room, or write elsewhere`,
-    );
-  }
-  return error;
+  // varve-layer says it in the system's words.
+  const isFull = code === 'ENOSPC' || code === 'EDQUOT' || /no space left/i.test(message);
+  if (!isFull) return error;
+  const next = `make room on the disk of ${printable(outputPath)}, or write elsewhere`;
+  return new ConversionRefused(`${message}: ${next}`);
 }

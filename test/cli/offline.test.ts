@@ -200,5 +200,5 @@ test('every command that answers something has --json', () => {
     .filter((command) => command.commands.length === 0)
     .filter((command) => !command.options.some(({ long }) => long === '--json'))
     .map((command) => command.name());
-  assert.deepEqual(without.sort(), ['completion', 'help', 'serve']);
+  assert.deepEqual(without.sort(), ['completion', 'help', 'serve', 'up']);
 });

@@ -71,6 +71,7 @@ const parameters = {
   unmount: 'const char *target, int flags',
   exit_now: 'int status',
   pidfd_open: 'int pid',
+  reap: 'int pid',
   send_fd: 'int socket, int fd',
   receive_fd: 'int socket',
   close: 'int fd',

@@ -1,0 +1,268 @@
+// `varve up` with the real services: what dies comes back, and what is told to end leaves nothing.
+import assert from 'node:assert/strict';
+import { spawn, type ChildProcess } from 'node:child_process';
+import { once } from 'node:events';
+import { existsSync, mkdirSync, readFileSync, readdirSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { createInterface } from 'node:readline';
+import { after, describe, test } from 'node:test';
+import { isAnswered } from '../../src/cli/supervisor/child.ts';
+import { pauseBefore } from '../../src/cli/supervisor/supervisor.ts';
+import { program, varve } from '../cli/varve.ts';
+import { startBlockDaemon } from '../e2e/lab/block-daemon.ts';
+import { runCommand } from '../e2e/lab/command.ts';
+import { makeScratch } from '../e2e/lab/scratch.ts';
+import { waitUntil } from '../e2e/lab/service.ts';
+import { isServing } from '../e2e/lab/snapshotter.ts';
+import { deviceObstacle } from '../native/device-obstacle.ts';
+
+const skip = deviceObstacle() ?? false;
+const timeout = 120_000;
+
+interface Place {
+  readonly directory: string;
+  readonly address: string;
+  readonly blockAddress: string;
+  readonly argv: readonly string[];
+}
+
+const scratch = makeScratch('varve-up-');
+after(() => scratch.dispose());
+
+/** A place of its own for one run; `settings` go into the configuration. */
+function place(name: string, settings: Readonly<Record<string, unknown>> = {}): Place {
+  const directory = join(scratch.path, name);
+  mkdirSync(directory);
+  const address = join(directory, 'varve.sock');
+  const blockAddress = join(directory, 'bd', 'bd.sock');
+  const config = join(directory, 'config.json');
+  const own = { root: join(directory, 'root'), address, blockDaemonAddress: blockAddress };
+  writeFileSync(config, JSON.stringify({ ...own, ...settings }));
+  return { directory, address, blockAddress, argv: ['up', '--config', config] };
+}
+
+class Up {
+  readonly process: ChildProcess;
+  readonly said: string[] = [];
+  readonly ended: Promise<unknown>;
+
+  constructor(argv: readonly string[], before: readonly string[] = []) {
+    const [command = '', ...rest] = [...before, process.execPath, program, ...argv];
+    const { VARVE_ADDRESS: _one, VARVE_ADMIN_ADDRESS: _other, ...environment } = process.env;
+    this.process = spawn(command, rest, { env: environment, stdio: ['ignore', 'pipe', 'pipe'] });
+    this.ended = once(this.process, 'exit');
+    this.process.stdout?.resume();
+    if (this.process.stderr !== null) {
+      createInterface(this.process.stderr).on('line', (line) => this.said.push(line));
+    }
+    // `unshare` does not pass SIGTERM on.
+    scratch.defer(() => this.end(before.length === 0 ? 'SIGTERM' : 'SIGKILL'));
+  }
+
+  /** What it said itself, and not its services. */
+  get own(): readonly string[] {
+    return this.said.filter((line) => /^varve(?: up)?: /.test(line));
+  }
+
+  async end(signal: NodeJS.Signals): Promise<number | null> {
+    if (this.process.exitCode === null) this.process.kill(signal);
+    await this.ended;
+    return this.process.exitCode;
+  }
+}
+
+const statusOf = (pid: string): string => {
+  try {
+    return readFileSync(`/proc/${pid}/stat`, 'utf8');
+  } catch {
+    return '';
+  }
+};
+
+/** Whether every thread of a process is stopped: until then one may still take a signal. */
+function isStopped(pid: number): boolean {
+  const threads = readdirSync(`/proc/${pid}/task`);
+  return threads.every((thread) => / T /.test(statusOf(`${pid}/task/${thread}`)));
+}
+
+/** Whether SIGTERM waits for a process. */
+function isTold(pid: number): boolean {
+  const pending = /^ShdPnd:\s*([0-9a-f]+)$/m.exec(readFileSync(`/proc/${pid}/status`, 'utf8'))?.[1];
+  return (BigInt(`0x${pending ?? '0'}`) & (1n << 14n)) !== 0n;
+}
+
+const commandOf = (pid: number): string => {
+  try {
+    return readFileSync(`/proc/${pid}/cmdline`, 'utf8').replaceAll('\0', ' ');
+  } catch {
+    return '';
+  }
+};
+
+/** The children of a process whose command line holds a word. */
+function childrenOf(parent: number | undefined, word = ''): readonly number[] {
+  return readdirSync('/proc')
+    .filter((name) => /^\d+$/.test(name))
+    .filter((pid) => {
+      const text = statusOf(pid);
+      return text.slice(text.lastIndexOf(')') + 2).split(' ')[1] === String(parent);
+    })
+    .map(Number)
+    .filter((pid) => commandOf(pid).includes(word));
+}
+
+const isBlockDaemonReady = async ({ blockAddress }: Place): Promise<boolean> =>
+  (await varve(['bd', 'ls', '--socket', blockAddress])).code === 0;
+
+async function waitUntilUp(one: Place, up: Up): Promise<void> {
+  await waitUntil('both answer', async () => {
+    if (up.process.exitCode !== null) throw new Error(`it ended:\n${up.said.join('\n')}`);
+    return (await isServing(one.address)) && (await isBlockDaemonReady(one));
+  });
+}
+
+/** Kills a child by its word; waits until another one is there in its stead. */
+async function killAndWait(one: Place, up: Up, word: string): Promise<void> {
+  const [pid] = childrenOf(up.process.pid, word);
+  assert.ok(pid !== undefined, `${word} runs`);
+  process.kill(pid, 'SIGKILL');
+  await waitUntil(`another ${word} runs`, async () => {
+    const [now] = childrenOf(up.process.pid, word);
+    return now !== undefined && now !== pid;
+  });
+  await waitUntilUp(one, up);
+}
+
+test('pauses grow from 200 ms to 10 s', () => {
+  const pauses = [1, 2, 3, 6, 7, 1000].map(pauseBefore);
+  assert.deepEqual(pauses, [200, 400, 800, 6400, 10_000, 10_000]);
+});
+
+describe('varve up', { skip, timeout }, () => {
+  for (const signal of ['SIGTERM', 'SIGINT'] as const) {
+    test(`starts both and ends both on ${signal}, varve serve first`, async () => {
+      const one = place(signal);
+      const up = new Up(one.argv);
+      await waitUntilUp(one, up);
+      const [blockDaemon] = childrenOf(up.process.pid, 'varve-bd');
+      const [serve] = childrenOf(up.process.pid, ' serve ');
+      assert.ok(blockDaemon !== undefined && serve !== undefined);
+      // It takes note of the signal, and does nothing for now.
+      process.kill(serve, 'SIGSTOP');
+      await waitUntil('varve serve stands still', async () => isStopped(serve));
+      const ended = up.end(signal);
+      await waitUntil('varve serve is told', async () => isTold(serve));
+      assert.equal(isTold(blockDaemon), false);
+      assert.ok(await isAnswered(one.blockAddress), 'varve-bd serves until it has ended');
+      process.kill(serve, 'SIGCONT');
+      assert.equal(await ended, 0);
+      assert.deepEqual(
+        [blockDaemon, serve].filter((pid) => commandOf(pid) !== ''),
+        [],
+      );
+      assert.deepEqual([one.address, one.blockAddress].filter(existsSync), []);
+      assert.deepEqual(up.own, []);
+    });
+  }
+
+  test('kill -9 of either brings it back, and one line says so', async () => {
+    const one = place('kill');
+    const up = new Up(one.argv);
+    await waitUntilUp(one, up);
+    await killAndWait(one, up, 'varve-bd');
+    await killAndWait(one, up, ' serve ');
+    assert.deepEqual(up.own, [
+      'varve up: varve-bd was ended by SIGKILL: it is started again in 200 ms',
+      'varve up: varve serve was ended by SIGKILL: it is started again in 200 ms',
+    ]);
+    assert.equal(await up.end('SIGTERM'), 0);
+  });
+
+  test('a signal during a pause ends it', async () => {
+    const one = place('pause');
+    const up = new Up(one.argv);
+    await waitUntilUp(one, up);
+    const [pid] = childrenOf(up.process.pid, 'varve-bd');
+    process.kill(pid!, 'SIGKILL');
+    await waitUntil('the pause began', async () => up.own.length > 0);
+    assert.equal(await up.end('SIGTERM'), 0);
+    assert.deepEqual(childrenOf(up.process.pid), []);
+  });
+
+  test('a configuration that is not valid ends it before anything is started', async () => {
+    const one = place('invalid', { rwMode: 'sideways' });
+    const { code, stderr } = await varve(one.argv);
+    assert.equal(code, 8);
+    assert.match(stderr, /"rwMode".*sideways/);
+    assert.deepEqual(readdirSync(one.directory), ['config.json']);
+  });
+
+  test('what varve serve refuses ends it with the message, and varve-bd with it', async () => {
+    const one = place('refused', { root: '/proc/varve' });
+    const up = new Up(one.argv);
+    await up.ended;
+    assert.equal(up.process.exitCode, 1);
+    assert.match(up.said.join('\n'), /varve serve cannot start: /);
+    assert.deepEqual(up.own, ['varve: varve serve cannot run: it ended with 1']);
+    assert.equal(existsSync(one.blockAddress), false);
+  });
+
+  test('a varve-bd that cannot run ends it', async () => {
+    const one = place('no-bd');
+    const up = new Up([...one.argv, '--block-config', join(one.directory, 'absent.json')]);
+    await up.ended;
+    assert.equal(up.process.exitCode, 1);
+    assert.match(up.own.join('\n'), /^varve: varve-bd cannot run: it ended with [12]$/);
+    assert.deepEqual(childrenOf(up.process.pid), []);
+  });
+
+  test('a socket that is in use is left alone', async () => {
+    const one = place('in-use');
+    mkdirSync(join(one.directory, 'bd'));
+    const daemon = await startBlockDaemon(join(one.directory, 'bd'));
+    try {
+      const up = new Up(one.argv);
+      await up.ended;
+      assert.equal(up.process.exitCode, 1);
+      assert.match(up.own.join('\n'), /bd\.sock is in use: varve-bd runs already/);
+      assert.ok(await isBlockDaemonReady(one));
+    } finally {
+      await daemon.service.stop();
+    }
+  });
+
+  test('as the first process of a container it takes note of every end', async () => {
+    const one = place('first');
+    const namespace = [
+      'unshare',
+      '--pid',
+      '--fork',
+      '--kill-child',
+      '--mount-proc',
+      '--propagation=slave',
+    ];
+    const up = new Up(one.argv, namespace);
+    await waitUntil('it runs', async () => childrenOf(up.process.pid, ' up ').length > 0);
+    const [first] = childrenOf(up.process.pid, ' up ');
+    assert.ok(first !== undefined);
+    await waitUntilUp(one, up);
+    const services = childrenOf(first);
+    assert.equal(services.length, 2);
+    const orphan = [
+      'nsenter',
+      '--pid',
+      `--target=${first}`,
+      'sh',
+      '-c',
+      '(sleep 1000 >/dev/null 2>&1 &)',
+    ];
+    await runCommand(orphan);
+    await waitUntil('it has the orphan', async () => childrenOf(first, 'sleep').length === 1);
+    process.kill(childrenOf(first, 'sleep')[0]!, 'SIGKILL');
+    await waitUntil('only the services are left', async () => childrenOf(first).length === 2);
+    assert.deepEqual(childrenOf(first), services);
+    process.kill(first, 'SIGTERM');
+    await up.ended;
+    assert.equal(up.process.exitCode, 0);
+  });
+});
