@@ -9,14 +9,14 @@ MACHINE := $(subst aarch64,arm64,$(subst x86_64,x64,$(shell uname -m)))
 NODE := node_modules/node-linux-$(MACHINE)/bin/node
 STEP := scripts/step.sh
 
-.PHONY: help build demo test test-long fuzz bench lint format docs clean debian npm proto bundle native service
+.PHONY: help build demo test test-long fuzz bench lint format docs clean debian npm proto bundle native
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s  %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 build: native bundle ## Get what is missing and build; then bin/varve runs from here
 
-demo: service ## Run a container from a small image through varve, show its history, clean up
+demo: build ## Run containers of a small image through varve, show their history, clean up
 	@$(NODE) scripts/demo.ts
 
 test: build ## Run every test in its short form (about 12 minutes)
@@ -60,10 +60,6 @@ proto: npm
 
 bundle: proto
 	@$(STEP) 'bundle' $(NODE) scripts/build.ts
-
-# What varve serve itself needs.
-service: debian bundle
-	@scripts/build-native.sh varve_sys varve-helper
 
 native: debian
 	@if [ -f native/CMakeLists.txt ]; then scripts/build-native.sh; fi

@@ -8,6 +8,7 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { test } from 'node:test';
 import { cacheDirectory, cacheVariable } from '../e2e/lab/cache.ts';
+import { deviceObstacle } from '../native/device-obstacle.ts';
 
 const demo = fileURLToPath(new URL('../../scripts/demo.ts', import.meta.url));
 const options = { skip: process.getuid?.() === 0 ? false : 'needs root', timeout: 180_000 };
@@ -52,7 +53,7 @@ async function inEmptyDirectory(work: (directory: string) => Promise<void>): Pro
   }
 }
 
-test('the demo runs a container through varve and shows its history', options, async () => {
+test('the demo runs containers through varve and shows their history', options, async () => {
   await inEmptyDirectory(async (directory) => {
     // As on a machine where varve is in use: its sockets are not the demo's.
     const elsewhere = join(directory, 'elsewhere');
@@ -68,13 +69,23 @@ test('the demo runs a container through varve and shows its history', options, a
       'A directory that layer 3 began anew holds: shown',
       'SnapshotCommitted',
       'SnapshotRemoved',
+      ...(deviceObstacle() === undefined ? sharing : ['Without the part about overlaybd images']),
     ]) {
       assert.ok(output.includes(expected), `"${expected}" is missing in:\n${output}`);
     }
   });
 });
 
-for (const moment of ['containerd … ', 'container … ', 'removal … ']) {
+/** What only two containers on one device show. */
+const sharing = [
+  'localhost/demo-overlaybd:latest',
+  'I am demo-first. A file that layer 3 replaced: after',
+  'My note says demo-second',
+  'leased for   container',
+  'DeviceDetached',
+];
+
+for (const moment of ['containerd … ', 'container … ', 'containers … ', 'removal of both … ']) {
   test(`interrupted at "${moment.trim()}" the demo takes everything away`, options, async () => {
     await inEmptyDirectory(async (directory) => {
       let isSent = false;

@@ -43,13 +43,17 @@ export async function run({ output }: CommandContext, input: ConvertInput): Prom
   if (output.isJson) {
     await output.json({ format: 'varve-convert', version: 1, ...conversion });
   } else {
-    await output.lines(conversionLines(conversion));
+    await output.lines(conversionLines(conversion, input.name));
   }
 }
 
-function conversionLines({ output, images, leftOut }: Conversion): readonly string[] {
+function conversionLines(
+  { output, images, leftOut }: Conversion,
+  name: string | undefined,
+): readonly string[] {
+  const named = name === undefined ? '' : `, named ${name}`;
   return [
-    `${printable(output)}: ${counted(images.length, 'image')}`,
+    `${printable(output)}: ${counted(images.length, 'image')}${named}`,
     ...images.map((image) => `  ${imageText(image)}`),
     ...leftOut.map(({ what, reason }) => `  left out: ${what}: ${reason}`),
   ];

@@ -7,8 +7,10 @@ import { join } from 'node:path';
 import { startService, waitUntilReady, type Service } from './service.ts';
 
 export interface SnapshotterOptions {
-  /** Called as `COMMAND serve --root DIR --address SOCKET`. */
+  /** Called as `COMMAND VERB --root DIR --address SOCKET`. */
   readonly command: string;
+  /** `serve` by default; `up` starts varve-bd beside it. */
+  readonly verb?: 'serve' | 'up';
   readonly directory: string;
   readonly configPath?: string;
 }
@@ -60,14 +62,14 @@ function emptyConfiguration(directory: string): string {
 
 /** Starts the snapshotter below a directory and waits until it serves. */
 export async function startSnapshotter(options: SnapshotterOptions): Promise<Snapshotter> {
-  const { command, directory, configPath } = options;
+  const { command, verb = 'serve', directory, configPath } = options;
   const root = join(directory, 'root');
   const address = join(directory, 'run/varve.sock');
   mkdirSync(join(directory, 'run'), { recursive: true, mode: 0o700 });
   const service = startService({
     name: 'snapshotter',
     argv: [
-      ...[command, 'serve', '--root', root, '--address', address],
+      ...[command, verb, '--root', root, '--address', address],
       ...['--config', configPath ?? emptyConfiguration(directory)],
     ],
     logPath: join(directory, 'log'),
