@@ -2,7 +2,8 @@
 // hangs.
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
-import { chmodSync, mkdirSync, writeFileSync } from 'node:fs';
+import { chmodSync, mkdirSync, statSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { kernelLooks } from '../../src/cli/doctor/kernel.ts';
@@ -177,6 +178,8 @@ describe('varve doctor', { skip: deviceObstacle() ?? false }, () => {
   test('who may not do what varve does is told so', async () => {
     chmodSync(node.scratch.path, 0o755);
     const args = ['doctor', '--json', '--config', node.configPath, '--root', '/nowhere'];
+    // Where the directory of scratch directories is the runner's own, it is not for everybody.
+    chmodSync(path.dirname(node.scratch.path), statSync(tmpdir()).mode | 0o001);
     const { lines } = documentOf(await varve(args, { uid: 65534 }));
     const rights = lineOf(lines, 'varve serve', 'capabilities');
     assert.equal(rights.verdict, 'problem');

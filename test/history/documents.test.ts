@@ -28,6 +28,8 @@ test('a state document holds position, time, node and every snapshot', () => {
       lifecycle: 'committed',
       backing: 'directory',
       deviceId: null,
+      mode: 'overlayfs',
+      quotaBytes: null,
       fileSystem: null,
       parent: '',
       parentId: null,

@@ -126,6 +126,10 @@ function prepared({ parent = '', parentId, ...rest }: Prepared): NewEvent {
     labels: {},
     backing: 'directory',
     deviceId: null,
+    mode: 'overlayfs',
+    writable: null,
+    remote: null,
+    quotaBytes: null,
   };
   return { type: 'SnapshotPrepared', data };
 }

@@ -9,8 +9,8 @@ export const deviceMutants: readonly Mutant[] = [
   {
     name: 'one image may attach on all places of the node',
     file: 'src/engine/dispatcher.ts',
-    search: 'groupConcurrencyMax: imageConcurrencyMax',
-    replace: 'groupConcurrencyMax: Infinity',
+    search: 'attachConcurrencyMax,\n  groupConcurrencyMax: imageConcurrencyMax',
+    replace: 'attachConcurrencyMax,\n  groupConcurrencyMax: Infinity',
   },
   {
     name: 'a device that is written counts as an image of its own',
@@ -58,8 +58,8 @@ export const deviceMutants: readonly Mutant[] = [
   {
     name: 'a Prepare that fails keeps its lease',
     file: 'src/engine/commands.ts',
-    search: 'if (deviceId !== null) this.#options.devices.release(deviceId, snapshotId, cause);',
-    replace: 'if (deviceId === -1) this.#options.devices.release(deviceId, snapshotId, cause);',
+    search: 'if (deviceId !== null) devices.release(deviceId, snapshotId, cause);',
+    replace: 'if (deviceId === -1) devices.release(deviceId, snapshotId, cause);',
   },
   {
     name: 'a removal keeps its lease',
@@ -100,8 +100,8 @@ export const deviceMutants: readonly Mutant[] = [
   {
     name: 'the device of an init layer is given back when it is committed',
     file: 'src/engine/dispatcher.ts',
-    search: " || role === 'initLayer'",
-    replace: '',
+    search: "role === 'initLayer' ? [] : devices",
+    replace: 'devices',
   },
   {
     name: 'an init layer above an ordinary one holds the device',

@@ -145,8 +145,8 @@ export const machineMutants: readonly Mutant[] = [
   {
     name: 'an active snapshot without a parent is read-only',
     file: `${snapshot}/mounts.ts`,
-    search: "return [bind(fs(snapshotId), 'rw')];",
-    replace: "return [bind(fs(snapshotId), 'ro')];",
+    search: "return [bind(fs(snapshotId), 'rw')];\n  }",
+    replace: "return [bind(fs(snapshotId), 'ro')];\n  }",
   },
   {
     name: 'layers are stacked in the wrong order',
@@ -169,8 +169,8 @@ export const machineMutants: readonly Mutant[] = [
   {
     name: 'labels without a value are stored',
     file: `${snapshot}/labels.ts`,
-    search: "entries.filter(([, value]) => value !== '')",
-    replace: 'entries.filter(() => true)',
+    search: "filter(([key, value]) => value !== '' && key",
+    replace: 'filter(([key]) => key',
   },
   {
     name: 'a gap in the log is not noticed',
@@ -183,5 +183,35 @@ export const machineMutants: readonly Mutant[] = [
     file: `${snapshot}/evolve.ts`,
     search: 'event.revision === state.revision + 1,',
     replace: 'event.revision > 0,',
+  },
+  {
+    name: 'a container that writes its own device gets it read-only',
+    file: `${snapshot}/mounts.ts`,
+    search: "[bind(deviceMountPoint(directory, snapshotId), 'rw')]",
+    replace: "[bind(deviceMountPoint(directory, snapshotId), 'ro')]",
+  },
+  {
+    name: 'an unpack gets a device of its own',
+    file: `${snapshot}/writable.ts`,
+    search: "mode === 'overlayfs' || role === 'imageLayer'",
+    replace: "mode === 'overlayfs'",
+  },
+  {
+    name: 'the configuration changes what file system an image holds',
+    file: `${snapshot}/writable.ts`,
+    search: 'parent === undefined ? newContent(labels, policy) : contentAbove(parent)',
+    replace: 'newContent(labels, policy)',
+  },
+  {
+    name: 'a label may hand mkfs a path',
+    file: 'src/machines/device/file-systems.ts',
+    search: '/^[\\w^,.=:]+$/',
+    replace: '/^[\\w^,.=:/]+$/',
+  },
+  {
+    name: 'a parallel unpack of a remote layer is committed at Prepare',
+    file: 'src/engine/remote-unpacks.ts',
+    search: ' || awaitsParent(prepared)',
+    replace: '',
   },
 ];
