@@ -161,8 +161,9 @@ bool Device::sync_until(Clock::time_point deadline) {
 int Device::final_flush_error() {
   if (is_read_only_) return 0;
   if (syncing_.valid()) sync_until(Clock::time_point::max());
-  const int error = content_->flush();
-  return sync_error_ != 0 ? sync_error_ : error;
+  const int flush_error = content_->flush();
+  const int error = sync_error_ != 0 ? sync_error_ : flush_error;
+  return error == -EIO && content_->change_error() != 0 ? content_->change_error() : error;
 }
 
 CommitSummary Device::commit(const CommitRequest& request, Cancellation& cancellation) {

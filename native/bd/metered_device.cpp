@@ -20,6 +20,7 @@ int MeteredDevice::change(Counted kind, const io::ByteRange& range, Call call) n
   return counted(kind, range, [&] {
     gate_.enter();
     const int error = call();
+    if (error != 0) change_error_ = error;
     gate_.leave();
     return error;
   });

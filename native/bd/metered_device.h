@@ -2,6 +2,7 @@
 // that fail, and holds writes back while the image must not change.
 #pragma once
 
+#include <atomic>
 #include <memory>
 
 #include "bd/image.h"
@@ -34,6 +35,9 @@ class MeteredDevice final : public transport::BlockDevice {
 
   [[nodiscard]] Image& image() noexcept { return *image_; }
   [[nodiscard]] WriteGate& gate() noexcept { return gate_; }
+  // Negative errno of the newest change that failed; 0 for none. The kernel tells its users EIO,
+  // whatever it was.
+  [[nodiscard]] int change_error() const noexcept { return change_error_; }
 
  private:
   template <typename Call>
@@ -45,6 +49,7 @@ class MeteredDevice final : public transport::BlockDevice {
   std::shared_ptr<DeviceMetrics> metrics_;
   std::shared_ptr<FailureListener> listener_;
   WriteGate gate_;
+  std::atomic<int> change_error_ = 0;
 };
 
 }  // namespace varve::bd

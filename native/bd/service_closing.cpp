@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <asio/post.hpp>
 #include <asio/use_future.hpp>
+#include <cerrno>
 #include <system_error>
 #include <utility>
 
@@ -66,7 +67,8 @@ void Service::run(const CloseRequest& request, Reply reply) {
         watch_lingering();
       }
       if (closed.flush_error != 0) {
-        const DeviceError error("failed", "device " + of->parts.name +
+        const bool is_full = closed.flush_error == -ENOSPC || closed.flush_error == -EDQUOT;
+        const DeviceError error(is_full ? "no-space" : "failed", "device " + of->parts.name +
                                               " is closed, but what was written last may be lost: "
                                               "flushing failed with " +
                                               error_name(-closed.flush_error));

@@ -54,7 +54,6 @@ describe(
       const filler = await fillDisk(t, path.join(node.root, 'filler'));
       process.kill(pid, 'SIGCONT');
       const { code, details } = await committing;
-      t.diagnostic(`${status[code]}: ${details}`);
       assert.notEqual(code, status.OK);
       assert.match(details, /could not be committed: /);
       await assertWhy(node, box, /The commit failed/);

@@ -18,6 +18,7 @@ const errnoNames: Readonly<Record<string, string>> = {
   deadline: 'ETIMEDOUT',
   stopping: 'ECONNREFUSED',
   'too-many-devices': 'ENOSPC',
+  'no-space': 'ENOSPC',
 };
 
 /** varve-bd, asked on a connection of its own each time: it may have been replaced in between. */
