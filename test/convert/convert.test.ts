@@ -203,7 +203,7 @@ test('--platform keeps one of them', async () => {
   assert.deepEqual(platformsOf(new Layout(at('one-out'))), ['arm64']);
 });
 
-test('layers that images share are made once', async () => {
+test('R-30: layers that images share are made once', async () => {
   const { path } = severalPlatforms(at('shared'));
   // A varve-layer that notes what it is asked.
   const native = at('noting');

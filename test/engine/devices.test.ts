@@ -21,7 +21,7 @@ async function attachCount(node: BlockNode): Promise<number> {
   return (await node.events()).filter(({ type }) => type === 'DeviceAttached').length;
 }
 
-test('unpacking block layers attaches nothing', async () => {
+test('R-23: unpacking block layers attaches nothing', async () => {
   const node = await nodeWith();
   assert.deepEqual(await node.sightings(), []);
   assert.equal(node.device(top), undefined);
@@ -73,7 +73,7 @@ test('a view of a block layer is its device, read-only', async () => {
   });
 });
 
-test('ten first containers at once are one attach, and all get their mounts', async () => {
+test('R-02: ten first containers at once are one attach, and all get their mounts', async () => {
   const node = await nodeWith();
   node.hang('attach');
   const keys = Array.from({ length: 10 }, (_, index) => `box-${index}`);
@@ -176,7 +176,7 @@ test('a device that cannot be attached fails the Prepare with its reason, and le
   assert.ok((await node.prepare('box', 'top')).ok, 'it works when the cause is gone');
 });
 
-test('a mount that fails takes the device down with it', async () => {
+test('R-04: a mount that fails takes the device down with it', async () => {
   const node = await nodeWith();
   node.failing.set('mount', { ...eio, step: 'mount' });
   assert.ok(!(await node.prepare('box', 'top')).ok);
@@ -185,7 +185,7 @@ test('a mount that fails takes the device down with it', async () => {
   assert.equal(node.standing(top), 'absent');
 });
 
-test('what is in use and cannot be detached is tried again, until it can', async () => {
+test('R-10: what is in use and cannot be detached is tried again, until it can', async () => {
   const node = await nodeWith();
   await node.prepare('box', 'top');
   await node.remove('box');
@@ -221,7 +221,7 @@ test('after kill -9 devices are as they were, and nobody notices', async () => {
   assert.deepEqual(after, before);
 });
 
-test('a Prepare that kill -9 interrupted leaves no lease and no device', async () => {
+test('R-05: a Prepare that kill -9 interrupted leaves no lease and no device', async () => {
   const node = await nodeWith();
   node.hang('attach');
   void node.begin((engine, call) =>
@@ -258,7 +258,7 @@ test('Mounts waits for a device that is being attached again, and tells why it c
   assert.ok(again.ok, JSON.stringify(again));
 });
 
-test('an attach of one image that hangs delays no other', async () => {
+test('R-01: an attach of one image that hangs delays no other', async () => {
   const node = await nodeWith();
   await node.unpack('other');
   node.hang('attach', top);

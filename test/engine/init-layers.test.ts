@@ -62,7 +62,7 @@ const isThere = async (node: BlockNode): Promise<void> => {
   ]);
 };
 
-test('all containers of an image share one device, until the last init layer goes', async () => {
+test('R-12: all containers of an image share one device, until the last init layer goes', async () => {
   const node = await nodeWith();
   await create(node, 'first');
   await create(node, 'second');
@@ -88,7 +88,7 @@ test('an init layer alone does not keep a device for good, whatever autoRemoveDe
   assert.deepEqual(await node.sightings(), []);
 });
 
-test('a container that is stopped has its device after kill -9, a reboot and a loss', async () => {
+test('R-12, R-13: a container that is stopped has its device after kill -9, a reboot and a loss', async () => {
   const node = await nodeWith();
   await create(node, 'first');
   const before = await mounts(node, 'first');

@@ -81,7 +81,7 @@ test('a second pull finds it, and both are told the same at the same time', asyn
   assert.deepEqual([...node.directories], [1]);
 });
 
-test('a parallel unpack is never told that its layer exists: it gets its parent at Commit', async () => {
+test('R-22: a parallel unpack is never told that its layer exists: it gets its parent at Commit', async () => {
   const node = await nodeWith();
   await assertExists(pull(node, 1, ''));
   const mounts = await pull(node, 2, '', { [`${prefix}/parent-chain-id`]: chainId(1) });

@@ -156,7 +156,7 @@ test('an operator drops as much as asked for, but never work that is not resolve
   assert.equal(node.store.firstSeq, startedSeq);
 });
 
-test('a start after the node’s events were dropped hands out no id twice', async () => {
+test('R-06: a start after the node’s events were dropped hands out no id twice', async () => {
   const node = await startedNode({ maxAgeMs: 7 * dayMs });
   await node.busyDay(20);
   await node.clock.pass(30 * dayMs);

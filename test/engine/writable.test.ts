@@ -95,7 +95,7 @@ test('above ordinary layers a container writes files', async () => {
   assert.equal(mounts.value[0]?.type, 'overlay');
 });
 
-test('a view is read-only in every mode', async () => {
+test('R-14: a view is read-only in every mode', async () => {
   const node = await nodeWith();
   const view = (key: string, labels: Record<string, string>) =>
     node.call((engine, call) => engine.view({ key, parent: 'top', labels }, call));
@@ -117,7 +117,7 @@ test('with Docker the modes are refused, and the reason is said', async () => {
   assert.deepEqual(await node.sightings(), []);
 });
 
-test('Commit makes a block layer of what was written: its device is gone, and it is shared', async () => {
+test('R-19: Commit makes a block layer of what was written: its device is gone, and it is shared', async () => {
   const node = await nodeWith({ rwMode: 'dir' });
   await node.prepare('box', 'top');
   assert.deepEqual(await node.commit('box', 'next'), { ok: true, value: undefined });
@@ -194,7 +194,7 @@ test('kill -9 in the middle of a commit: the next start completes it', async () 
   }
 });
 
-test('Remove takes the device at once, and the directory after it', async () => {
+test('R-24: Remove takes the device at once, and the directory after it', async () => {
   const node = await nodeWith({ rwMode: 'dir', autoRemoveDev: false });
   await node.prepare('box', 'top');
   node.hang('detach');
@@ -208,7 +208,7 @@ test('Remove takes the device at once, and the directory after it', async () => 
   assert.equal(node.device(box), undefined);
 });
 
-test('a Prepare whose device cannot be made leaves nothing', async () => {
+test('R-18: a Prepare whose device cannot be made leaves nothing', async () => {
   for (const step of ['attach', 'format', 'mount'] as const) {
     const node = await nodeWith();
     node.failing.set(step, full);
@@ -239,7 +239,7 @@ test('kill -9 in a Prepare: the next start takes down what was built', async () 
   }
 });
 
-test('the device of a running container stays over kill -9, and comes back after a reboot', async () => {
+test('R-13: the device of a running container stays over kill -9, and comes back after a reboot', async () => {
   const node = await nodeWith({ rwMode: 'dir' });
   const mounts = await node.prepare('box', 'top');
   await node.crash();
@@ -250,7 +250,7 @@ test('the device of a running container stays over kill -9, and comes back after
   assert.deepEqual(await node.sightings(), [mounted(box)]);
 });
 
-test('labels of what is to come are refused by name', async () => {
+test('R-20, R-20b, R-21, R-31: labels of what is to come are refused by name', async () => {
   const node = await nodeWith();
   const label = 'containerd.io/snapshot/overlaybd/turbo-oci/target-digest';
   const refused = await node.prepare('box', 'top', { [label]: 'sha256:1' });

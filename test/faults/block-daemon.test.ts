@@ -79,7 +79,7 @@ describe(
       assert.equal(readFileSync(path.join(mountPointOf(node, 2), 'top'), 'utf8'), 'top\n');
     });
 
-    test('one that never answers a detach: Remove succeeds, and the device goes later', async () => {
+    test('R-02b: one that never answers a detach: Remove succeeds, and the device goes later', async () => {
       signal('SIGSTOP');
       await assertRemoved(node, box);
       await waitUntil('the detach has failed', async () =>
@@ -117,7 +117,7 @@ describe(
       await assertNothingAttached(node);
     });
 
-    test('a device that never appears since its layer is damaged: what varve-bd says of it', async () => {
+    test('R-03, R-05b: a device that never appears since its layer is damaged: what varve-bd says of it', async () => {
       const layer = path.join(node.root, 'snapshots', '2', 'fs', 'overlaybd.commit');
       renameSync(layer, `${layer}.away`);
       writeFileSync(layer, Buffer.alloc(65_536));

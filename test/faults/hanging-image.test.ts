@@ -56,7 +56,7 @@ describe('an image that hangs', { skip: deviceObstacle() ?? false, timeout: 120_
     await waitUntil('no device is left', async () => (await devicesOf(node)).length === 0);
   };
 
-  test('delays no other, gives its places back, and works when its disk answers', async (t) => {
+  test('R-01: delays no other, gives its places back, and works when its disk answers', async (t) => {
     report(t, 'nothing hangs', await prepareAll('quiet'));
     await removeAll('quiet');
 

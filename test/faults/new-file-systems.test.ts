@@ -49,7 +49,7 @@ describe('a new file system', { skip: deviceObstacle() ?? false, timeout: 120_00
     await assertFails(programs({}), /ENOENT.*mkfs\.ext4 is not installed: install it/);
   });
 
-  test('whose program refuses: what it said, and nothing is left', async () => {
+  test('R-04: whose program refuses: what it said, and nothing is left', async () => {
     const refusing = programs({ 'mkfs.ext4': 'echo "mkfs.ext4: no such feature" >&2; exit 1' });
     await assertFails(refusing, /EIO.*mkfs\.ext4 failed: .*no such feature/);
   });

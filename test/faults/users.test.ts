@@ -54,7 +54,7 @@ describe('what somebody uses', { skip: deviceObstacle() ?? false, timeout: 120_0
       (await failuresOf(node, stream)).some((failure) => says.test(failure)),
     );
 
-  test('an open file keeps its file system mounted: EBUSY, and Remove succeeds', async (t) => {
+  test('R-08: an open file keeps its file system mounted: EBUSY, and Remove succeeds', async (t) => {
     await node.prepare(box, top);
     const end = await holdOpen(t, path.join(mountPointOf(node, 2), 'top'));
     await assertRemoved(node, box);
@@ -65,7 +65,7 @@ describe('what somebody uses', { skip: deviceObstacle() ?? false, timeout: 120_0
     await assertWorks(node);
   });
 
-  test('a mount elsewhere keeps the device: its path is named', async () => {
+  test('R-11: a mount elsewhere keeps the device: its path is named', async () => {
     await node.prepare(box, top);
     const elsewhere = path.join(node.scratch.path, 'elsewhere');
     mkdirSync(elsewhere, { recursive: true });
@@ -78,7 +78,7 @@ describe('what somebody uses', { skip: deviceObstacle() ?? false, timeout: 120_0
     await assertWorks(node);
   });
 
-  test('a process that has the device open keeps it: the process is named', async (t) => {
+  test('R-11: a process that has the device open keeps it: the process is named', async (t) => {
     await node.prepare(box, top);
     const [device] = await devicesOf(node);
     const end = await holdOpen(t, device?.path ?? '');

@@ -65,7 +65,7 @@ test('refuses a repeated Remove with not_found', () => {
   }
 });
 
-test('refuses to remove a parent with failed_precondition and names the child', () => {
+test('R-07: refuses to remove a parent with failed_precondition and names the child', () => {
   const child = { key: 'child', parent: 'base', parentId: 1 };
   for (const isDeferred of [false, true]) {
     for (const step of [prepared(2, child), viewed(2, child)]) {

@@ -162,7 +162,7 @@ test('a crowd of calls for one busy snapshot is refused beyond the limit', async
   assert.equal(codes.filter((code) => code === 'NOT_FOUND').length, waiterCountMax - 1);
 });
 
-test('a call that passes the service’s deadline is told so, and goes on', async (t) => {
+test('R-25: a call that passes the service’s deadline is told so, and goes on', async (t) => {
   const { node, release } = await heldNode(t, { configuration: { callDeadlineMs: 1_000 } });
   const { snapshots: client } = node;
   const late = await client.call(snapshots.commit, { key: 'k', name: 'n' });

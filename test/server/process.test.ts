@@ -100,7 +100,7 @@ describe('a server process', { timeout }, () => {
     assert.deepEqual({ ...after.value }, { ...before.value });
   });
 
-  test('refuses a root that another server uses and names its process', async (t) => {
+  test('R-25b: refuses a root that another server uses and names its process', async (t) => {
     const scratch = await scratchDirectory(t);
     const first = new ServerProcess(t, configurationIn(scratch));
     await first.serving();
@@ -125,7 +125,7 @@ describe('a server process', { timeout }, () => {
     assert.equal((await client.all(snapshots.list, {})).code, status.OK);
   });
 
-  test('refuses a path that exists and is no socket, and leaves it alone', async (t) => {
+  test('R-29: refuses a path that exists and is no socket, and leaves it alone', async (t) => {
     const scratch = await scratchDirectory(t);
     const configuration = configurationIn(scratch);
     await mkdir(path.dirname(configuration.address));

@@ -55,7 +55,7 @@ test('every golden layer that overlaybd wrote is one', async (t) => {
 
 const contents: readonly [name: string, content: Buffer, isLayer: boolean][] = [
   ['an LSMT layer', Buffer.concat([lsmt, Buffer.alloc(100)]), true],
-  ['one in a tar archive', Buffer.concat([tarHeader('overlaybd.commit', 24), lsmt]), true],
+  ['R-09: one in a tar archive', Buffer.concat([tarHeader('overlaybd.commit', 24), lsmt]), true],
   [
     'one behind a header with its size',
     Buffer.concat([
