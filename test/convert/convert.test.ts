@@ -203,7 +203,20 @@ test('--platform keeps one of them', async () => {
   assert.deepEqual(platformsOf(new Layout(at('one-out'))), ['arm64']);
 });
 
-test('R-30: layers that images share are made once', async () => {
+test('R-30: a layer that occurs twice in an image is made for each of its places', async () => {
+  const layout = new Layout(at('twice'));
+  const one = layout.layer([file('a', 'one\n')]);
+  const layers = [one, layout.layer([file('a', 'two\n')]), one];
+  layout.index([layout.image({ layers })]);
+  await convert(layout.path, at('twice-out'));
+  const out = new Layout(at('twice-out'));
+  const manifest = out.read<Manifest>(topIndex(out.path).manifests[0]!.digest);
+  const digests = manifest.layers.map(({ digest }) => digest);
+  // The third is what the first is, on top of the second.
+  assert.equal(new Set(digests).size, 3);
+});
+
+test('layers that images share are made once', async () => {
   const { path } = severalPlatforms(at('shared'));
   // A varve-layer that notes what it is asked.
   const native = at('noting');
