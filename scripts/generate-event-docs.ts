@@ -22,6 +22,7 @@ const commonMeanings: Readonly<Record<string, string>> = {
   version: 'The version of varve.',
   pid: 'The process of the server.',
   reason: 'Why the server ended: a signal or an error.',
+  fromId: 'The lowest id that this reserves.',
   upTo: 'The highest id that may have been handed out.',
   snapshotIds: 'The ids whose directories were deleted.',
   horizonSeq: 'The last position of the dropped history.',

@@ -35,8 +35,10 @@ export class SnapshotIds {
   }
 
   async #reserve(cause: Cause): Promise<void> {
+    const fromId = this.#reservedUpTo + 1;
     const upTo = this.#reservedUpTo + idBlockSize;
-    const seq = this.#sequencer.recordNode([{ type: 'IdsReserved', data: { upTo } }], cause);
+    const data = { fromId, upTo };
+    const seq = this.#sequencer.recordNode([{ type: 'IdsReserved', data }], cause);
     try {
       await this.#sequencer.durableAt(seq);
       this.#reservedUpTo = upTo;

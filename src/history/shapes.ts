@@ -151,7 +151,7 @@ export const eventDataShapes: Readonly<
   DeviceLost: { reason: isText },
   NodeStarted: { version: isText, bootId: isText, pid: isCount },
   NodeStopped: { reason: isText },
-  IdsReserved: { upTo: isCount },
+  IdsReserved: { fromId: isCount, upTo: isCount },
   OrphansRemoved: { snapshotIds: listOf(isPosition) },
   LogCompacted: { horizonSeq: isCount, removedEventCount: isCount },
   LogRepaired: {

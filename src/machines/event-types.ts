@@ -3,7 +3,7 @@ import { deviceEventVersions, type DeviceEvent } from './device/events.ts';
 import type { RecordedEvent } from './kernel/envelope.ts';
 import { upcast, type Upcasters } from './kernel/upcast.ts';
 import { nodeEventVersions, type NodeEvent } from './node/events.ts';
-import { logRepairedFromVersion1 } from './node/upcast.ts';
+import { idsReservedFromVersion1, logRepairedFromVersion1 } from './node/upcast.ts';
 import { snapshotEventVersions, type SnapshotEvent } from './snapshot/events.ts';
 import { attachStartedFromVersion1 } from './device/upcast.ts';
 import {
@@ -24,6 +24,7 @@ export const eventVersions: Readonly<Record<string, number>> = {
 
 /** From an older version's data to the next. */
 export const upcasters: Upcasters = {
+  'IdsReserved@1': idsReservedFromVersion1,
   'LogRepaired@1': logRepairedFromVersion1,
   'SnapshotPrepared@1': preparedFromVersion1,
   'SnapshotPrepared@2': preparedFromVersion2,

@@ -84,3 +84,22 @@ test('what the start found has ended when it is said to: orphans, and devices in
   assert.equal(node.standing(top), 'absent');
   assert.deepEqual([...node.directories], [1, 2]);
 });
+
+test('a directory above all reserved ids stays, however many starts come', async () => {
+  const node = new BlockNode();
+  // An older copy of the log was put back: it knows nothing of what a newer one made.
+  node.directories.add(5_000);
+  await node.start();
+  await node.unpack('base');
+  assert.ok(node.engine.checkpoint().node.idsReservedUpTo > 5_000);
+  for (let start = 0; start < 2; start += 1) {
+    await node.crash();
+    await node.clock.pass(1_000);
+    assert.ok(node.directories.has(5_000), `start ${start + 2}`);
+  }
+  // What this log handed out itself is an orphan as before.
+  node.directories.add(5_900);
+  await node.crash();
+  await node.clock.pass(1_000);
+  assert.ok(!node.directories.has(5_900));
+});

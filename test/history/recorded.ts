@@ -58,7 +58,7 @@ const failure = { step: 'unlinkat', code: 'EBUSY', message: 'resource busy', pat
 export function sampleHistory(): RecordedHistory {
   return new RecordedHistory()
     .add('node', { type: 'NodeStarted', data: { version: '0.1.0', bootId: 'boot-1', pid: 7 } })
-    .add('node', { type: 'IdsReserved', data: { upTo: 64 } })
+    .add('node', { type: 'IdsReserved', data: { fromId: 1, upTo: 64 } })
     .add(
       'snapshot-1',
       prepared({ snapshotId: 1, role: 'imageLayer', key: 'extract-1 sha256:aa' }),

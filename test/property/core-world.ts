@@ -128,7 +128,11 @@ export class CoreWorld {
     if (this.#nextId > this.#memory.node.idsReservedUpTo) {
       const upTo = this.#nextId + idBlockSize - 1;
       const revision = this.#memory.node.revision + 1;
-      this.#append(nodeStream, { type: 'IdsReserved', data: { upTo } }, revision);
+      this.#append(
+        nodeStream,
+        { type: 'IdsReserved', data: { fromId: this.#nextId, upTo } },
+        revision,
+      );
     }
     const id = this.#nextId++;
     assert.ok(!this.#handedOut.has(id), `I11: id ${id} was handed out before`);

@@ -70,7 +70,10 @@ export class EventNumbers {
 
 /** What the machines allow: a stream begins with its Prepare, then its labels change. */
 function contentOf(stream: string, revision: number, number: number): NewEvent {
-  if (stream === 'node') return { type: 'IdsReserved', data: { upTo: 1000 * revision } };
+  if (stream === 'node') {
+    const upTo = 1000 * revision;
+    return { type: 'IdsReserved', data: { fromId: upTo - 999, upTo } };
+  }
   const labels = { number: String(number), text: 'ä€😀 '.repeat(number % 5) };
   if (revision > 1) return { type: 'SnapshotLabelsUpdated', data: { labels } };
   const snapshotId = snapshotIdOf(stream) ?? 0;

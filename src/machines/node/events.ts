@@ -11,8 +11,11 @@ export interface NodeEventData {
   };
   /** A server ended in order. */
   readonly NodeStopped: { readonly reason: string };
-  /** Ids up to `upTo` may have been handed out; a later start begins above it. */
-  readonly IdsReserved: { readonly upTo: number };
+  /**
+   * Ids from `fromId` to `upTo` may have been handed out; a later start begins above them. What
+   * lies between them and those that were reserved before, this log knows nothing of.
+   */
+  readonly IdsReserved: { readonly fromId: number; readonly upTo: number };
   /**
    * Directories found without a record, of ids that were handed out before a crash, were deleted.
    */
@@ -47,7 +50,7 @@ export type NodeEvent = {
 export const nodeEventVersions: Readonly<Record<NodeEventType, number>> = {
   NodeStarted: 1,
   NodeStopped: 1,
-  IdsReserved: 1,
+  IdsReserved: 2,
   OrphansRemoved: 1,
   LogCompacted: 1,
   LogRepaired: 2,

@@ -19,8 +19,18 @@ function change(state: NodeState, event: NodeEvent): Partial<NodeState> {
     }
     case 'NodeStopped':
       return { isRunning: false };
-    case 'IdsReserved':
-      return { idsReservedUpTo: Math.max(state.idsReservedUpTo, event.data.upTo) };
+    case 'IdsReserved': {
+      const { fromId, upTo } = event.data;
+      // Directories of ids in between were there when this log had not handed any out: an older
+      // copy of it was put back. They may hold what a newer one knew.
+      const isGap = fromId - 1 > state.idsReservedUpTo;
+      return {
+        idsReservedUpTo: Math.max(state.idsReservedUpTo, upTo),
+        orphansKeptUpTo: isGap
+          ? Math.max(state.orphansKeptUpTo, fromId - 1)
+          : state.orphansKeptUpTo,
+      };
+    }
     case 'LogCompacted':
       return { horizonSeq: event.data.horizonSeq };
     case 'LogRepaired':
