@@ -21,6 +21,8 @@ export interface Configuration extends UnusedConfiguration {
    * practice.
    */
   readonly commitSync: 'syncfs' | 'none';
+  /** Who mounts overlays; `auto`: the kernel where it can, else fuse-overlayfs if it is there. */
+  readonly overlay: 'auto' | 'kernel' | 'fuse-overlayfs';
   /** How long the service waits for one call. */
   readonly callDeadlineMs: number;
   /** Deadline of one effect in a helper process. */
@@ -88,6 +90,7 @@ export const defaultConfiguration: Configuration = {
   asyncRemove: false,
   runtimeType: 'containerd',
   commitSync: 'none',
+  overlay: 'auto',
   callDeadlineMs: 120_000,
   effectDeadlineMs: 300_000,
   autoRemoveDev: false,

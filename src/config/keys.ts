@@ -277,6 +277,16 @@ const ownKeys: readonly ConfigurationKey[] = [
     summary: '`syncfs`: a layer’s data is on disk before Commit answers; `none`: it may follow.',
   },
   {
+    name: 'overlay',
+    owner: 'varve',
+    rule: isOneOf('auto', 'kernel', 'fuse-overlayfs'),
+    defaultValue: defaults.overlay,
+    sets: 'overlay',
+    summary:
+      'Who mounts overlays: the kernel, fuse-overlayfs (clients run it), or `auto`: the kernel where ' +
+      'the root can carry upper directories, else fuse-overlayfs if it is installed.',
+  },
+  {
     name: 'callDeadlineMs',
     owner: 'varve',
     rule: isWholeNumber(1, hourMs, 'milliseconds'),

@@ -3,7 +3,7 @@
 import { accepted, rejected, type Result } from '../machines/kernel/rejection.ts';
 import { parseFilters, type CompileExpression } from '../machines/catalog/filter.ts';
 import { shorten } from '../machines/kernel/text.ts';
-import { mountsOf, type MountableDevice } from '../machines/snapshot/mounts.ts';
+import { mountsOf, type MountableDevice, type OverlayType } from '../machines/snapshot/mounts.ts';
 import { layerFileLabel } from '../machines/snapshot/labels.ts';
 import type { Labels } from '../machines/snapshot/events.ts';
 import { isFinishing, kindOf, type SnapshotState } from '../machines/snapshot/state.ts';
@@ -27,6 +27,7 @@ export interface QueriesOptions {
   readonly compileExpression: CompileExpression;
   readonly logger: Logger;
   readonly indexOff: boolean;
+  readonly overlayType: OverlayType;
 }
 
 export class Queries {
@@ -61,7 +62,7 @@ export class Queries {
   #mountsOfState(state: SnapshotState): readonly Mount[] {
     const known = this.#mounts.get(state);
     if (known !== undefined) return known;
-    const { projection, directories, indexOff } = this.#options;
+    const { projection, directories, indexOff, overlayType } = this.#options;
     const device = this.#deviceOf(state);
     const mounts = mountsOf({
       ...state.context,
@@ -70,6 +71,7 @@ export class Queries {
       lowers: projection.catalog.lowersOf(state),
       directory: directories.path,
       indexOff,
+      overlayType,
     });
     // A device may come back under another path.
     if (device === null) this.#mounts.set(state, mounts);

@@ -38,6 +38,7 @@ import {
   type SpaceGuard,
 } from './ports.ts';
 import type { Projection } from '../machines/projection.ts';
+import type { OverlayType } from '../machines/snapshot/mounts.ts';
 import type { SnapshotPolicy } from '../machines/snapshot/decide.ts';
 import type { WritingPolicy } from '../machines/snapshot/writable.ts';
 import { Queries, type Answer, type CompileExpression } from './queries.ts';
@@ -58,6 +59,8 @@ export interface EngineOptions {
   readonly compileExpression: CompileExpression;
   /** Whether overlay mounts need `index=off`. */
   readonly indexOff: boolean;
+  /** What mounts overlays. */
+  readonly overlayType: OverlayType;
   readonly configuration: {
     readonly runtimeType: WritingPolicy['runtimeType'];
     readonly rwMode: WritingPolicy['rwMode'];

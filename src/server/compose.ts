@@ -26,6 +26,7 @@ import { prepareRoot, prepareSnapshots } from '../adapters/snapshot-dirs/root.ts
 import { systemClock } from '../adapters/system/clock.ts';
 import { crashPoints } from '../adapters/system/crash-points.ts';
 import { makeDirectory } from '../adapters/system/directories.ts';
+import { missingPrograms } from '../adapters/system/programs.ts';
 import { newRequestId, readBootId } from '../adapters/system/ids.ts';
 import { openLogger, type PinoLogger } from '../adapters/system/logger.ts';
 import type { AbandonedWorker } from '../adapters/helper-pool/abandoned-workers.ts';
@@ -55,6 +56,9 @@ const deviceHelpers = {
   workersMax: attachConcurrencyMax + detachConcurrencyMax,
   abandonedBounds: { abandonedMax: 128, abandonedOfOperationMax: 64 },
 };
+
+/** What clients run to mount an overlay without the kernel, by containerd's type `fuse3.…`. */
+const fuseOverlayPrograms = ['mount.fuse3', 'fuse-overlayfs'] as const;
 
 /** Requests that may wait for a helper: CRI asks for the usage of every container at once. */
 const helperQueueMax = 4_096;
@@ -86,6 +90,33 @@ export async function composeExamination(
   return composePorts(configuration, { logger, version, openLog });
 }
 
+/** Checks the root and locks it; finds out whether the kernel mounts overlays on it. */
+async function takeRoot(
+  configuration: Configuration,
+  logger: PinoLogger,
+): Promise<{ readonly root: string; readonly snapshotsPath: string; readonly isKernel: boolean }> {
+  const root = await prepareRoot(configuration.root, makeDirectory);
+  // Held until the process ends.
+  const locked = lockRoot(root);
+  if (!locked.ok) {
+    const Refused = locked.isHeld ? RootHeld : StartRefused;
+    throw new Refused(`${locked.reason}: ${locked.next}, or choose another root`);
+  }
+  const prepared = await prepareSnapshots(root, {
+    ...{ makeDirectory, overlay: configuration.overlay },
+    whyNoOverlayUpper: (directory) => whyNoOverlayUpper(directory, logger),
+    missingFusePrograms: () => missingPrograms(fuseOverlayPrograms),
+  });
+  const { path: snapshotsPath, reason } = prepared;
+  if (reason !== undefined) {
+    logger.warn(
+      { root, reason },
+      'the kernel cannot mount overlays on the root: fuse-overlayfs does',
+    );
+  }
+  return { root, snapshotsPath, isKernel: prepared.overlay === 'kernel' };
+}
+
 async function composePorts(
   configuration: Configuration,
   {
@@ -100,17 +131,7 @@ async function composePorts(
 ): Promise<ServerPorts> {
   const crashPoint = crashPoints(process.env);
   const clock = systemClock();
-  const root = await prepareRoot(configuration.root, makeDirectory);
-  // Held until the process ends.
-  const locked = lockRoot(root);
-  if (!locked.ok) {
-    const Refused = locked.isHeld ? RootHeld : StartRefused;
-    throw new Refused(`${locked.reason}: ${locked.next}, or choose another root`);
-  }
-  const snapshotsPath = await prepareSnapshots(root, {
-    makeDirectory,
-    whyNoOverlayUpper: (directory) => whyNoOverlayUpper(directory, logger),
-  });
+  const { root, snapshotsPath, isKernel } = await takeRoot(configuration, logger);
   const helpers = {
     program: findNativeFile('varve-helper'),
     queueMax: helperQueueMax,
@@ -138,7 +159,8 @@ async function composePorts(
     mountsInUse: () => mountsInUse(snapshotsPath),
     backingStoreFigures: () => backingStoreFigures(configuration.blockDaemonAddress, snapshotsPath),
     makeDirectory,
-    indexOff: existsSync(overlayIndexParameter),
+    indexOff: isKernel && existsSync(overlayIndexParameter),
+    overlayType: isKernel ? 'overlay' : 'fuse3.fuse-overlayfs',
     bootId: await readBootId(),
     openLog: () => openLogWith({ root, clock, logger, crashPoint, startFold }),
     // A manager that does not listen is no reason to fail: the service is what it is.

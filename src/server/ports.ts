@@ -1,4 +1,5 @@
 // What the server needs of the process and the machine. compose.ts provides the real ones.
+import type { OverlayType } from '../machines/snapshot/mounts.ts';
 import type {
   BackingStoreFigures,
   BlockDevices,
@@ -46,6 +47,8 @@ export interface ServerPorts {
   readonly compileExpression: CompileExpression;
   /** Whether overlay mounts need `index=off`. */
   readonly indexOff: boolean;
+  /** What mounts overlays. */
+  readonly overlayType: OverlayType;
   readonly version: string;
   readonly bootId: string;
   /** The real path of the data directory. */

@@ -94,6 +94,7 @@ export class BlockNode {
         crashPoint: () => undefined,
         compileExpression: () => 'invalid',
         indexOff: false,
+        overlayType: 'overlay',
         configuration: {
           ...{
             ...policy,

@@ -80,6 +80,7 @@ export class LongLivedNode {
       crashPoint: () => undefined,
       compileExpression: () => 'invalid',
       indexOff: true,
+      overlayType: 'overlay',
       configuration: {
         ...policy,
         remoteLayers: false,

@@ -169,6 +169,7 @@ export class RecordedNode {
       },
       compileExpression: () => 'invalid',
       indexOff: true,
+      overlayType: 'overlay',
       configuration: {
         ...policy,
         remoteLayers: true,

@@ -135,7 +135,10 @@ test('versions, kinds and shapes that are not known are refused', async () => {
   const withEvent = (fields: object): string =>
     forged((lines) => Object.assign(lines[3]!['event'] as object, fields));
   await refused(withEvent({ schemaVersion: 9 }), /version 9, which is not known/);
-  await refused(withEvent({ type: 'constructor' }), /type constructor version \d+, which is not known/);
+  await refused(
+    withEvent({ type: 'constructor' }),
+    /type constructor version \d+, which is not known/,
+  );
   await refused(withEvent({ stream: '../x' }), /field stream is not valid/);
   await refused(withEvent({ revision: 2 }), /revision 2 of snapshot-1, not 1/);
   await refused(withEvent({ data: { key: 1 } }), /event 3: the field \w+ is not valid/);

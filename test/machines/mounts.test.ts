@@ -15,6 +15,7 @@ const base: MountRequest = {
   lowers: [],
   directory: '/var/lib/varve/snapshots',
   indexOff: true,
+  overlayType: 'overlay',
 };
 const mounts = (changes: Partial<MountRequest>) => mountsOf({ ...base, ...changes });
 const layers = (...ids: readonly number[]): readonly Lower[] =>
@@ -31,6 +32,13 @@ const upper = ['workdir=/var/lib/varve/snapshots/9/work', `upperdir=${fs(9)}`];
 
 test('no parent, active: a writable bind of its own directory', () => {
   for (const role of writable) assert.deepEqual(mounts({ role }), bind(fs(9), 'rw'));
+});
+
+test('where a program mounts overlays its type stands in the place of the kernel’s', () => {
+  const request = { lowers: layers(7, 5), indexOff: false };
+  const [byProgram] = mounts({ ...request, overlayType: 'fuse3.fuse-overlayfs' });
+  const [byKernel] = mounts(request);
+  assert.deepEqual(byProgram, { ...byKernel, type: 'fuse3.fuse-overlayfs' });
 });
 
 test('no parent, view: a read-only bind of its own directory', () => {

@@ -255,6 +255,7 @@ export function engineOptions(life: Life, asyncRemove: boolean): EngineOptions {
     crashPoint: () => undefined,
     compileExpression: () => 'invalid',
     indexOff: true,
+    overlayType: 'overlay',
     configuration: {
       ...policy,
       remoteLayers: false,

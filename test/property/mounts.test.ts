@@ -58,6 +58,7 @@ test('no unpack gets a read-only mount, no View a writable one, and Update chang
           lowers,
           directory: '/s',
           indexOff,
+          overlayType: 'overlay',
         });
       };
       const mounts = mountsNow();

@@ -92,6 +92,7 @@ export async function servedNode(
       newRequestId,
       compileExpression,
       indexOff: false,
+      overlayType: 'overlay',
       version: '0.0.0-test',
       bootId: 'boot',
       root,

@@ -10,6 +10,18 @@ export interface SnapshotsPreparation {
   readonly makeDirectory: MakeDirectory;
   /** Tells why a directory cannot carry overlay upper directories; undefined if it can. */
   readonly whyNoOverlayUpper: (directory: string) => string | undefined;
+  /** Who shall mount overlays; `auto`: the kernel where it can, else a program if it is there. */
+  readonly overlay: 'auto' | 'kernel' | 'fuse-overlayfs';
+  /** The programs of which one is missing that mounts overlays without the kernel; [] if none. */
+  readonly missingFusePrograms: () => Promise<readonly string[]>;
+}
+
+export interface PreparedSnapshots {
+  readonly path: string;
+  /** Who mounts overlays on it. */
+  readonly overlay: 'kernel' | 'fuse-overlayfs';
+  /** Why it is not the kernel, if nobody asked for that. */
+  readonly reason?: string;
 }
 
 /** The root cannot be used; the message says why and what to do. */
@@ -41,22 +53,29 @@ export async function prepareRoot(root: string, makeDirectory: MakeDirectory): P
   }
 }
 
-/** Makes `snapshots` below a checked root and answers its path. */
+/** Makes `snapshots` below a checked root, and finds out how overlays are mounted on it. */
 export async function prepareSnapshots(
   root: string,
-  { makeDirectory, whyNoOverlayUpper }: SnapshotsPreparation,
-): Promise<string> {
+  { makeDirectory, whyNoOverlayUpper, overlay, missingFusePrograms }: SnapshotsPreparation,
+): Promise<PreparedSnapshots> {
   const snapshots = path.join(root, 'snapshots');
   await makeDirectory(snapshots);
   await removeScratch(snapshots);
+  if (overlay === 'fuse-overlayfs') return { path: snapshots, overlay };
   const reason = whyNoOverlayUpper(snapshots);
-  if (reason !== undefined) {
-    throw new RootRefused(
-      `the file system of ${root} cannot carry overlay upper directories (${reason}): ` +
-        'choose a root on ext4, xfs, btrfs or tmpfs',
-    );
+  if (reason === undefined) return { path: snapshots, overlay: 'kernel' };
+  const missing = overlay === 'kernel' ? [] : await missingFusePrograms();
+  if (overlay === 'auto' && missing.length === 0) {
+    return { path: snapshots, overlay: 'fuse-overlayfs', reason };
   }
-  return snapshots;
+  const otherwise =
+    overlay === 'kernel'
+      ? ', or let "overlay" be "auto"'
+      : `, or install ${missing.join(' and ')}, which mount overlays without the kernel`;
+  throw new RootRefused(
+    `the file system of ${root} cannot carry overlay upper directories (${reason}): ` +
+      `choose a root on ext4, xfs, btrfs or tmpfs${otherwise}`,
+  );
 }
 
 /** Deletes what a check left behind that was ended in the middle. */

@@ -84,14 +84,13 @@ async function fileSystem(
   const reason = await probeOverlayUpper(`${root}/snapshots`);
   if (reason === undefined) return ok(`${where}, which can carry overlay upper directories`);
   const program = await machine.program('fuse-overlayfs', searchPath);
-  const installed =
-    program === undefined
-      ? 'fuse-overlayfs is not installed either'
-      : `fuse-overlayfs is installed (${program}), and this version of varve does not use it`;
-  return problem(
-    `${where}, which cannot carry overlay upper directories: ${reason}; ${installed}`,
-    'put the root on ext4, xfs, btrfs or tmpfs',
-  );
+  const found = `${where}, which cannot carry overlay upper directories: ${reason}`;
+  return program === undefined
+    ? problem(
+        `${found}; fuse-overlayfs is not installed either`,
+        'put the root on ext4, xfs, btrfs or tmpfs, or install fuse-overlayfs and fuse3',
+      )
+    : note(`${found}; fuse-overlayfs mounts overlays there (${program}), more slowly`);
 }
 
 const propagation = ({ mountPoint, isShared }: Mount): Finding =>

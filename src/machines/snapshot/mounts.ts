@@ -16,6 +16,9 @@ export interface Lower {
   readonly kind: 'directory' | 'device';
 }
 
+/** The type of an overlay's mount: the kernel's own, or that of a program in user space. */
+export type OverlayType = 'overlay' | 'fuse3.fuse-overlayfs';
+
 /** A device that clients mount themselves. */
 export interface MountableDevice {
   /** `/dev/…` */
@@ -41,6 +44,7 @@ export interface MountRequest {
   readonly directory: string;
   /** Whether the kernel's overlay has the `index` parameter, which must be off. */
   readonly indexOff: boolean;
+  readonly overlayType: OverlayType;
 }
 
 /** Where the device of a snapshot is mounted; `directory` is `<root>/snapshots`. */
@@ -85,7 +89,7 @@ export function mountsOf(request: MountRequest): readonly Mount[] {
     ...upper,
     `lowerdir=${lowers.map(pathOf).join(':')}`,
   ];
-  return [{ type: 'overlay', source: 'overlay', options }];
+  return [{ type: request.overlayType, source: 'overlay', options }];
 }
 
 function deviceMount(

@@ -1,5 +1,5 @@
 // Programs from Debian's packages, unpacked into the cache and never installed.
-import { accessSync, constants, readdirSync } from 'node:fs';
+import { accessSync, constants, globSync, readdirSync, writeFileSync } from 'node:fs';
 import { delimiter, dirname, join } from 'node:path';
 import { cached } from './cache.ts';
 import { MissingError, runCommand, tryCommand } from './command.ts';
@@ -61,6 +61,25 @@ export async function staticBusybox(): Promise<string> {
     return join(directory, 'busybox');
   }
   return packaged('busybox-static', 'bin/busybox');
+}
+
+/**
+ * Puts what mounts overlays without the kernel into a directory: Debian's, unpacked, with the
+ * library that it needs, so that an installed one does not matter.
+ */
+export async function provideFuseOverlay(directory: string): Promise<void> {
+  const library = await unpackedPackage('libfuse3-3');
+  const [found] = globSync('**/libfuse3.so.3', { cwd: library });
+  if (found === undefined) throw new Error(`${library} holds no libfuse3.so.3`);
+  const programs = {
+    'fuse-overlayfs': await packaged('fuse-overlayfs', 'usr/bin/fuse-overlayfs'),
+    'mount.fuse3': await packaged('fuse3', 'sbin/mount.fuse3'),
+  };
+  for (const [name, program] of Object.entries(programs)) {
+    const path = `LD_LIBRARY_PATH='${dirname(join(library, found))}'`;
+    const script = `#!/bin/sh\n${path} exec '${program}' "$@"\n`;
+    writeFileSync(join(directory, name), script, { mode: 0o755 });
+  }
 }
 
 /** The directory of runc. */

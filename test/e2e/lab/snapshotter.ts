@@ -3,7 +3,7 @@
 import * as grpc from '@grpc/grpc-js';
 import { service as healthService } from 'grpc-health-check';
 import { mkdirSync, writeFileSync } from 'node:fs';
-import { join } from 'node:path';
+import { delimiter, join } from 'node:path';
 import { startService, waitUntilReady, type Service } from './service.ts';
 
 export interface SnapshotterOptions {
@@ -13,6 +13,8 @@ export interface SnapshotterOptions {
   readonly verb?: 'serve' | 'up';
   readonly directory: string;
   readonly configPath?: string;
+  /** Where it finds programs before those of PATH. */
+  readonly programDirectories?: readonly string[];
 }
 
 export interface Snapshotter {
@@ -62,7 +64,7 @@ function emptyConfiguration(directory: string): string {
 
 /** Starts the snapshotter below a directory and waits until it serves. */
 export async function startSnapshotter(options: SnapshotterOptions): Promise<Snapshotter> {
-  const { command, verb = 'serve', directory, configPath } = options;
+  const { command, verb = 'serve', directory, configPath, programDirectories = [] } = options;
   const root = join(directory, 'root');
   const address = join(directory, 'run/varve.sock');
   mkdirSync(join(directory, 'run'), { recursive: true, mode: 0o700 });
@@ -73,7 +75,10 @@ export async function startSnapshotter(options: SnapshotterOptions): Promise<Sna
       ...['--config', configPath ?? emptyConfiguration(directory)],
     ],
     logPath: join(directory, 'log'),
-    env: { VARVE_ADDRESS: undefined, VARVE_ADMIN_ADDRESS: undefined },
+    env: {
+      ...{ VARVE_ADDRESS: undefined, VARVE_ADMIN_ADDRESS: undefined },
+      PATH: [...programDirectories, process.env['PATH'] ?? ''].join(delimiter),
+    },
   });
   await waitUntilReady(service, () => isServing(address));
   return { address, root, service };
