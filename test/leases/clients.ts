@@ -52,6 +52,8 @@ export class Clients {
   readonly #held = new Map<string, Held>();
   /** Keys and names of calls that were not answered: they may exist or not. */
   readonly #doubtful = new Set<string>();
+  /** Parents of Prepares that are under way; one that is prepared on twice is there twice. */
+  readonly #preparingOn: string[] = [];
   #nextNumber = 1;
 
   constructor(node: BlockNode, random: Random) {
@@ -72,7 +74,8 @@ export class Clients {
     if (one === undefined) return;
     const { mode } = one;
     if (mode === 'layer') {
-      const isLeaf = ![...this.#held.values()].some(({ parent }) => parent === one.key);
+      const children = [...this.#held.values()].map(({ parent }) => parent);
+      const isLeaf = ![...children, ...this.#preparingOn].includes(one.key);
       const isRemovable = isLeaf && one.key !== top && one.key !== base && this.#random(4) === 0;
       if (!isRemovable) return this.#prepare(one);
     }
@@ -141,10 +144,12 @@ export class Clients {
     const mode = wanted ?? modes[this.#random(modes.length)] ?? 'view';
     const key = `client-${this.#nextNumber++}`;
     const labels = mode === 'view' ? {} : { [label]: mode };
+    this.#preparingOn.push(parent.key);
     const ended =
       mode === 'view'
         ? await asked(() => this.#node.tryView(key, parent.key))
         : await asked(() => this.#node.tryPrepare(key, parent.key, labels));
+    this.#preparingOn.splice(this.#preparingOn.indexOf(parent.key), 1);
     if (!this.#isAnswered(ended, key, 'Prepare')) return;
     const one = { key, parent: parent.key, mode, files: new Map(parent.files) };
     this.#hold(one);

@@ -15,7 +15,7 @@ import { chooseSeed, randomNumbers } from '../native/random.ts';
 import { Clients } from './clients.ts';
 
 const isLong = process.env['VARVE_LONG'] === '1';
-const roundCount = isLong ? 400 : 12;
+const roundCount = isLong ? 200 : 12;
 /** One round in so many meets a kill. */
 const killEvery = 4;
 
