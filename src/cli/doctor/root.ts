@@ -106,5 +106,8 @@ function projectQuota({ type, options }: Mount): Finding {
   const has = options.some((option) => option === 'prjquota' || option === 'pquota');
   return has
     ? ok(`${type} is mounted with project quota`)
-    : note(`${type} is mounted without project quota, which this version does not use`);
+    : note(
+        `${type} is mounted without project quota: size limits of containers (rootfsQuota) are refused`,
+        'mount it with prjquota, if there shall be any',
+      );
 }
