@@ -162,6 +162,18 @@ test('Commit that cannot finish the layer fails; what was written can be written
   assert.ok((await node.commit('box', 'next')).ok);
 });
 
+test('a device that was made on nothing cannot be put on a parent by Commit', async () => {
+  const node = await nodeWith();
+  await node.prepare('box', '', dir);
+  const refused = await node.call((engine, call) =>
+    engine.commit({ key: 'box', name: 'next', labels: {}, parent: 'top' }, call),
+  );
+  assert.ok(!refused.ok);
+  assert.equal(refused.rejection.code, 'failed_precondition');
+  assert.match(refused.rejection.message, /commit it without a parent/);
+  assert.ok((await node.commit('box', 'next')).ok);
+});
+
 test('while it is committed nobody gets its mounts', async () => {
   const node = await nodeWith({ rwMode: 'dir' });
   await node.prepare('box', 'top');

@@ -158,6 +158,13 @@ function adoptParent(
         `${quote(command.parent)}: commit it without a parent or with its own`,
     );
   }
+  if (state.context.writable !== null) {
+    return rejected(
+      'failed_precondition',
+      `snapshot ${quote(key)} is a device of its own, made on nothing; Commit cannot put it on ` +
+        `${quote(command.parent)}: commit it without a parent`,
+    );
+  }
   const adopted = facts.find(command.parent);
   if (adopted === undefined) {
     return parentMissing(command.parent);
