@@ -4,6 +4,8 @@
 // in one run: the same client, kind of socket and kind of disk, the contestants in turn. Every run
 // of cycles ends with Cleanup inside the measured time, so that work put off is paid for.
 //
+// Containers on block images, beside that snapshotter on ordinary ones with the same files.
+//
 // Block layers (lookups, codecs, stacks, commits, apply, devices): each beside the least that it
 // can cost.
 //
@@ -14,6 +16,8 @@ import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 import { blockParts, measureBlocks } from './blocks/measure.ts';
+import { buildPrograms as buildNativePrograms } from './blocks/programs.ts';
+import { measureContainers } from './containers/measure.ts';
 import { ending } from './ending.ts';
 import { print, report } from './report.ts';
 import { contestants } from './snapshots/contestants.ts';
@@ -21,7 +25,7 @@ import { measureCycles, measureReads, measureStart, type Bench } from './snapsho
 import { buildPrograms } from './snapshots/programs.ts';
 
 const checkout = dirname(dirname(fileURLToPath(import.meta.url)));
-const snapshotParts = ['cycles', 'reads', 'start'] as const;
+const snapshotParts = ['cycles', 'reads', 'start', 'containers'] as const;
 const allParts: readonly string[] = [...snapshotParts, ...blockParts];
 
 const { values: options } = parseArgs({
@@ -71,6 +75,12 @@ async function measureSnapshots(parts: ReadonlySet<string>, settings: Settings):
     await measureReads(bench, 10_000);
   }
   if (parts.has('start')) await measureStart(bench);
+  if (parts.has('containers')) {
+    const native = await buildNativePrograms(checkout);
+    const { peer, varve } = bench.contestants;
+    const { daemon, layer: layerTool } = native;
+    await measureContainers({ ...settings, peer, varve, daemon, layerTool });
+  }
 }
 
 async function main(): Promise<void> {
