@@ -179,7 +179,7 @@ describe('varve doctor', { skip: deviceObstacle() ?? false }, () => {
     chmodSync(node.scratch.path, 0o755);
     const args = ['doctor', '--json', '--config', node.configPath, '--root', '/nowhere'];
     // Where the directory of scratch directories is the runner's own, it is not for everybody.
-    chmodSync(path.dirname(node.scratch.path), statSync(tmpdir()).mode | 0o001);
+    chmodSync(path.dirname(node.scratch.path), statSync(tmpdir()).mode | 0o011);
     const { lines } = documentOf(await varve(args, { uid: 65534 }));
     const rights = lineOf(lines, 'varve serve', 'capabilities');
     assert.equal(rights.verdict, 'problem');
