@@ -207,7 +207,9 @@ export class Commands implements SnapshotFacts, Names {
   forsake(deviceId: number): void {
     const { projection } = this.#options;
     const isNeeded = this.isPreparing(deviceId) || projection.snapshot(deviceId) !== undefined;
-    if (!isNeeded) void this.#dropDirectory(deviceId);
+    // Its snapshot may be among what a repair could not save.
+    const isKept = deviceId <= projection.node.orphansKeptUpTo;
+    if (!isNeeded && !isKept) void this.#dropDirectory(deviceId);
   }
 
   async commit(request: CommitRequest, call: Call): Promise<Result<void>> {

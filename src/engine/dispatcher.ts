@@ -328,7 +328,7 @@ export class Dispatcher {
   }
 
   async #carryOutOnDevice(intent: DeviceIntent): Promise<DeviceOutcome> {
-    const { blockDevices } = this.#options;
+    const { blockDevices, projection } = this.#options;
     const { deviceId } = intent;
     switch (intent.kind) {
       case 'attachDevice': {
@@ -336,6 +336,8 @@ export class Dispatcher {
         return attached.ok ? { kind: 'attached', ...attached.value } : failed(attached.failure);
       }
       case 'formatDevice':
+        // What a snapshot holds that exists is never made anew, whatever a repaired log tells.
+        if (projection.snapshot(deviceId) !== undefined) return { kind: 'formatted' };
         return ended('formatted', await blockDevices.format(deviceId, intent.path, intent.plan));
       case 'mountDevice':
         return ended('mounted', await blockDevices.mount(deviceId, intent.path, intent.plan));

@@ -16,6 +16,8 @@ import { readOnlyPlan } from '../../src/machines/device/plans.ts';
 import type { DeviceState } from '../../src/machines/device/state.ts';
 import type { EffectFailure, RecordedEvent } from '../../src/machines/kernel/envelope.ts';
 import type { Result } from '../../src/machines/kernel/rejection.ts';
+import { GapFold } from '../../src/machines/gap-fold.ts';
+import { Projection } from '../../src/machines/projection.ts';
 import type { Labels, MountMode } from '../../src/machines/snapshot/events.ts';
 import { policy } from '../machines/given.ts';
 import { FakeClock } from './fake-clock.ts';
@@ -47,7 +49,7 @@ export class BlockNode {
     Step,
     { isOf: (deviceId: number) => boolean; goOn: Map<number, () => void> }
   >();
-  readonly #store = new MemoryEventStore();
+  #store = new MemoryEventStore();
   readonly #settings: BlockNodeOptions;
   /** Every file system that was made, by the device that got it. */
   readonly formatted: number[] = [];
@@ -130,6 +132,36 @@ export class BlockNode {
   async reboot(): Promise<void> {
     this.#bootId += '+';
     this.loseDevices();
+    await this.crash();
+  }
+
+  /** Events at the end of their streams are lost, and the log is repaired; then it starts again. */
+  async repair(isLost: (event: RecordedEvent) => boolean): Promise<void> {
+    const left = (await this.events()).filter((event) => !isLost(event));
+    const fold = new GapFold(undefined);
+    const lastSeq = left.length;
+    this.#store = new MemoryEventStore();
+    for (const [index, event] of left.entries()) {
+      const renumbered = { ...event, globalSeq: index + 1 };
+      fold.apply(renumbered);
+      await this.#store.append([renumbered]);
+    }
+    fold.settle(this.directories);
+    const repaired = Projection.fromCheckpoint(fold.toCheckpoint(lastSeq));
+    const data = {
+      lost: [{ fromSeq: 1, toSeq: lastSeq }],
+      resumedAtSeq: lastSeq,
+      orphansKeptUpTo: Math.max(...this.directories),
+      idsReservedUpTo: fold.idsReservedUpTo(lastSeq),
+    };
+    const event: RecordedEvent = {
+      ...{ globalSeq: lastSeq + 1, stream: 'node', revision: repaired.node.revision + 1 },
+      ...{ type: 'LogRepaired', schemaVersion: 2, timeUs: this.clock.nowUs() },
+      ...{ cause: { kind: 'operator' }, data },
+    };
+    repaired.apply(event);
+    await this.#store.append([event]);
+    await this.#store.writeCheckpoint(repaired.toCheckpoint());
     await this.crash();
   }
 

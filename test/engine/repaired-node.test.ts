@@ -1,0 +1,39 @@
+// A node whose log was repaired: what the log has lost of a device never costs what is on it.
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { writableLabel } from '../../src/machines/snapshot/writable.ts';
+import { BlockNode, lingerMs } from './block-node.ts';
+
+async function nodeWith(): Promise<BlockNode> {
+  const node = new BlockNode();
+  await node.start();
+  await node.unpack('base');
+  await node.unpack('top', 'base');
+  return node;
+}
+
+/** The id of what is prepared next. */
+const box = 3;
+const dir = { [writableLabel]: 'dir' };
+
+test('after a repair that lost how it was formatted a device keeps what is on it', async () => {
+  for (const lost of [
+    ['DeviceFormatted', 'DeviceMounted'],
+    ['DeviceAttached', 'DeviceFormatted', 'DeviceMounted'],
+  ]) {
+    const node = await nodeWith();
+    assert.ok((await node.prepare('box', '', dir)).ok);
+    assert.deepEqual(node.formatted, [box]);
+    await node.repair(({ type }) => lost.includes(type));
+    assert.ok((await node.call((engine, call) => engine.mounts('box', call))).ok);
+    assert.deepEqual(node.formatted, [box], lost.join(', '));
+  }
+});
+
+test('after a repair that lost its snapshot the directory of a device stays', async () => {
+  const node = await nodeWith();
+  assert.ok((await node.prepare('box', 'top', dir)).ok);
+  await node.repair(({ type, stream }) => type === 'SnapshotPrepared' && stream === 'snapshot-3');
+  await node.clock.pass(lingerMs * 2);
+  assert.ok(node.directories.has(box));
+});
