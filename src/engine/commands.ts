@@ -133,6 +133,11 @@ export class Commands implements SnapshotFacts, Names {
       this.#undoPrepare(decided.value.data, call.cause);
       return this.#refuse(again.rejection);
     }
+    if (again.value.data.parentId !== decided.value.data.parentId) {
+      // Another has come in its place, whose device is another one.
+      this.#undoPrepare(decided.value.data, call.cause);
+      return this.prepare(kind, request, call);
+    }
     const failure = made.ok ? attached.failure : made.failure;
     if (failure !== null) {
       // It may be half made.
@@ -164,9 +169,10 @@ export class Commands implements SnapshotFacts, Names {
     const decide = () => decidePrepare(command, this);
     const { remoteUnpacks } = this.#options;
     const told = await remoteUnpacks.commit(unpack, this, { cause: call.cause, decide });
-    if (told !== 'download') return this.#refuse(told);
+    if (typeof told !== 'string') return this.#refuse(told);
     const { kind, key, parent } = command;
-    const labels = { ...command.labels, [downloadLabel]: 'download' };
+    const labels =
+      told === 'download' ? { ...command.labels, [downloadLabel]: told } : command.labels;
     return this.prepare(kind, { key, parent, labels }, call);
   }
 
@@ -324,7 +330,9 @@ export class Commands implements SnapshotFacts, Names {
   async #deleted(snapshotId: number): Promise<Rejection | undefined> {
     const { projection, dispatcher } = this.#options;
     const operation = projection.snapshot(snapshotId)?.context.operation;
-    const { failure } = await dispatcher.settled(snapshotId, operation?.operationId);
+    const deleted = dispatcher.settled(snapshotId, operation?.operationId);
+    // The directory goes after the device, which somebody may use for as long as he likes.
+    const { failure } = (await dispatcher.deviceInTheWay(snapshotId)) ?? (await deleted);
     if (failure === null) return undefined;
     const what = `the directory of removed snapshot #${snapshotId} remains`;
     return failureRejection(what, failure);

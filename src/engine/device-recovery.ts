@@ -11,6 +11,7 @@ import {
 } from '../machines/device/state.ts';
 import type { Projection } from '../machines/projection.ts';
 import { kindOf, neededDeviceOf, type SnapshotState } from '../machines/snapshot/state.ts';
+import { policyFor } from './devices.ts';
 import type { DeviceSighting } from './ports.ts';
 import type { Change } from './sequencer.ts';
 
@@ -79,7 +80,8 @@ export function recoverDevices(
       leases(projection, snapshotId, deviceId) ||
       isHeldByOperator(projection, state, snapshotId);
     const lostReason = whyLost(state, truth);
-    const events = decideRecovery(state, { needsLease, lostReason }, policy);
+    const ofDevice = policyFor(deviceId, projection, policy);
+    const events = decideRecovery(state, { needsLease, lostReason }, ofDevice);
     return events.length === 0 ? [] : [{ stream: deviceStream(deviceId), events }];
   });
 }

@@ -23,6 +23,7 @@ import { readOnlyPlan, writablePlan } from '../machines/device/plans.ts';
 import { invariant } from '../machines/kernel/invariant.ts';
 import type { MountMode, SnapshotRole, WritableBlock } from '../machines/snapshot/events.ts';
 import type { Projection } from '../machines/projection.ts';
+import { kindOf } from '../machines/snapshot/state.ts';
 import type { Change, Sequencer } from './sequencer.ts';
 
 export interface DevicesOptions {
@@ -57,6 +58,21 @@ export type Ended = { readonly failure: EffectFailure | null };
 interface Waiter {
   readonly sinceSeq: number;
   readonly resolve: (ended: Ended) => void;
+}
+
+/** What is left of an attach that failed cannot be taken down, and is in the way of the next. */
+const isFailedUndo = ({ type }: RecordedEvent, { context }: DeviceState): boolean =>
+  type === 'DeviceDetachFailed' && context.isUndoing;
+
+/** A device is not kept that nobody can lease any more: its layer is gone, or goes. */
+export function policyFor(
+  deviceId: number,
+  projection: Projection,
+  policy: DevicePolicy,
+): DevicePolicy {
+  const layer = projection.snapshot(deviceId);
+  const isThere = layer !== undefined && kindOf(layer) !== undefined;
+  return isThere ? policy : { ...policy, autoRemoveDev: true };
 }
 
 export class Devices {
@@ -113,7 +129,10 @@ export class Devices {
     return isUsable(this.#stateOf(deviceId));
   }
 
-  /** Resolves when a device that is leased can be used, durably, or its attach has failed. */
+  /**
+   * Resolves when a device that is leased can be used, durably, or its attach has failed; also when
+   * nobody leases it any more.
+   */
   usable(deviceId: number): Promise<Ended> {
     const { sequencer, projection, hurry } = this.#options;
     const state = this.#stateOf(deviceId);
@@ -131,7 +150,9 @@ export class Devices {
 
   /** The change that gives a lease back; none if there is none. */
   releaseOf(deviceId: number, snapshotId: number): readonly Change[] {
-    const events = decideRelease(snapshotId, this.#stateOf(deviceId), this.#options.policy());
+    const { projection, policy } = this.#options;
+    const ofDevice = policyFor(deviceId, projection, policy());
+    const events = decideRelease(snapshotId, this.#stateOf(deviceId), ofDevice);
     return events.length === 0 ? [] : [{ stream: deviceStream(deviceId), events }];
   }
 
@@ -155,13 +176,17 @@ export class Devices {
     if (deviceId === undefined || waiters === undefined) return;
     const state = this.#stateOf(deviceId);
     const { durableSeq } = this.#options.sequencer;
-    if (isUsable(state) && state.lastSeq <= durableSeq) {
+    const isUnwanted = state.context.leases.length === 0;
+    if ((isUsable(state) && state.lastSeq <= durableSeq) || isUnwanted) {
       for (const waiter of waiters) this.#resolve(deviceId, waiter, { failure: null });
-    } else if (event.type === 'DeviceAttachFailed') {
+    } else if (event.type === 'DeviceAttachFailed' || isFailedUndo(event, state)) {
       const { failure } = event.data as { readonly failure: EffectFailure };
       // One that was decided before the lease is that of others.
       const failed = [...waiters].filter(({ sinceSeq }) => sinceSeq < event.globalSeq);
       for (const waiter of failed) this.#resolve(deviceId, waiter, { failure });
+    } else if (state.value.attachment === 'failed') {
+      // Who came while the failed attempt was undone need not wait for the pause before the next.
+      this.#options.hurry(deviceId);
     }
   }
 

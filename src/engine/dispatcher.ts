@@ -8,7 +8,7 @@ import {
 import { deviceIdOf } from '../machines/device/events.ts';
 import { deviceIntentOf, type DeviceIntent } from '../machines/device/intents.ts';
 import { isDeviceInFlight } from '../machines/device/evolve.ts';
-import { isAbsent, type DeviceState } from '../machines/device/state.ts';
+import { isAbsent, isLeaving, type DeviceState } from '../machines/device/state.ts';
 import type { Cause, EffectFailure, RecordedEvent } from '../machines/kernel/envelope.ts';
 import { invariant } from '../machines/kernel/invariant.ts';
 import type { Projection } from '../machines/projection.ts';
@@ -16,7 +16,7 @@ import { isFinishing, type SnapshotState } from '../machines/snapshot/state.ts';
 import { decideOutcome, type Outcome } from '../machines/snapshot/decide.ts';
 import { snapshotIdOf, snapshotStream } from '../machines/snapshot/events.ts';
 import { intentsOf, type Intent } from '../machines/snapshot/intents.ts';
-import type { Devices } from './devices.ts';
+import { policyFor, type Devices } from './devices.ts';
 import { EffectRunner, type AskCause, type Ended } from './effect-runner.ts';
 import type { LaneBounds } from './lane.ts';
 import {
@@ -131,10 +131,9 @@ export class Dispatcher {
         record: ({ deviceId, operationId }, outcome, cause) => {
           if (outcome.kind === 'failed') this.#failFinishing(deviceId, outcome.failure, cause);
           const state = projection.device(deviceId);
+          const policy = policyFor(deviceId, projection, devicePolicy());
           const events =
-            state === undefined
-              ? []
-              : decideDeviceOutcome(state, operationId, outcome, devicePolicy());
+            state === undefined ? [] : decideDeviceOutcome(state, operationId, outcome, policy);
           return events.length === 0 ? undefined : sequencer.recordDevice(deviceId, events, cause);
         },
       },
@@ -254,6 +253,21 @@ export class Dispatcher {
       const isWaiting = state.value.attachment === 'failed' || (lingerUntilUs ?? 0) > nowUs;
       if (operation === null || operation.attemptCount > 1 || isWaiting) return;
       await this.#devices.settled(deviceId, operation.operationId);
+    }
+  }
+
+  /**
+   * Tries at once to take away the device of a snapshot that was removed: answers why it stays,
+   * undefined once it is gone.
+   */
+  async deviceInTheWay(deviceId: number): Promise<Ended | undefined> {
+    for (;;) {
+      const state = this.#options.projection.device(deviceId);
+      const operation = state?.context.operation ?? null;
+      if (state === undefined || operation === null || isAbsent(state)) return undefined;
+      this.hurryDevice(deviceId);
+      const ended = await this.deviceSettled(deviceId, operation.operationId);
+      if (ended.failure !== null && isLeaving(state)) return ended;
     }
   }
 

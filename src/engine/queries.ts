@@ -116,13 +116,12 @@ export class Queries {
     if (deviceId === null || devices.isUsable(deviceId)) {
       return accepted(this.#mountsOfState(state));
     }
-    return devices
-      .usable(deviceId)
-      .then(({ failure }) =>
-        failure === null
-          ? this.mountsOf(state)
-          : effectFailed(`the device of snapshot ${JSON.stringify(key)} is not there`, failure),
-      );
+    return devices.usable(deviceId).then(({ failure }) =>
+      // Meanwhile it may have been removed, or committed.
+      failure === null
+        ? this.mounts(key)
+        : effectFailed(`the device of snapshot ${JSON.stringify(key)} is not there`, failure),
+    );
   }
 
   async usage(key: string): Promise<Result<DiskUsage>> {

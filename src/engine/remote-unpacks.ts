@@ -42,6 +42,11 @@ export function remoteUnpackOf(prepared: Prepared): RemoteUnpack | undefined {
   return { prepared, remote: prepared.remote, name };
 }
 
+interface Deciding {
+  readonly cause: Cause;
+  readonly decide: () => Result<{ readonly data: Prepared }>;
+}
+
 type Described =
   | { readonly ok: true; readonly block: BlockContent; readonly usage: DiskUsage }
   | { readonly ok: false; readonly failure: EffectFailure };
@@ -55,14 +60,15 @@ export class RemoteUnpacks {
   }
 
   /**
-   * Answers what the client is told, or `download` if the layer cannot be read from its registry.
-   * `decide` decides the Prepare anew.
+   * Answers what the client is told, `download` if the layer cannot be read from its registry, or
+   * `anew` if it is to be prepared once more: its parent is another one now. `decide` decides the
+   * Prepare anew.
    */
   async commit(
     unpack: RemoteUnpack,
     names: Names,
-    { cause, decide }: { readonly cause: Cause; readonly decide: () => Result<unknown> },
-  ): Promise<Rejection | 'download'> {
+    { cause, decide }: Deciding,
+  ): Promise<Rejection | 'download' | 'anew'> {
     const { name } = unpack;
     // Whoever is told that it exists looks for it at once.
     for (let other; (other = this.#underWay.get(name)) !== undefined;) await other;
@@ -98,12 +104,13 @@ export class RemoteUnpacks {
   async #record(
     { prepared, name }: RemoteUnpack,
     described: Described,
-    { cause, decide }: { readonly cause: Cause; readonly decide: () => Result<unknown> },
-  ): Promise<Rejection | 'download'> {
+    { cause, decide }: Deciding,
+  ): Promise<Rejection | 'download' | 'anew'> {
     const { directories, sequencer, logger } = this.#options;
     const { snapshotId, parent, parentId } = prepared;
     const again = decide();
-    if (described.ok && again.ok) {
+    const isSame = again.ok && again.value.data.parentId === parentId;
+    if (described.ok && isSame) {
       const labels = { ...prepared.labels, [remoteLabel]: 'remote snapshot' };
       const { block, usage } = described;
       const events = [
@@ -117,7 +124,7 @@ export class RemoteUnpacks {
     const removed = await directories.remove(snapshotId);
     if (!removed.ok) logger.warn({ snapshotId, ...removed.failure }, 'an unused directory remains');
     if (!again.ok) return again.rejection;
-    if (described.ok) return 'download';
+    if (described.ok || !isSame) return 'anew';
     logger.warn(
       { snapshotId, ...described.failure },
       'a layer cannot be read from its registry and is downloaded',

@@ -213,7 +213,9 @@ class Decision {
    */
   settle({ autoRemoveDev, lingerMs, nowUs }: DevicePolicy, leaves?: 'at once'): void {
     const { value, context } = this.#state;
-    if (value.attachment !== 'ready' || context.leases.length > 0) return;
+    // One that was kept for its layer goes when that has gone without it, or keeping ended.
+    const isKeptInVain = value.attachment === 'kept' && autoRemoveDev;
+    if ((value.attachment !== 'ready' && !isKeptInVain) || context.leases.length > 0) return;
     const isWritten = context.plan?.access === 'writable';
     const isKept = context.servedContainer && !autoRemoveDev && !isWritten;
     if (isKept) this.add({ type: 'DeviceKept', data: {} });
