@@ -168,7 +168,11 @@ export class Commands implements SnapshotFacts, Names {
   ): Promise<Result<readonly Mount[]>> {
     const decide = () => decidePrepare(command, this);
     const { remoteUnpacks } = this.#options;
-    const told = await remoteUnpacks.commit(unpack, this, { cause: call.cause, decide });
+    const { snapshotId } = unpack.prepared;
+    this.#preparing.add(snapshotId);
+    const told = await remoteUnpacks
+      .commit(unpack, this, { cause: call.cause, decide })
+      .finally(() => this.#preparing.delete(snapshotId));
     if (typeof told !== 'string') return this.#refuse(told);
     const { kind, key, parent } = command;
     const labels =

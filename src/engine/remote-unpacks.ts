@@ -7,6 +7,7 @@ import type { EffectFailure } from '../machines/kernel/envelope.ts';
 import { remoteLabel } from '../machines/snapshot/remote.ts';
 import { awaitsParent, snapshotRefLabel } from '../machines/snapshot/role.ts';
 import type { BlockContent, RemoteLayer, SnapshotEventData } from '../machines/snapshot/events.ts';
+import { kindOf, type SnapshotState } from '../machines/snapshot/state.ts';
 import type { BlockLayers, DiskUsage, Logger, SnapshotDirectories } from './ports.ts';
 import type { Sequencer } from './sequencer.ts';
 
@@ -22,6 +23,8 @@ type Prepared = SnapshotEventData['SnapshotPrepared'];
 /** Names, as whoever decides knows them. */
 export interface Names {
   isTaken(name: string): boolean;
+  /** The snapshot that clients see under this key or name. */
+  find(name: string): SnapshotState | undefined;
   /** Takes a name for everyone else until it is given back. */
   reserve(name: string): () => void;
 }
@@ -72,7 +75,9 @@ export class RemoteUnpacks {
     const { name } = unpack;
     // Whoever is told that it exists looks for it at once.
     for (let other; (other = this.#underWay.get(name)) !== undefined;) await other;
-    if (names.isTaken(name)) return exists(name);
+    if (names.isTaken(name)) {
+      return isSameLayer(names.find(name), unpack) ? exists(name) : 'download';
+    }
     const decided = decide();
     if (!decided.ok) return decided.rejection;
     const releases = [names.reserve(unpack.prepared.key), names.reserve(name)];
@@ -132,6 +137,13 @@ export class RemoteUnpacks {
     return 'download';
   }
 }
+
+/** Whether a client that is told that its layer exists finds this one: by label and parent. */
+const isSameLayer = (found: SnapshotState | undefined, { prepared, name }: RemoteUnpack): boolean =>
+  found !== undefined &&
+  kindOf(found) === 'committed' &&
+  found.context.parent === prepared.parent &&
+  found.context.labels[snapshotRefLabel] === name;
 
 const exists = (name: string): Rejection => ({
   code: 'already_exists',

@@ -99,6 +99,28 @@ test('R-22: a parallel unpack is never told that its layer exists: it gets its p
   assert.equal(state.context.parent, chainId(1));
 });
 
+test('R-22: a layer of that name on another parent is not the one that is asked for', async () => {
+  const node = await nodeWith();
+  await assertExists(pull(node, 1, ''));
+  await assertExists(pull(node, 2, chainId(1)));
+  await assertExists(pull(node, 3, chainId(1)));
+  // The client looks for it by its label and its parent, and would not find it.
+  const mounts = await node.prepare('extract-again', chainId(2), labelsOf(3));
+  assert.ok(mounts.ok);
+  assert.equal(mounts.value[0]?.type, 'overlay');
+});
+
+test('the directory of a layer that is being described is nobody’s orphan', async () => {
+  const node = await nodeWith();
+  node.hang('describe');
+  const pulling = pull(node, 1, '');
+  await node.clock.pass(1);
+  assert.deepEqual([...node.directories], [1]);
+  assert.deepEqual((await node.engine.startPlan()).boot.orphans, []);
+  node.letGoOn('describe');
+  await assertExists(pulling);
+});
+
 test('without the key, or with no word of where the blob lies, the layer is downloaded', async () => {
   const download = { [`${prefix}/overlaybd/download-remote-blob`]: 'download' };
   const off = await nodeWith({});
