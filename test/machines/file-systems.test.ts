@@ -42,6 +42,10 @@ test('what reaches beyond the device is refused by name', () => {
     'ext4;;-J device=/dev/sda': /mkfs argument -J/,
     'ext4;;/dev/sda': /mkfs argument \/dev\/sda/,
     'ext4;;-b 4096 8192': /mkfs argument 8192/,
+    // No value belongs there: mkfs would take the word for the device.
+    'f2fs;;-f swapfile': /mkfs argument swapfile/,
+    'ext4;;-F -q swapfile': /mkfs argument swapfile/,
+    'ext4;;-b': /mkfs argument -b/,
     'xfs;;-l logdev=sda': /mkfs argument -l/,
     'xfs;logdev=/dev/sda': /logdev/,
     'ext4;a;b;c': /more than three parts/,

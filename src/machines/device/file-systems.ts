@@ -15,7 +15,9 @@ interface KnownFileSystem {
   /** For one that is only read: it needs no discard. */
   readonly readOnlyMountOptions: readonly string[];
   readonly harmlessMountOptions: RegExp;
-  /** Arguments of mkfs; each may be followed by a value. */
+  /** Arguments of mkfs that stand alone: a word behind one would name another device. */
+  readonly harmlessFormatSwitches: readonly string[];
+  /** Those that a value follows. */
   readonly harmlessFormatFlags: readonly string[];
 }
 
@@ -33,7 +35,8 @@ const known: Readonly<Record<string, KnownFileSystem>> = {
     mountOptions: ['discard'],
     readOnlyMountOptions: [],
     harmlessMountOptions: harmless(...ext4Options),
-    harmlessFormatFlags: ['-O', '-b', '-C', '-E', '-F', '-g', '-G', '-i', '-I', '-m', '-N', '-q'],
+    harmlessFormatSwitches: ['-F', '-q'],
+    harmlessFormatFlags: ['-O', '-b', '-C', '-E', '-g', '-G', '-i', '-I', '-m', '-N'],
   },
   xfs: {
     type: 'xfs',
@@ -42,7 +45,8 @@ const known: Readonly<Record<string, KnownFileSystem>> = {
     mountOptions: ['nouuid', 'discard'],
     readOnlyMountOptions: ['nouuid'],
     harmlessMountOptions: harmless('nouuid', 'norecovery', 'inode32', 'inode64', 'largeio'),
-    harmlessFormatFlags: ['-b', '-f', '-i', '-K', '-m', '-n', '-q', '-s'],
+    harmlessFormatSwitches: ['-f', '-K', '-q'],
+    harmlessFormatFlags: ['-b', '-i', '-m', '-n', '-s'],
   },
   f2fs: {
     type: 'f2fs',
@@ -50,7 +54,8 @@ const known: Readonly<Record<string, KnownFileSystem>> = {
     mountOptions: [],
     readOnlyMountOptions: [],
     harmlessMountOptions: harmless('norecovery', 'background_gc=(?:on|off)'),
-    harmlessFormatFlags: ['-f', '-i', '-O', '-q', '-S', '-w'],
+    harmlessFormatSwitches: ['-f', '-i', '-q', '-S'],
+    harmlessFormatFlags: ['-O', '-w'],
   },
   ntfs: {
     type: 'ntfs3',
@@ -58,7 +63,8 @@ const known: Readonly<Record<string, KnownFileSystem>> = {
     mountOptions: [],
     readOnlyMountOptions: [],
     harmlessMountOptions: harmless('acl', 'sparse', 'prealloc'),
-    harmlessFormatFlags: ['-c', '-f', '-F', '-q', '-Q', '-s'],
+    harmlessFormatSwitches: ['-f', '-F', '-q', '-Q'],
+    harmlessFormatFlags: ['-c', '-s'],
   },
   erofs: {
     type: 'erofs',
@@ -66,6 +72,7 @@ const known: Readonly<Record<string, KnownFileSystem>> = {
     mountOptions: [],
     readOnlyMountOptions: [],
     harmlessMountOptions: harmless(),
+    harmlessFormatSwitches: [],
     harmlessFormatFlags: [],
   },
 };
@@ -130,8 +137,13 @@ function isHarmless(
   argument: string,
   index: number,
   all: readonly string[],
-  { harmlessFormatFlags }: KnownFileSystem,
+  { harmlessFormatSwitches, harmlessFormatFlags }: KnownFileSystem,
 ): boolean {
-  if (argument.startsWith('-')) return harmlessFormatFlags.includes(argument);
-  return /^[\w^,.=:]+$/.test(argument) && (all[index - 1] ?? '').startsWith('-');
+  const takesValue = (flag: string | undefined): boolean =>
+    flag !== undefined && harmlessFormatFlags.includes(flag);
+  // A flag without its value would take the device for it.
+  if (takesValue(argument)) return index + 1 < all.length;
+  return takesValue(all[index - 1])
+    ? /^[\w^,.=:]+$/.test(argument)
+    : harmlessFormatSwitches.includes(argument);
 }
