@@ -124,7 +124,8 @@ export class Dispatcher {
         groupOf: ({ deviceId }) => this.#imageOf(deviceId),
         delayMsOf: (intent) =>
           intent.kind === 'awaitLinger'
-            ? Math.ceil((intent.untilUs - clock.nowUs()) / 1000)
+            ? // The clock may have been set back since.
+              Math.min(Math.ceil((intent.untilUs - clock.nowUs()) / 1000), devicePolicy().lingerMs)
             : pauseMs(intent.attemptCount),
         carryOut: (intent) => this.#carryOutOnDevice(intent),
         failureOf: (outcome) => (outcome.kind === 'failed' ? outcome.failure : null),

@@ -55,6 +55,12 @@ export class FakeClock implements Clock {
     throw new Error('the call never ends');
   }
 
+  /** Somebody sets the clock of a machine on which nothing runs. */
+  setBack(durationMs: number): void {
+    this.forgetTimers();
+    this.#nowUs -= durationMs * 1_000;
+  }
+
   /** What was to happen later does not happen any more: the process is gone. */
   forgetTimers(): void {
     this.#timers.clear();

@@ -161,3 +161,14 @@ test('who comes while a failed attach is undone need not wait out the pause befo
   node.letGoOn('detach');
   assert.ok((await node.clock.until(preparing)).ok);
 });
+
+test('a clock that is set back while nothing runs keeps no device', async () => {
+  const node = await nodeWith();
+  await node.prepare('box', 'top');
+  assert.ok((await node.remove('box')).ok);
+  assert.equal(node.standing(top), 'lingering');
+  node.clock.setBack(86_400_000);
+  await node.crash();
+  await node.clock.pass(lingerMs + 1_000);
+  assert.deepEqual(await node.sightings(), []);
+});
