@@ -62,7 +62,9 @@ function isUnleased(projection: Projection, state: SnapshotState): boolean {
   const deviceId = neededDeviceOf(state);
   if (deviceId === null) return false;
   const device = projection.device(deviceId);
-  return device === undefined || !isLeasedBy(device, snapshotId);
+  if (device === undefined || !isLeasedBy(device, snapshotId)) return true;
+  // Leased, but not on its way: how it was to be attached is among what is lost.
+  return isAbsent(device) || device.value.attachment === 'lost';
 }
 
 /** The changes that put devices right whose newest event is at or before `throughSeq`. */

@@ -37,3 +37,23 @@ test('after a repair that lost its snapshot the directory of a device stays', as
   await node.clock.pass(lingerMs * 2);
   assert.ok(node.directories.has(box));
 });
+
+test('after a repair that lost how its device was to be attached a snapshot gets it back', async () => {
+  for (const last of ['DeviceLeased', 'DeviceLost']) {
+    const node = await nodeWith();
+    assert.ok((await node.prepare('box', 'top', dir)).ok);
+    const mounts = await node.call((engine, call) => engine.mounts('box', call));
+    node.loseDevices();
+    await node.clock.pass(20_000);
+    const stream = 'device-3';
+    const events = (await node.events()).filter((event) => event.stream === stream);
+    const end = events.find(({ type }) => type === last)?.revision ?? 0;
+    assert.ok(end > 0);
+    await node.repair((event) => event.stream === stream && event.revision > end);
+    assert.deepEqual(await node.call((engine, call) => engine.mounts('box', call)), mounts, last);
+    assert.ok((await node.remove('box')).ok);
+    await node.clock.pass(lingerMs * 2);
+    assert.deepEqual(await node.sightings(), [], last);
+    assert.ok(!node.directories.has(box), last);
+  }
+});

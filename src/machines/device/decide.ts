@@ -213,6 +213,10 @@ class Decision {
    */
   settle({ autoRemoveDev, lingerMs, nowUs }: DevicePolicy, leaves?: 'at once'): void {
     const { value, context } = this.#state;
+    // Attaching it again, or detaching it, is recorded with the loss; a repair may not have that.
+    if (value.attachment === 'lost' && context.leases.length === 0) {
+      this.add({ type: 'DeviceDetachStarted', data: {} });
+    }
     // One that was kept for its layer goes when that has gone without it, or keeping ended.
     const isKeptInVain = value.attachment === 'kept' && autoRemoveDev;
     if ((value.attachment !== 'ready' && !isKeptInVain) || context.leases.length > 0) return;
