@@ -1,5 +1,5 @@
-// Containers on overlaybd images beside containerd's overlayfs snapshotter on ordinary images of the
-// same files: what it takes to begin one, to remove one, and to read the image inside.
+// Containers on overlaybd images beside containerd's overlayfs snapshotter on ordinary images of
+// the same files: what it takes to begin one, to remove one, and to read the image inside.
 import { execFile, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { existsSync } from 'node:fs';
