@@ -70,7 +70,11 @@ const isIn = (path: string, ...folders: readonly string[]): boolean =>
   folders.some((folder) => path === folder || path.startsWith(`${folder}/`));
 
 /** Adapters that others may build upon: calls into the kernel, and processes that may block. */
-const baseAdapters = ['src/adapters/native', 'src/adapters/helper-pool'];
+const baseAdapters = [
+  'src/adapters/native',
+  'src/adapters/helper-pool',
+  'src/adapters/system/directories.ts',
+];
 
 /** Files outside the composition root that may name an adapter, with the reason. */
 const adapterUsers: readonly { readonly from: RegExp; readonly to: string }[] = [

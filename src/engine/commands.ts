@@ -23,6 +23,7 @@ import type { Cause } from '../machines/kernel/envelope.ts';
 import type { Projection } from '../machines/projection.ts';
 import { snapshotStream } from '../machines/snapshot/events.ts';
 import type { SnapshotEventData } from '../machines/snapshot/events.ts';
+import { downloadLabel } from '../machines/snapshot/remote.ts';
 import type { SnapshotState } from '../machines/snapshot/state.ts';
 import type {
   Call,
@@ -33,7 +34,6 @@ import type {
   UpdateRequest,
 } from './api.ts';
 import { effectFailed, failureRejection } from './effect-failure.ts';
-import { downloadLabel } from '../machines/snapshot/remote.ts';
 import {
   remoteUnpackOf,
   type Names,

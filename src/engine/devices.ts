@@ -92,8 +92,9 @@ export class Devices {
   }
 
   /** The change by which a snapshot takes its own device again, which it had before. */
-  leaseAgainOf({ snapshotId, role, ...rest }: Lessee): readonly Change[] {
-    const plan = this.#planFor({ snapshotId, role, ...rest }, snapshotId);
+  leaseAgainOf(lessee: Lessee): readonly Change[] {
+    const { snapshotId, role } = lessee;
+    const plan = this.#planFor(lessee, snapshotId);
     const command = { deviceId: snapshotId, snapshotId, purpose: purposeOf[role], plan };
     const decided = decideLease(command, this.#stateOf(snapshotId));
     invariant(decided.ok, 'the device of a writable layer is leased by its snapshot alone');

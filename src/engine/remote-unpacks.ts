@@ -1,9 +1,8 @@
 // Layers that are read from a registry need no unpack: their Prepare commits them under the name
 // that the client is about to give, and tells it that this exists already, so that it goes on with
 // the next layer and downloads nothing.
-import type { Cause } from '../machines/kernel/envelope.ts';
+import type { Cause, EffectFailure } from '../machines/kernel/envelope.ts';
 import type { Rejection, Result } from '../machines/kernel/rejection.ts';
-import type { EffectFailure } from '../machines/kernel/envelope.ts';
 import { remoteLabel } from '../machines/snapshot/remote.ts';
 import { awaitsParent, snapshotRefLabel } from '../machines/snapshot/role.ts';
 import type { BlockContent, RemoteLayer, SnapshotEventData } from '../machines/snapshot/events.ts';

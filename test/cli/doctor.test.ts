@@ -211,13 +211,15 @@ test(
       assert.equal(verdict, 'problem');
       assert.match(
         text,
-        /is on overlay, .*it is an overlay itself.*; fuse-overlayfs is not installed/,
+        /is on overlay, .*it is an overlay itself.*; mount.fuse3 and fuse-overlayfs .* not installed/,
       );
       assert.match(next ?? '', /ext4, xfs, btrfs or tmpfs/);
       writeFileSync(at('bin/fuse-overlayfs'), '', { mode: 0o755 });
+      assert.match((await found()).found, /; mount.fuse3 .* not installed/);
+      writeFileSync(at('bin/mount.fuse3'), '', { mode: 0o755 });
       const installed = await found();
       assert.equal(installed.verdict, 'note');
-      assert.match(installed.found, /fuse-overlayfs mounts overlays there \(/);
+      assert.match(installed.found, /fuse-overlayfs mounts overlays there/);
     } finally {
       await scratch.dispose();
     }

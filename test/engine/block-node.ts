@@ -312,3 +312,12 @@ export class BlockNode {
     };
   }
 }
+
+/** A node that is started, with an image of two block layers: `base`, and `top` on it. */
+export async function nodeWithImage(options: BlockNodeOptions = {}): Promise<BlockNode> {
+  const node = new BlockNode(options);
+  await node.start();
+  await node.unpack('base');
+  await node.unpack('top', 'base');
+  return node;
+}

@@ -2,17 +2,9 @@
 // is answered, gone when nobody needs them, back when they were lost.
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { BlockNode, lingerMs } from './block-node.ts';
+import { BlockNode, lingerMs, nodeWithImage } from './block-node.ts';
 
 const eio = { step: 'open', code: 'EIO', message: 'the layer is damaged', path: '/l' } as const;
-
-async function nodeWith(options: { readonly autoRemoveDev?: boolean } = {}): Promise<BlockNode> {
-  const node = new BlockNode(options);
-  await node.start();
-  await node.unpack('base');
-  await node.unpack('top', 'base');
-  return node;
-}
 
 /** The id of `top`. */
 const top = 2;
@@ -22,13 +14,13 @@ async function attachCount(node: BlockNode): Promise<number> {
 }
 
 test('R-23: unpacking block layers attaches nothing', async () => {
-  const node = await nodeWith();
+  const node = await nodeWithImage();
   assert.deepEqual(await node.sightings(), []);
   assert.equal(node.device(top), undefined);
 });
 
 test('a container is an overlay of its own directory over the device of its chain', async () => {
-  const node = await nodeWith();
+  const node = await nodeWithImage();
   const mounts = await node.prepare('box', 'top');
   assert.deepEqual(mounts, {
     ok: true,
@@ -46,7 +38,7 @@ test('a container is an overlay of its own directory over the device of its chai
 });
 
 test('ordinary layers on block layers lie between them and the container', async () => {
-  const node = await nodeWith();
+  const node = await nodeWithImage();
   node.unpacksBlocks = false;
   await node.unpack('files', 'top');
   const mounts = await node.prepare('box', 'files');
@@ -63,7 +55,7 @@ test('ordinary layers on block layers lie between them and the container', async
 });
 
 test('a view of a block layer is its device, read-only', async () => {
-  const node = await nodeWith();
+  const node = await nodeWithImage();
   const view = await node.call((engine, call) =>
     engine.view({ key: 'look', parent: 'top', labels: {} }, call),
   );
@@ -74,7 +66,7 @@ test('a view of a block layer is its device, read-only', async () => {
 });
 
 test('R-02: ten first containers at once are one attach, and all get their mounts', async () => {
-  const node = await nodeWith();
+  const node = await nodeWithImage();
   node.hang('attach');
   const keys = Array.from({ length: 10 }, (_, index) => `box-${index}`);
   const preparing = keys.map((key) =>
@@ -89,7 +81,7 @@ test('R-02: ten first containers at once are one attach, and all get their mount
 });
 
 test('the lease is durable before anything is attached, and before the snapshot is', async () => {
-  const node = await nodeWith();
+  const node = await nodeWithImage();
   await node.prepare('box', 'top');
   const types = (await node.events()).map(({ type }) => type);
   const lastOf = (type: string): number => types.lastIndexOf(type);
@@ -98,7 +90,7 @@ test('the lease is durable before anything is attached, and before the snapshot 
 });
 
 test('a device lingers after its last container, and is detached then', async () => {
-  const node = await nodeWith();
+  const node = await nodeWithImage();
   await node.prepare('one', 'top');
   await node.prepare('two', 'top');
   await node.remove('one');
@@ -113,7 +105,7 @@ test('a device lingers after its last container, and is detached then', async ()
 });
 
 test('a container that comes while the device lingers keeps it', async () => {
-  const node = await nodeWith();
+  const node = await nodeWithImage();
   await node.prepare('one', 'top');
   await node.remove('one');
   await node.clock.pass(lingerMs / 2);
@@ -125,7 +117,7 @@ test('a container that comes while the device lingers keeps it', async () => {
 
 for (const step of ['unmount', 'detach'] as const) {
   test(`a container that comes during the ${step} gets a device that works`, async () => {
-    const node = await nodeWith();
+    const node = await nodeWithImage();
     await node.prepare('one', 'top');
     await node.remove('one');
     node.hang(step);
@@ -146,7 +138,7 @@ for (const step of ['unmount', 'detach'] as const) {
 }
 
 test('with autoRemoveDev off a container’s device stays until its layer goes; a view’s does not', async () => {
-  const node = await nodeWith({ autoRemoveDev: false });
+  const node = await nodeWithImage({ autoRemoveDev: false });
   await node.call((engine, call) => engine.view({ key: 'look', parent: 'top', labels: {} }, call));
   await node.remove('look');
   await node.clock.pass(lingerMs + 100);
@@ -163,7 +155,7 @@ test('with autoRemoveDev off a container’s device stays until its layer goes; 
 });
 
 test('a device that cannot be attached fails the Prepare with its reason, and leaves nothing', async () => {
-  const node = await nodeWith();
+  const node = await nodeWithImage();
   node.failing.set('attach', eio);
   const refused = await node.prepare('box', 'top');
   assert.ok(!refused.ok);
@@ -177,7 +169,7 @@ test('a device that cannot be attached fails the Prepare with its reason, and le
 });
 
 test('R-04: a mount that fails takes the device down with it', async () => {
-  const node = await nodeWith();
+  const node = await nodeWithImage();
   node.failing.set('mount', { ...eio, step: 'mount' });
   assert.ok(!(await node.prepare('box', 'top')).ok);
   await node.clock.pass(1_000);
@@ -186,7 +178,7 @@ test('R-04: a mount that fails takes the device down with it', async () => {
 });
 
 test('R-10: what is in use and cannot be detached is tried again, until it can', async () => {
-  const node = await nodeWith();
+  const node = await nodeWithImage();
   await node.prepare('box', 'top');
   await node.remove('box');
   node.failing.set('detach', { step: 'close', code: 'EBUSY', message: 'process 7 has it open' });
@@ -199,7 +191,7 @@ test('R-10: what is in use and cannot be detached is tried again, until it can',
 });
 
 test('after a reboot the devices of containers are attached again', async () => {
-  const node = await nodeWith();
+  const node = await nodeWithImage();
   await node.prepare('box', 'top');
   await node.reboot();
   const mounts = await node.call((engine, call) => engine.mounts('box', call));
@@ -211,7 +203,7 @@ test('after a reboot the devices of containers are attached again', async () => 
 });
 
 test('after kill -9 devices are as they were, and nobody notices', async () => {
-  const node = await nodeWith();
+  const node = await nodeWithImage();
   await node.prepare('box', 'top');
   const before = (await node.events()).filter(({ stream }) => stream === 'device-2');
   await node.crash();
@@ -222,7 +214,7 @@ test('after kill -9 devices are as they were, and nobody notices', async () => {
 });
 
 test('R-05: a Prepare that kill -9 interrupted leaves no lease and no device', async () => {
-  const node = await nodeWith();
+  const node = await nodeWithImage();
   node.hang('attach');
   void node.begin((engine, call) =>
     engine.prepare({ key: 'box', parent: 'top', labels: {} }, call),
@@ -237,7 +229,7 @@ test('R-05: a Prepare that kill -9 interrupted leaves no lease and no device', a
 });
 
 test('a device that the backing store lost is attached again for those who lease it', async () => {
-  const node = await nodeWith();
+  const node = await nodeWithImage();
   await node.prepare('box', 'top');
   node.loseDevices();
   await node.clock.pass(30_000);
@@ -246,7 +238,7 @@ test('a device that the backing store lost is attached again for those who lease
 });
 
 test('Mounts waits for a device that is being attached again, and tells why it cannot be', async () => {
-  const node = await nodeWith();
+  const node = await nodeWithImage();
   await node.prepare('box', 'top');
   node.failing.set('attach', eio);
   await node.reboot();
@@ -259,7 +251,7 @@ test('Mounts waits for a device that is being attached again, and tells why it c
 });
 
 test('R-01: an attach of one image that hangs delays no other', async () => {
-  const node = await nodeWith();
+  const node = await nodeWithImage();
   await node.unpack('other');
   node.hang('attach', top);
   const hanging = node.begin((engine, call) =>
@@ -273,7 +265,7 @@ test('R-01: an attach of one image that hangs delays no other', async () => {
 });
 
 test('a device of which nothing is known is detached at a start, when no lease can meet that', async () => {
-  const node = await nodeWith();
+  const node = await nodeWithImage();
   await node.prepare('box', 'top');
   await node.leaveStray(99);
   await node.clock.pass(60_000);

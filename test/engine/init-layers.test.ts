@@ -3,7 +3,7 @@
 // device from stopped containers, and does not bring it back after a reboot.)
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { BlockNode, lingerMs } from './block-node.ts';
+import { BlockNode, lingerMs, nodeWithImage, type BlockNodeOptions } from './block-node.ts';
 
 /** The id of `top`, the image's topmost layer. */
 const top = 2;
@@ -11,13 +11,8 @@ const overDevice = '/s/2/block/mountpoint';
 
 const hexOf = (name: string): string => Buffer.from(name.padEnd(32, '.')).toString('hex');
 
-async function nodeWith(options: ConstructorParameters<typeof BlockNode>[0] = {}) {
-  const node = new BlockNode({ runtimeType: 'docker', ...options });
-  await node.start();
-  await node.unpack('base');
-  await node.unpack('top', 'base');
-  return node;
-}
+const nodeWith = (options: BlockNodeOptions = {}): Promise<BlockNode> =>
+  nodeWithImage({ runtimeType: 'docker', ...options });
 
 const optionsOf = (mounted: Awaited<ReturnType<BlockNode['prepare']>>): readonly string[] => {
   assert.ok(mounted.ok, JSON.stringify(mounted));

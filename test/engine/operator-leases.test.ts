@@ -3,19 +3,11 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { AttachedLayer, DetachedLayer } from '../../src/engine/api.ts';
 import type { RejectionCode, Result } from '../../src/machines/kernel/rejection.ts';
-import { BlockNode, lingerMs } from './block-node.ts';
+import { lingerMs, nodeWithImage, type BlockNode } from './block-node.ts';
 
 const top = 2;
 const eio = { step: 'open', code: 'EIO', message: 'the layer is damaged', path: '/l' } as const;
 const ebusy = { step: 'umount', code: 'EBUSY', message: 'a shell sits in it', path: '/m' } as const;
-
-async function nodeWith(options: { readonly autoRemoveDev?: boolean } = {}): Promise<BlockNode> {
-  const node = new BlockNode(options);
-  await node.start();
-  await node.unpack('base');
-  await node.unpack('top', 'base');
-  return node;
-}
 
 const attach = (node: BlockNode, name = 'top'): Promise<Result<AttachedLayer>> =>
   node.call((engine, call) => engine.attach(name, call));
@@ -38,7 +30,7 @@ const purposes = (node: BlockNode): readonly string[] =>
   (node.device(top)?.context.leases ?? []).map(({ purpose }) => purpose);
 
 test('attach answers where the device is; asked again, the same', async () => {
-  const node = await nodeWith();
+  const node = await nodeWithImage();
   const expected = {
     deviceId: top,
     path: '/dev/memory2',
@@ -54,7 +46,7 @@ test('attach answers where the device is; asked again, the same', async () => {
 });
 
 test('it does not linger, over a crash and a reboot, until it is given back: then it goes at once', async () => {
-  const node = await nodeWith();
+  const node = await nodeWithImage();
   await attach(node);
   await node.crash();
   assert.equal(node.standing(top), 'ready');
@@ -70,7 +62,7 @@ test('it does not linger, over a crash and a reboot, until it is given back: the
 });
 
 test('a device that a container leases stays, and who leases it is told', async () => {
-  const node = await nodeWith();
+  const node = await nodeWithImage();
   await attach(node);
   await node.prepare('box', 'top');
   const { state, leases } = value(await detach(node));
@@ -82,7 +74,7 @@ test('a device that a container leases stays, and who leases it is told', async 
 });
 
 test('the container gone, an operator has it still', async () => {
-  const node = await nodeWith();
+  const node = await nodeWithImage();
   await node.prepare('box', 'top');
   await attach(node);
   await node.remove('box');
@@ -91,7 +83,7 @@ test('the container gone, an operator has it still', async () => {
 });
 
 test('one that is to be kept stays when it is given back', async () => {
-  const node = await nodeWith({ autoRemoveDev: false });
+  const node = await nodeWithImage({ autoRemoveDev: false });
   await attach(node);
   await node.prepare('box', 'top');
   await node.remove('box');
@@ -100,13 +92,13 @@ test('one that is to be kept stays when it is given back', async () => {
 });
 
 test('one that no container has used goes, also where devices are kept', async () => {
-  const node = await nodeWith({ autoRemoveDev: false });
+  const node = await nodeWithImage({ autoRemoveDev: false });
   await attach(node);
   assert.equal(value(await detach(node)).state, 'absent');
 });
 
 test('its layer is not removed before it is given back', async () => {
-  const node = await nodeWith();
+  const node = await nodeWithImage();
   await attach(node);
   refusedWith(await node.remove('top'), 'failed_precondition', /varve detach '#2'/);
   await detach(node);
@@ -114,7 +106,7 @@ test('its layer is not removed before it is given back', async () => {
 });
 
 test('an attach that fails leaves no lease, and says why', async () => {
-  const node = await nodeWith();
+  const node = await nodeWithImage();
   node.failing.set('attach', eio);
   refusedWith(await attach(node), 'unknown', /could not be attached: .*the layer is damaged/);
   assert.deepEqual(purposes(node), []);
@@ -124,7 +116,7 @@ test('an attach that fails leaves no lease, and says why', async () => {
 });
 
 test('a device in use is given back, says by whom, and goes when they do', async () => {
-  const node = await nodeWith();
+  const node = await nodeWithImage();
   await attach(node);
   node.failing.set('unmount', ebusy);
   refusedWith(await detach(node), 'failed_precondition', /given back, but .* a shell sits in it/);
@@ -139,7 +131,7 @@ test('a device in use is given back, says by whom, and goes when they do', async
 });
 
 test('an attempt that began before detach was asked again does not speak for it', async () => {
-  const node = await nodeWith();
+  const node = await nodeWithImage();
   await attach(node);
   node.failing.set('unmount', ebusy);
   refusedWith(await detach(node), 'failed_precondition', /a shell sits in it/);
@@ -159,7 +151,7 @@ test('an attempt that began before detach was asked again does not speak for it'
 });
 
 test('what has no device is refused, with what has one', async () => {
-  const node = await nodeWith();
+  const node = await nodeWithImage();
   refusedWith(await attach(node, 'nothing'), 'not_found', /"nothing" does not exist/);
   refusedWith(await attach(node, '#7'), 'not_found', /does not exist/);
   node.unpacksBlocks = false;
@@ -172,7 +164,7 @@ test('what has no device is refused, with what has one', async () => {
 });
 
 test('what an operator does is recorded as an operator’s', async () => {
-  const node = await nodeWith();
+  const node = await nodeWithImage();
   const cause = { kind: 'operator', method: 'Attach', requestId: 'r7' } as const;
   await node.clock.until(node.engine.attach('top', { cause, deadlineMs: 1e9 }));
   const leased = (await node.events()).find(({ type }) => type === 'DeviceLeased');

@@ -2,15 +2,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { writableLabel } from '../../src/machines/snapshot/writable.ts';
-import { BlockNode, lingerMs } from './block-node.ts';
-
-async function nodeWith(): Promise<BlockNode> {
-  const node = new BlockNode();
-  await node.start();
-  await node.unpack('base');
-  await node.unpack('top', 'base');
-  return node;
-}
+import { lingerMs, nodeWithImage } from './block-node.ts';
 
 /** The id of what is prepared next. */
 const box = 3;
@@ -21,7 +13,7 @@ test('after a repair that lost how it was formatted a device keeps what is on it
     ['DeviceFormatted', 'DeviceMounted'],
     ['DeviceAttached', 'DeviceFormatted', 'DeviceMounted'],
   ]) {
-    const node = await nodeWith();
+    const node = await nodeWithImage();
     assert.ok((await node.prepare('box', '', dir)).ok);
     assert.deepEqual(node.formatted, [box]);
     await node.repair(({ type }) => lost.includes(type));
@@ -31,7 +23,7 @@ test('after a repair that lost how it was formatted a device keeps what is on it
 });
 
 test('after a repair that lost its snapshot the directory of a device stays', async () => {
-  const node = await nodeWith();
+  const node = await nodeWithImage();
   assert.ok((await node.prepare('box', 'top', dir)).ok);
   await node.repair(({ type, stream }) => type === 'SnapshotPrepared' && stream === 'snapshot-3');
   await node.clock.pass(lingerMs * 2);
@@ -40,7 +32,7 @@ test('after a repair that lost its snapshot the directory of a device stays', as
 
 test('after a repair that lost how its device was to be attached a snapshot gets it back', async () => {
   for (const last of ['DeviceLeased', 'DeviceLost']) {
-    const node = await nodeWith();
+    const node = await nodeWithImage();
     assert.ok((await node.prepare('box', 'top', dir)).ok);
     const mounts = await node.call((engine, call) => engine.mounts('box', call));
     node.loseDevices();

@@ -3,21 +3,13 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { planDevices } from '../../src/engine/device-recovery.ts';
 import { Projection } from '../../src/machines/projection.ts';
-import { BlockNode } from './block-node.ts';
+import { BlockNode, nodeWithImage } from './block-node.ts';
 
 const top = 2;
 const policy = { autoRemoveDev: true, lingerMs: 1, nowUs: 0 };
 
-async function nodeWithLayers(): Promise<BlockNode> {
-  const node = new BlockNode();
-  await node.start();
-  await node.unpack('base');
-  await node.unpack('top', 'base');
-  return node;
-}
-
 test('a Prepare that waits for its device has no orphaned directory, and its lease is somebody’s', async () => {
-  const node = await nodeWithLayers();
+  const node = await nodeWithImage();
   node.hang('attach');
   const preparing = node.begin((engine, call) =>
     engine.prepare({ key: 'box', parent: 'top', labels: {} }, call),
@@ -45,14 +37,14 @@ test('a Prepare that waits for its device has no orphaned directory, and its lea
 });
 
 test('a directory of nobody is an orphan, of a node that runs, too', async () => {
-  const node = await nodeWithLayers();
+  const node = await nodeWithImage();
   node.directories.add(99).add(5_000);
   const { boot } = await node.clock.until(node.engine.startPlan());
   assert.deepEqual([boot.orphans, boot.unexplained], [[99], [5_000]]);
 });
 
 test('what a repair could not save of leases is taken again, and its device is no stray', async () => {
-  const node = await nodeWithLayers();
+  const node = await nodeWithImage();
   await node.prepare('box', 'top');
   const forgotten = { ...node.engine.checkpoint(), devices: [] };
   const sightings = [
@@ -72,7 +64,7 @@ test('what a repair could not save of leases is taken again, and its device is n
 });
 
 test('what the start found has ended when it is said to: orphans, and devices in flight', async () => {
-  const node = await nodeWithLayers();
+  const node = await nodeWithImage();
   node.hang('detach');
   await node.prepare('box', 'top');
   await node.remove('box');

@@ -3,15 +3,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { writableLabel } from '../../src/machines/snapshot/writable.ts';
-import { BlockNode, lingerMs, type BlockNodeOptions } from './block-node.ts';
-
-async function nodeWith(options: BlockNodeOptions = {}): Promise<BlockNode> {
-  const node = new BlockNode(options);
-  await node.start();
-  await node.unpack('base');
-  await node.unpack('top', 'base');
-  return node;
-}
+import { lingerMs, nodeWithImage, type BlockNode } from './block-node.ts';
 
 /** The id of `top`, and of what is prepared next. */
 const top = 2;
@@ -24,7 +16,7 @@ const beginPrepare = (node: BlockNode, key: string, parent: string) =>
   node.begin((engine, call) => engine.prepare({ key, parent, labels: {} }, call));
 
 test('a layer that is removed while its device is attached leaves none, even where it would be kept', async () => {
-  const node = await nodeWith({ autoRemoveDev: false });
+  const node = await nodeWithImage({ autoRemoveDev: false });
   node.hang('attach');
   const preparing = beginPrepare(node, 'box', 'top');
   await node.clock.pass(1);
@@ -37,7 +29,7 @@ test('a layer that is removed while its device is attached leaves none, even whe
 });
 
 test('a parent that is unpacked anew while a device is attached does not keep Prepare for ever', async () => {
-  const node = await nodeWith();
+  const node = await nodeWithImage();
   node.hang('attach', top);
   const preparing = beginPrepare(node, 'box', 'top');
   await node.clock.pass(1);
@@ -62,7 +54,7 @@ test('remote: a parent that is committed anew meanwhile is not the one that is g
     [`${prefix}/overlaybd/blob-size`]: '4096',
     [`${prefix}/image-ref`]: 'docker.io/library/redis:7',
   });
-  const node = await nodeWith({ remoteLayers: true });
+  const node = await nodeWithImage({ remoteLayers: true });
   node.hang('describe');
   const pulling = node.begin((engine, call) =>
     engine.prepare({ key: 'extract', parent: 'top', labels: labels('chain') }, call),
@@ -81,7 +73,7 @@ test('remote: a parent that is committed anew meanwhile is not the one that is g
 });
 
 test('Mounts of what is removed while it waits says that it does not exist', async () => {
-  const node = await nodeWith();
+  const node = await nodeWithImage();
   node.unpacksBlocks = false;
   await node.unpack('files', 'top');
   await node.prepare('one', 'files');
@@ -104,7 +96,7 @@ test('Mounts of what is removed while it waits says that it does not exist', asy
 });
 
 test('Mounts of what is removed ends, though nobody needs its device any more', async () => {
-  const node = await nodeWith();
+  const node = await nodeWithImage();
   await node.prepare('box', 'top', dir);
   node.hang('attach');
   node.loseDevices();
@@ -119,7 +111,7 @@ test('Mounts of what is removed ends, though nobody needs its device any more', 
 });
 
 test('EBUSY while a failed mount is undone is told to whoever comes then', async () => {
-  const node = await nodeWith();
+  const node = await nodeWithImage();
   node.failing.set('mount', eio);
   node.failing.set('unmount', busy);
   assert.ok(!(await node.prepare('box', 'top')).ok);
@@ -130,7 +122,7 @@ test('EBUSY while a failed mount is undone is told to whoever comes then', async
 });
 
 test('Cleanup ends while somebody uses a device of what was removed, and says so', async () => {
-  const node = await nodeWith();
+  const node = await nodeWithImage();
   await node.prepare('box', 'top', dir);
   node.failing.set('detach', { ...busy, step: 'close' });
   assert.ok((await node.remove('box')).ok);
@@ -146,7 +138,7 @@ test('Cleanup ends while somebody uses a device of what was removed, and says so
 });
 
 test('who comes while a failed attach is undone need not wait out the pause before the next', async () => {
-  const node = await nodeWith();
+  const node = await nodeWithImage();
   await node.prepare('one', 'top');
   node.failing.set('attach', eio);
   node.loseDevices();
@@ -163,7 +155,7 @@ test('who comes while a failed attach is undone need not wait out the pause befo
 });
 
 test('a clock that is set back while nothing runs keeps no device', async () => {
-  const node = await nodeWith();
+  const node = await nodeWithImage();
   await node.prepare('box', 'top');
   assert.ok((await node.remove('box')).ok);
   assert.equal(node.standing(top), 'lingering');

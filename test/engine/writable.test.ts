@@ -3,19 +3,11 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { writableLabel } from '../../src/machines/snapshot/writable.ts';
-import { BlockNode, lingerMs, type BlockNodeOptions } from './block-node.ts';
+import { lingerMs, nodeWithImage } from './block-node.ts';
 
 /** The id of `top`, and of what is prepared next. */
 const top = 2;
 const box = 3;
-
-async function nodeWith(options: BlockNodeOptions = {}): Promise<BlockNode> {
-  const node = new BlockNode(options);
-  await node.start();
-  await node.unpack('base');
-  await node.unpack('top', 'base');
-  return node;
-}
 
 const dir = { [writableLabel]: 'dir' };
 const dev = { [writableLabel]: 'dev' };
@@ -29,7 +21,7 @@ const mounted = (deviceId: number) => ({
 });
 
 test('dir: a container writes its own device, mounted, on top of what is below', async () => {
-  const node = await nodeWith({ rwMode: 'dir' });
+  const node = await nodeWithImage({ rwMode: 'dir' });
   const mounts = await node.prepare('box', 'top');
   assert.deepEqual(mounts, {
     ok: true,
@@ -44,7 +36,7 @@ test('dir: a container writes its own device, mounted, on top of what is below',
 });
 
 test('dev: the client gets the device itself, with its file system', async () => {
-  const node = await nodeWith();
+  const node = await nodeWithImage();
   const mounts = await node.prepare('box', 'top', dev);
   assert.deepEqual(mounts, {
     ok: true,
@@ -54,7 +46,7 @@ test('dev: the client gets the device itself, with its file system', async () =>
 });
 
 test('a device on nothing gets a file system, once', async () => {
-  const node = await nodeWith();
+  const node = await nodeWithImage();
   const size = { 'containerd.io/snapshot/overlaybd/vsize': '3' };
   assert.ok((await node.prepare('box', '', { ...dir, ...size })).ok);
   assert.deepEqual(node.formatted, [box]);
@@ -70,7 +62,7 @@ test('a device on nothing gets a file system, once', async () => {
 });
 
 test('the label decides against the configuration, in both directions', async () => {
-  const node = await nodeWith({ rwMode: 'dir' });
+  const node = await nodeWithImage({ rwMode: 'dir' });
   const byLabel = await node.prepare('box', 'top', { [writableLabel]: 'overlayfs' });
   assert.ok(byLabel.ok);
   assert.equal(byLabel.value[0]?.type, 'overlay');
@@ -78,7 +70,7 @@ test('the label decides against the configuration, in both directions', async ()
 });
 
 test('an unpack writes files and gets no device, whatever is asked for', async () => {
-  const node = await nodeWith({ rwMode: 'dir' });
+  const node = await nodeWithImage({ rwMode: 'dir' });
   const key = `extract-9 sha256:${'9'.repeat(64)}`;
   const mounts = await node.prepare(key, 'top', dir);
   assert.ok(mounts.ok);
@@ -87,7 +79,7 @@ test('an unpack writes files and gets no device, whatever is asked for', async (
 });
 
 test('above ordinary layers a container writes files', async () => {
-  const node = await nodeWith({ rwMode: 'dir' });
+  const node = await nodeWithImage({ rwMode: 'dir' });
   node.unpacksBlocks = false;
   await node.unpack('files', 'top');
   const mounts = await node.prepare('box', 'files', dir);
@@ -96,7 +88,7 @@ test('above ordinary layers a container writes files', async () => {
 });
 
 test('R-14: a view is read-only in every mode', async () => {
-  const node = await nodeWith();
+  const node = await nodeWithImage();
   const view = (key: string, labels: Record<string, string>) =>
     node.call((engine, call) => engine.view({ key, parent: 'top', labels }, call));
   const plain = await view('plain', {});
@@ -109,7 +101,7 @@ test('R-14: a view is read-only in every mode', async () => {
 });
 
 test('with Docker the modes are refused, and the reason is said', async () => {
-  const node = await nodeWith({ runtimeType: 'docker' });
+  const node = await nodeWithImage({ runtimeType: 'docker' });
   const refused = await node.prepare('box', 'top', dir);
   assert.ok(!refused.ok);
   assert.equal(refused.rejection.code, 'failed_precondition');
@@ -118,7 +110,7 @@ test('with Docker the modes are refused, and the reason is said', async () => {
 });
 
 test('R-19: Commit makes a block layer of what was written: its device is gone, and it is shared', async () => {
-  const node = await nodeWith({ rwMode: 'dir' });
+  const node = await nodeWithImage({ rwMode: 'dir' });
   await node.prepare('box', 'top');
   assert.deepEqual(await node.commit('box', 'next'), { ok: true, value: undefined });
   assert.deepEqual(await node.sightings(), []);
@@ -136,7 +128,7 @@ test('R-19: Commit makes a block layer of what was written: its device is gone, 
 });
 
 test('Commit of a device that somebody uses fails and says by whom; the snapshot goes on', async () => {
-  const node = await nodeWith({ rwMode: 'dir' });
+  const node = await nodeWithImage({ rwMode: 'dir' });
   const mounts = await node.prepare('box', 'top');
   node.failing.set('detach', busy);
   const refused = await node.commit('box', 'next');
@@ -150,7 +142,7 @@ test('Commit of a device that somebody uses fails and says by whom; the snapshot
 });
 
 test('Commit that cannot finish the layer fails; what was written can be written on', async () => {
-  const node = await nodeWith({ rwMode: 'dir' });
+  const node = await nodeWithImage({ rwMode: 'dir' });
   await node.prepare('box', 'top');
   node.failing.set('finish', full);
   const refused = await node.commit('box', 'next');
@@ -163,7 +155,7 @@ test('Commit that cannot finish the layer fails; what was written can be written
 });
 
 test('a device that was made on nothing cannot be put on a parent by Commit', async () => {
-  const node = await nodeWith();
+  const node = await nodeWithImage();
   await node.prepare('box', '', dir);
   const refused = await node.call((engine, call) =>
     engine.commit({ key: 'box', name: 'next', labels: {}, parent: 'top' }, call),
@@ -175,7 +167,7 @@ test('a device that was made on nothing cannot be put on a parent by Commit', as
 });
 
 test('while it is committed nobody gets its mounts', async () => {
-  const node = await nodeWith({ rwMode: 'dir' });
+  const node = await nodeWithImage({ rwMode: 'dir' });
   await node.prepare('box', 'top');
   node.hang('finish');
   const committing = node.begin((engine, call) =>
@@ -191,7 +183,7 @@ test('while it is committed nobody gets its mounts', async () => {
 
 test('kill -9 in the middle of a commit: the next start completes it', async () => {
   for (const step of ['unmount', 'detach', 'finish'] as const) {
-    const node = await nodeWith({ rwMode: 'dir' });
+    const node = await nodeWithImage({ rwMode: 'dir' });
     await node.prepare('box', 'top');
     node.hang(step);
     void node.begin((engine, call) =>
@@ -207,7 +199,7 @@ test('kill -9 in the middle of a commit: the next start completes it', async () 
 });
 
 test('R-24: Remove takes the device at once, and the directory after it', async () => {
-  const node = await nodeWith({ rwMode: 'dir', autoRemoveDev: false });
+  const node = await nodeWithImage({ rwMode: 'dir', autoRemoveDev: false });
   await node.prepare('box', 'top');
   node.hang('detach');
   assert.ok((await node.remove('box')).ok);
@@ -222,7 +214,7 @@ test('R-24: Remove takes the device at once, and the directory after it', async 
 
 test('R-18: a Prepare whose device cannot be made leaves nothing', async () => {
   for (const step of ['attach', 'format', 'mount'] as const) {
-    const node = await nodeWith();
+    const node = await nodeWithImage();
     node.failing.set(step, full);
     const refused = await node.prepare('box', '', dir);
     assert.ok(!refused.ok, step);
@@ -236,7 +228,7 @@ test('R-18: a Prepare whose device cannot be made leaves nothing', async () => {
 
 test('kill -9 in a Prepare: the next start takes down what was built', async () => {
   for (const step of ['attach', 'format', 'mount'] as const) {
-    const node = await nodeWith();
+    const node = await nodeWithImage();
     node.hang(step);
     void node.begin((engine, call) =>
       engine.prepare({ key: 'box', parent: '', labels: dir }, call),
@@ -252,7 +244,7 @@ test('kill -9 in a Prepare: the next start takes down what was built', async () 
 });
 
 test('R-13: the device of a running container stays over kill -9, and comes back after a reboot', async () => {
-  const node = await nodeWith({ rwMode: 'dir' });
+  const node = await nodeWithImage({ rwMode: 'dir' });
   const mounts = await node.prepare('box', 'top');
   await node.crash();
   await node.clock.pass(lingerMs * 2);
@@ -263,7 +255,7 @@ test('R-13: the device of a running container stays over kill -9, and comes back
 });
 
 test('R-20, R-20b, R-21, R-31: labels of what is to come are refused by name', async () => {
-  const node = await nodeWith();
+  const node = await nodeWithImage();
   const label = 'containerd.io/snapshot/overlaybd/turbo-oci/target-digest';
   const refused = await node.prepare('box', 'top', { [label]: 'sha256:1' });
   assert.ok(!refused.ok);

@@ -79,33 +79,32 @@ export const commitEnded = (
     data: { operationId, sizeBytes: 4096, inodeCount: 2, block },
   });
 
-/** A snapshot committed under `name`, at revision 3. */
+interface Parentage {
+  readonly parent: string;
+  readonly parentId: number | null;
+}
+
+const ofNothing: Parentage = { parent: '', parentId: null };
+
+/** A layer committed under `name`, at revision 3; `block` if it is a block layer. */
 export const committed = (
   snapshotId: number,
   name: string,
-  parent: { readonly parent: string; readonly parentId: number | null } = {
-    parent: '',
-    parentId: null,
-  },
+  parent: Parentage = ofNothing,
+  block: BlockContent | null = null,
 ): readonly Step[] => [
   prepared(snapshotId, { role: 'imageLayer', ...parent }),
   commitStarted(snapshotId, name, parent),
-  commitEnded(snapshotId, 2),
+  commitEnded(snapshotId, 2, block),
 ];
 
-/** A block layer committed under `name`, at revision 3. */
+/** The same of a block layer. */
 export const committedBlock = (
   snapshotId: number,
   name: string,
-  parent: { readonly parent: string; readonly parentId: number | null } = {
-    parent: '',
-    parentId: null,
-  },
-): readonly Step[] => [
-  prepared(snapshotId, { role: 'imageLayer', ...parent }),
-  commitStarted(snapshotId, name, parent),
-  commitEnded(snapshotId, 2, { fileSystem: 'ext4', layerFile: 'overlaybd.commit' }),
-];
+  parent?: Parentage,
+): readonly Step[] =>
+  committed(snapshotId, name, parent, { fileSystem: 'ext4', layerFile: 'overlaybd.commit' });
 
 export const failure = { step: 'unlinkat', code: 'EBUSY', message: 'in use' } as const;
 

@@ -1,5 +1,6 @@
 // A frozen file system holds whoever changes it in an uninterruptible sleep, where even a kill
 // waits until it is thawed.
+import { spawn, type ChildProcess } from 'node:child_process';
 import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import type { TestContext } from 'node:test';
@@ -10,6 +11,15 @@ export interface FrozenFileSystem {
   readonly path: string;
   freeze(): void;
   thaw(): void;
+}
+
+/**
+ * A frozen file system outlives even its unmounting, and keeps its loop device. So if the test is
+ * killed, which closes the pipe to this process, it is thawed and unmounted all the same.
+ */
+function thawWhenKilled(path: string): ChildProcess {
+  const script = 'read -r line; fsfreeze --unfreeze "$0"; umount "$0"; true';
+  return spawn('sh', ['-c', script, path], { detached: true, stdio: ['pipe', 'ignore', 'ignore'] });
 }
 
 /** A small file system with the directories 0 to 9, frozen; undefined where none can be made. */
@@ -34,6 +44,8 @@ export const frozenFileSystem = (t: TestContext): FrozenFileSystem | undefined =
     t.skip(`no file system to freeze here: ${(problem as Error).message}`);
     return undefined;
   }
+  const guard = thawWhenKilled(path);
+  t.after(() => guard.stdin?.end());
   for (let name = 0; name < 10; name += 1) mkdirSync(join(path, String(name)));
   const freeze = (): void => {
     runProgram('fsfreeze', ['--freeze', path]);

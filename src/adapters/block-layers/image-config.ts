@@ -5,6 +5,7 @@ import { constants } from 'node:fs';
 import { open, readFile, rename, rm } from 'node:fs/promises';
 import path from 'node:path';
 import type { EffectResult } from '../../engine/ports.ts';
+import { syncDirectory } from '../system/directories.ts';
 import { failedAt } from './failure.ts';
 
 export const imageConfigName = 'config.v1.json';
@@ -84,14 +85,5 @@ export async function writeImageConfig(
   } catch (error) {
     await rm(temporary, { force: true }).catch(() => undefined);
     return failedAt('write-image-config', file, error);
-  }
-}
-
-async function syncDirectory(directory: string): Promise<void> {
-  const handle = await open(directory, constants.O_RDONLY | constants.O_DIRECTORY);
-  try {
-    await handle.sync();
-  } finally {
-    await handle.close();
   }
 }

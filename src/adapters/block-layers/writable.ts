@@ -1,8 +1,9 @@
 // Writable layers in the directories of snapshots: made before their device is first attached, and
 // finished when their snapshot is committed.
-import { access, constants, mkdir, open, rename, rm } from 'node:fs/promises';
+import { access, mkdir, rename, rm } from 'node:fs/promises';
 import type { EffectResult } from '../../engine/ports.ts';
 import type { WritableLayer } from '../../machines/device/events.ts';
+import { syncDirectory } from '../system/directories.ts';
 import { failedAt } from './failure.ts';
 import { configAbove, writeImageConfig } from './image-config.ts';
 import { runLayerTool, type LayerTool } from './layer-tool.ts';
@@ -86,12 +87,3 @@ const exists = (file: string): Promise<boolean> =>
     () => true,
     () => false,
   );
-
-async function syncDirectory(directory: string): Promise<void> {
-  const handle = await open(directory, constants.O_RDONLY | constants.O_DIRECTORY);
-  try {
-    await handle.sync();
-  } finally {
-    await handle.close();
-  }
-}

@@ -4,7 +4,7 @@
 import { mkdir, readdir, rename, rm, writeFile } from 'node:fs/promises';
 import { basename, join } from 'node:path';
 import type { CrashPoint, SeqRange } from '../../engine/ports.ts';
-import { syncDirectory } from './export-file.ts';
+import { syncDirectory } from '../system/directories.ts';
 import { exists, type LogPaths } from './log-paths.ts';
 import { damageMark, isDatabaseFile, listQuarantine, noteOrigins } from './quarantine.ts';
 

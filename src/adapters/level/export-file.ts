@@ -2,6 +2,7 @@
 // so that there is a state to begin from when the database is lost. One line each, with a checksum:
 // a head that says what this is, then the chunks.
 import { open, readFile, rename, rm } from 'node:fs/promises';
+import { syncDirectory } from '../system/directories.ts';
 import { dirname } from 'node:path';
 import type { CheckpointHead, CheckpointRecord } from './checkpoint-record.ts';
 import { assemble, chunkPayloads, extendHash, headOf } from './checkpoint-record.ts';
@@ -19,15 +20,6 @@ interface ExportHead extends CheckpointHead {
 
 function lineKey(line: number): string {
   return `x!${line}`;
-}
-
-export async function syncDirectory(path: string): Promise<void> {
-  const directory = await open(path, 'r');
-  try {
-    await directory.sync();
-  } finally {
-    await directory.close();
-  }
 }
 
 export async function writeExport(path: string, record: CheckpointRecord): Promise<void> {

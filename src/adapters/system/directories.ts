@@ -1,7 +1,7 @@
 // Directories of the service itself. Node's recursive mkdir is not used: where a file system
 // refuses directories with ENOENT it never ends, and of one that is read-only it tells the wrong
 // reason.
-import { mkdir, stat } from 'node:fs/promises';
+import { mkdir, open, stat } from 'node:fs/promises';
 import path from 'node:path';
 
 /** Makes `directory` (0700) and what is missing above it; one that exists is left as it is. */
@@ -15,6 +15,16 @@ export async function makeDirectory(directory: string): Promise<void> {
     if (!isParentMissing || (await isDirectory(parent))) throw error;
     await makeDirectory(parent);
     await makeDirectory(directory);
+  }
+}
+
+/** Makes durable which names a directory holds. */
+export async function syncDirectory(directory: string): Promise<void> {
+  const handle = await open(directory, 'r');
+  try {
+    await handle.sync();
+  } finally {
+    await handle.close();
   }
 }
 

@@ -83,14 +83,17 @@ async function fileSystem(
   }
   const reason = await probeOverlayUpper(`${root}/snapshots`);
   if (reason === undefined) return ok(`${where}, which can carry overlay upper directories`);
-  const program = await machine.program('fuse-overlayfs', searchPath);
+  const missing: string[] = [];
+  for (const name of ['mount.fuse3', 'fuse-overlayfs']) {
+    if ((await machine.program(name, searchPath)) === undefined) missing.push(name);
+  }
   const found = `${where}, which cannot carry overlay upper directories: ${reason}`;
-  return program === undefined
-    ? problem(
-        `${found}; fuse-overlayfs is not installed either`,
+  return missing.length === 0
+    ? note(`${found}; fuse-overlayfs mounts overlays there, more slowly`)
+    : problem(
+        `${found}; ${missing.join(' and ')} for doing it without the kernel: not installed`,
         'put the root on ext4, xfs, btrfs or tmpfs, or install fuse-overlayfs and fuse3',
-      )
-    : note(`${found}; fuse-overlayfs mounts overlays there (${program}), more slowly`);
+      );
 }
 
 const propagation = ({ mountPoint, isShared }: Mount): Finding =>
