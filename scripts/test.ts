@@ -6,7 +6,14 @@
 import { mkdirSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { fileURLToPath } from 'node:url';
-import { describeCounts, describeSkips, noCounts, sum, type Counts } from './test/counts.ts';
+import {
+  describeCounts,
+  describeSkips,
+  namesOfFailed,
+  noCounts,
+  sum,
+  type Counts,
+} from './test/counts.ts';
 import { describeLeftovers, findLeftovers, removeLeftovers, runVariable } from './test/leaks.ts';
 import { countsMark } from './test/node-reporter.ts';
 import { endAll, run } from './test/run.ts';
@@ -21,6 +28,8 @@ const runName = `${process.pid}`;
 // Short, since sockets lie in it and their paths are limited to 107 bytes.
 const scratch = `${tmpdir()}/vt${runName}`;
 const total = { seconds: 0, passed: 0, failed: 0, skipped: 0 };
+/** What failed, a line each, for the end: there it is found without a search. */
+const failedLines: string[] = [];
 const say = (text: string): void => void process.stdout.write(text);
 // Whoever watches may go away; what was started is taken down all the same.
 process.stdout.on('error', () => undefined);
@@ -101,6 +110,7 @@ async function runSuite(suite: Suite): Promise<void> {
     const text = output.split('\n').filter((line) => !line.startsWith(countsMark));
     say(`  ${step} failed:\n${text.join('\n').trim().replace(/^/gm, '    ')}\n`);
     say(`  whole log: ${logPath}\n`);
+    failedLines.push(...namesOfFailed(output).map((name) => `${suite.name}, ${step}: ${name}`));
   }
   for (const line of describeSkips(counts.skips)) say(`  ${line}\n`);
   total.seconds += seconds;
@@ -116,6 +126,7 @@ function checkLeftovers(): void {
   const count = lines.length;
   say(count === 0 ? 'leftovers … ok, none\n' : `leftovers … FAILED, ${count}\n`);
   for (const line of lines) say(`  ${line}\n`);
+  failedLines.push(...lines.map((line) => `leftovers: ${line}`));
   if (count === 0) total.passed += 1;
   else total.failed += 1;
   removeLeftovers(scratch, leftovers);
@@ -148,5 +159,6 @@ const budget = isShort ? ` of ${shortBudgetSeconds} s${isOver ? ', OVER BUDGET' 
 const preparedSeconds = secondsSince(begin) - total.seconds;
 const aside = preparedSeconds > 1 ? `, and ${preparedSeconds} s of preparation` : '';
 say(`all suites in ${total.seconds} s${budget}${aside}\n`);
+for (const line of failedLines) say(`failed: ${line}\n`);
 say(`${total.passed} passed, ${total.failed} failed, ${total.skipped} skipped\n`);
 process.exitCode = total.failed === 0 ? 0 : 1;

@@ -12,6 +12,7 @@ import {
   countNodeTests,
   describeCounts,
   describeSkips,
+  namesOfFailed,
   type Counts,
 } from '../scripts/test/counts.ts';
 import { shortBudgetSeconds, suitesOf } from '../scripts/test/suites.ts';
@@ -78,6 +79,19 @@ test('a skipped GoogleTest has not passed', () => {
   assert.equal(describeCounts(counts), '59 passed, 2 skipped');
   assert.deepEqual(describeSkips(counts.skips), [
     'skipped: MountsTest.OverlayOnLongPaths and 1 more: needs root',
+  ]);
+});
+
+test('what failed is named again, so that the end of a long output suffices', () => {
+  const ofNode = `✖ first  (/test/a.test.ts:3)\n    Error: no\n✖ second  (/test/b.test.ts:9)\n`;
+  const ofCtest = '\t  3 - A.Skips (Skipped)\n\t  4 - A.Fails (Failed)\n\t  5 - A.Ends (Timeout)\n';
+  assert.deepEqual(namesOfFailed(ofNode), [
+    'first  (/test/a.test.ts:3)',
+    'second  (/test/b.test.ts:9)',
+  ]);
+  assert.deepEqual(namesOfFailed(ofCtest), ['A.Fails', 'A.Ends']);
+  assert.deepEqual(namesOfFailed('one\nsrc/a.ts(1,1): error TS1005\n\n'), [
+    'src/a.ts(1,1): error TS1005',
   ]);
 });
 

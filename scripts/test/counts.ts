@@ -78,3 +78,13 @@ export function describeSkips(skips: readonly Skip[]): string[] {
     return `skipped: ${first}${more}: ${reason}`;
   });
 }
+
+/** What a failed command names as failed: its tests, ctest's, or else its last line. */
+export function namesOfFailed(output: string): string[] {
+  const tests = [...output.matchAll(/^✖ (.+)$/gm)].map((match) => match[1] ?? '');
+  const native = [...output.matchAll(/^\s+\d+ - (\S+) \((?!Skipped\)).*\)$/gm)];
+  const named = [...tests, ...native.map((match) => match[1] ?? '')];
+  if (named.length > 0) return named;
+  const lines = output.split('\n').filter((line) => line.trim() !== '');
+  return [lines.findLast((line) => !line.startsWith(countsMark)) ?? 'it says nothing'];
+}

@@ -57,7 +57,7 @@ export class Sandbox {
     const file = mutant?.file ?? '';
     const first = [
       ...(file.startsWith('src/engine/')
-        ? ['test/engine/{d*,remote,writable,init-layers}.test.ts']
+        ? ['test/engine/!(retention)*.test.ts']
         : ['test/machines/**/*.test.ts']),
       ...(file.startsWith('src/machines/device/') ? ['test/engine/devices.test.ts'] : []),
       ...(mutant === undefined || file.includes('retention') ? ['test/engine/*.test.ts'] : []),
