@@ -41,6 +41,7 @@ test('what reaches beyond the device is refused by name', () => {
     'ext4;;-d /etc': /mkfs argument -d/,
     'ext4;;-J device=/dev/sda': /mkfs argument -J/,
     'ext4;;/dev/sda': /mkfs argument \/dev\/sda/,
+    'ext4;;-O /dev/sda': /mkfs argument \/dev\/sda/,
     'ext4;;-b 4096 8192': /mkfs argument 8192/,
     // No value belongs there: mkfs would take the word for the device.
     'f2fs;;-f swapfile': /mkfs argument swapfile/,

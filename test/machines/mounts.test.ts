@@ -76,6 +76,19 @@ test('one block layer, view: a read-only bind of where its device is mounted', (
   assert.deepEqual(mounts({ role: 'view', lowers: [device] }), bind(mountpoint, 'ro'));
 });
 
+test('a container that writes its device: a writable bind of where that is mounted, or the device', () => {
+  const own = '/var/lib/varve/snapshots/9/block/mountpoint';
+  const above = { lowers: [...layers(8), device] };
+  assert.deepEqual(mounts({ ...above, mode: 'dir' }), bind(own, 'rw'));
+  const [mount] = mounts({
+    ...above,
+    mode: 'dev',
+    device: { path: '/dev/loop3', fileSystem: 'ext4', mountOptions: '' },
+  });
+  assert.equal(mount?.source, '/dev/loop3');
+  assert.ok(mount.options.includes('rw'));
+});
+
 test('layers above a block layer lie above where its device is mounted', () => {
   const lowers = [...layers(8), device];
   const lowerdir = `lowerdir=${fs(8)}:${mountpoint}`;
