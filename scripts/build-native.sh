@@ -10,7 +10,7 @@ if [ "${1:-}" = -s ]; then
   shift 2
 fi
 folder=build/native${sanitizers:+-$(echo "$sanitizers" | tr ',' '-')}
-[ $# -gt 0 ] || set -- varve_sys varve-helper varve-layer varve-bd
+[ $# -gt 0 ] || set -- varve_sys varve-helper varve-layer varve-bd varve-bd-holder
 
 # A checkout that was moved or copied brings a folder that builds from where it was before.
 cache=$folder/CMakeCache.txt

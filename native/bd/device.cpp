@@ -71,19 +71,19 @@ std::shared_ptr<Device> Device::open(const OpenRequest& request, const Surroundi
   try {
     const auto configuration = around.images.load(request.config);
     result_file = configuration->result_file();
-    std::unique_ptr<Image> image = configuration->open(*parts.reports, request.is_read_only);
-    if (const std::uint64_t dropped = image->dropped_entries(); dropped > 0) {
-      around.log.warn(
-          "writes that nobody had flushed were lost, as by a loss of power",
-          {{"device", parts.name}, {"config", request.config}, {"droppedEntries", dropped}});
-    }
-    device.reset(new Device(parts, !image->is_writable(), configuration->has_writable_layer()));
-    device->content_ =
-        std::make_shared<MeteredDevice>(std::move(image), parts.metrics, parts.reports);
+    device.reset(new Device(parts));
+    device->open_image(*configuration,
+                       request.is_read_only ? OpenMode::kReadOnly : OpenMode::kWritable,
+                       request.config, around.log);
     if (!cancellation.is_cancelled()) {
       device->attached_ = around.transport.attach(
-          device->content_,
-          {.name = kernel_name(parts.name), .is_read_only = device->is_read_only_});
+          device->content_, {.name = kernel_name(parts.name),
+                             .is_read_only = device->is_read_only_,
+                             .note = encoded({.device = parts.name,
+                                              .config = request.config,
+                                              .config_text = configuration->text(),
+                                              .is_read_only = request.is_read_only,
+                                              .opened_at = utc_now()})});
     }
   } catch (const image::ConfigError& error) {
     result_file = error.result_file();
@@ -104,6 +104,43 @@ std::shared_ptr<Device> Device::open(const OpenRequest& request, const Surroundi
   device->result_file_ = result_file;
   parts.result_files->add(result_file);
   return device;
+}
+
+void Device::open_image(const ImageConfiguration& configuration, OpenMode mode,
+                        const std::string& config, Log& log) {
+  std::unique_ptr<Image> image = configuration.open(*parts_.reports, mode);
+  if (const std::uint64_t dropped = image->dropped_entries(); dropped > 0) {
+    log.warn("writes that nobody had flushed were lost, as by a loss of power",
+             {{"device", parts_.name}, {"config", config}, {"droppedEntries", dropped}});
+  }
+  is_read_only_ = !image->is_writable();
+  has_writable_layer_ = configuration.has_writable_layer();
+  content_ = std::make_shared<MeteredDevice>(std::move(image), parts_.metrics, parts_.reports);
+}
+
+std::shared_ptr<Device> Device::take_over(transport::Survivor& survivor, const DeviceNote& note,
+                                          const Surroundings& around, const DeviceParts& parts) {
+  try {
+    const auto configuration = around.images.parse(note.config_text, note.config);
+    const bool is_sealed = !note.is_read_only && configuration->is_sealed();
+    const OpenMode mode = note.is_read_only ? OpenMode::kReadOnly
+                          : is_sealed       ? OpenMode::kSealed
+                                            : OpenMode::kWritable;
+    std::shared_ptr<Device> device(new Device(parts));
+    device->open_image(*configuration, mode, note.config, around.log);
+    // As it was when it was sealed.
+    if (is_sealed) device->is_read_only_ = false;
+    device->is_sealed_ = is_sealed;
+    device->is_let_go_ = survivor.is_let_go();
+    device->attached_ = survivor.serve(device->content_);
+    device->result_file_ = configuration->result_file();
+    parts.result_files->add(device->result_file_);
+    return device;
+  } catch (const io::FormatError& error) {
+    throw DeviceError("open-failed", std::string(error.what()) + next_step(error.error()));
+  } catch (const transport::TransportError& error) {
+    throw DeviceError("attach-failed", error.what());
+  }
 }
 
 Device::Closed Device::close(transport::CloseMode mode, std::chrono::milliseconds patience) {

@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "bd/cancellation.h"
+#include "bd/device_note.h"
 #include "bd/device_reports.h"
 #include "bd/image.h"
 #include "bd/layer_output.h"
@@ -57,10 +58,16 @@ class Device {
   // DeviceError; nothing is left then. One that is cancelled meanwhile has failed.
   static std::shared_ptr<Device> open(const OpenRequest& request, const Surroundings& around,
                                       const DeviceParts& parts, Cancellation& cancellation);
+  // Serves one of a predecessor on. Throws DeviceError; the survivor waits on then.
+  static std::shared_ptr<Device> take_over(transport::Survivor& survivor, const DeviceNote& note,
+                                           const Surroundings& around, const DeviceParts& parts);
   ~Device() { parts_.result_files->remove(result_file_); }
   Device(const Device&) = delete;
   Device& operator=(const Device&) = delete;
 
+  [[nodiscard]] bool is_sealed() const noexcept { return is_sealed_; }
+  // Whether a predecessor had let go of it already.
+  [[nodiscard]] bool is_let_go() const noexcept { return is_let_go_; }
   [[nodiscard]] const std::string& path() const noexcept { return attached_->path(); }
   [[nodiscard]] bool has_direct_io() const noexcept { return attached_->has_direct_io(); }
   [[nodiscard]] std::uint64_t size() const noexcept { return content_->size(); }
@@ -89,13 +96,12 @@ class Device {
   void resize(std::uint64_t size_bytes);
 
  private:
-  Device(DeviceParts parts, bool is_read_only, bool has_writable_layer)
-      : parts_(std::move(parts)),
-        is_read_only_(is_read_only),
-        has_writable_layer_(has_writable_layer) {}
+  explicit Device(DeviceParts parts) : parts_(std::move(parts)) {}
 
   using Clock = std::chrono::steady_clock;
 
+  void open_image(const ImageConfiguration& configuration, OpenMode mode,
+                  const std::string& config, Log& log);
   void check_writable(const char* work) const;
   void check_unused(const char* work) const;
   [[noreturn]] void refuse_to_close(const std::vector<transport::DeviceUser>& users) const;
@@ -107,10 +113,10 @@ class Device {
 
   DeviceParts parts_;
   std::string result_file_;  // that is ours
-  bool is_read_only_;
+  bool is_read_only_ = true;
   // Not told to the kernel, which would keep it of the loop device for its next use.
   std::atomic<bool> is_sealed_ = false;
-  bool has_writable_layer_;  // which a device that was opened read-only may have as well
+  bool has_writable_layer_ = false;  // which a device that was opened read-only may have as well
   std::shared_ptr<MeteredDevice> content_;
   std::unique_ptr<transport::AttachedDevice> attached_;
   bool is_let_go_ = false;

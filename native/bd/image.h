@@ -31,18 +31,27 @@ class Image : public transport::BlockDevice {
   [[nodiscard]] virtual int resize(std::uint64_t size_bytes) = 0;
 };
 
+enum class OpenMode {
+  kWritable,  // if it names a writable layer
+  kReadOnly,  // writes to no file
+  kSealed,    // the writable layer has been finished: it is a layer like any other
+};
+
 // What a configuration says, checked.
 class ImageConfiguration {
  public:
   virtual ~ImageConfiguration() = default;
+  // What the file holds, which a successor may need when the file is another one by then.
+  [[nodiscard]] virtual const std::string& text() const noexcept = 0;
   // Where success or failure is written for overlaybd's clients; empty: nowhere.
   [[nodiscard]] virtual const std::string& result_file() const noexcept = 0;
   // Whether it names a writable layer.
   [[nodiscard]] virtual bool has_writable_layer() const noexcept = 0;
-  // Told of damage: `listener`, which outlives the image. A read-only image writes to no file and is
-  // not writable. Throws io::FormatError.
+  // Whether that has been finished. Throws io::FormatError.
+  [[nodiscard]] virtual bool is_sealed() const = 0;
+  // Told of damage: `listener`, which outlives the image. Throws io::FormatError.
   [[nodiscard]] virtual std::unique_ptr<Image> open(io::DamageListener& listener,
-                                                    bool is_read_only) const = 0;
+                                                    OpenMode mode) const = 0;
 };
 
 class ImageSource {
@@ -51,6 +60,9 @@ class ImageSource {
   // Reads a configuration file; called from several threads. Throws image::ConfigError, whose result
   // file is an absolute path, and io::FormatError.
   [[nodiscard]] virtual std::unique_ptr<ImageConfiguration> load(const std::string& path) const = 0;
+  // The same, of what the file held once.
+  [[nodiscard]] virtual std::unique_ptr<ImageConfiguration> parse(const std::string& text,
+                                                                  const std::string& path) const = 0;
 };
 
 }  // namespace varve::bd

@@ -8,6 +8,7 @@
 
 #include "image/image.h"
 #include "image/image_config.h"
+#include "image/json_object.h"
 #include "image/layer_file.h"
 #include "image/result_file.h"
 
@@ -72,8 +73,10 @@ std::vector<image::NamedFile> all_files(const image::ImageConfig& config, const 
 
 class LayerConfiguration final : public ImageConfiguration {
  public:
-  LayerConfiguration(image::ImageConfig config, std::string folder)
-      : config_(std::move(config)), folder_(std::move(folder)) {}
+  LayerConfiguration(image::ImageConfig config, std::string folder, std::string text)
+      : config_(std::move(config)), folder_(std::move(folder)), text_(std::move(text)) {}
+
+  [[nodiscard]] const std::string& text() const noexcept override { return text_; }
 
   [[nodiscard]] const std::string& result_file() const noexcept override {
     return config_.result_file;
@@ -83,29 +86,47 @@ class LayerConfiguration final : public ImageConfiguration {
     return config_.upper.has_value();
   }
 
+  [[nodiscard]] bool is_sealed() const override {
+    if (!config_.upper) return false;
+    return lsmt::was_sealed(*io::open_existing_writable_file(
+        image::resolve_path(config_.upper->data, folder_), false));
+  }
+
   [[nodiscard]] std::unique_ptr<Image> open(io::DamageListener& listener,
-                                            bool is_read_only) const override {
+                                            OpenMode mode) const override {
     image::OpenOptions options;
     options.folder = folder_;
     options.damage_listener = &listener;
-    options.is_read_only = is_read_only;
+    options.is_read_only = mode == OpenMode::kReadOnly;
     // Writes that nobody had flushed may be gone after a loss of power, as on any disk.
     options.lost_data = lsmt::LostData::kDrop;
-    return std::make_unique<LayerImage>(image::Image::open(config_, options));
+    if (mode != OpenMode::kSealed || !config_.upper) {
+      return std::make_unique<LayerImage>(image::Image::open(config_, options));
+    }
+    image::ImageConfig config = config_;
+    config.lowers.push_back({.file = config.upper->data, .directory = {}, .digest = {}, .size = 0});
+    config.upper.reset();
+    return std::make_unique<LayerImage>(image::Image::open(config, options));
   }
 
  private:
   image::ImageConfig config_;
   std::string folder_;
+  std::string text_;
 };
 
 }  // namespace
 
 std::unique_ptr<ImageConfiguration> LayerImages::load(const std::string& path) const {
+  return parse(image::read_text(path), path);
+}
+
+std::unique_ptr<ImageConfiguration> LayerImages::parse(const std::string& text,
+                                                       const std::string& path) const {
   const std::string folder = std::filesystem::path(path).parent_path().string();
   image::ImageConfig config;
   try {
-    config = image::load_image_config(path);
+    config = image::parse_image_config(text, path);
   } catch (const image::ConfigError& error) {
     image::ImageConfig read;
     read.result_file = resolved_result_file(error.result_file(), folder);
@@ -128,7 +149,7 @@ std::unique_ptr<ImageConfiguration> LayerImages::load(const std::string& path) c
   for (const image::Note& note : config.notes) {
     log_.warn(note.text, {{"config", path}, {"key", note.key}});
   }
-  return std::make_unique<LayerConfiguration>(std::move(config), folder);
+  return std::make_unique<LayerConfiguration>(std::move(config), folder, text);
 }
 
 }  // namespace varve::bd

@@ -12,6 +12,8 @@ class LayerImages final : public ImageSource {
   explicit LayerImages(Log& log) : log_(log) {}
 
   [[nodiscard]] std::unique_ptr<ImageConfiguration> load(const std::string& path) const override;
+  [[nodiscard]] std::unique_ptr<ImageConfiguration> parse(const std::string& text,
+                                                          const std::string& path) const override;
 
  private:
   Log& log_;

@@ -46,6 +46,12 @@ inline constexpr std::chrono::milliseconds kCloseGrace{30'000};
 // How soon a close that waits gives way to one that goes further, and to the end of the daemon.
 inline constexpr std::chrono::milliseconds kClosePart{250};
 
+// Devices of a predecessor: how many are opened at a time, and how soon one that cannot be is tried
+// again; the pause doubles.
+inline constexpr unsigned kTakeOverAtOnceMax = 32;
+inline constexpr std::chrono::milliseconds kTakeOverPause{250};
+inline constexpr std::chrono::milliseconds kTakeOverPauseMax{15'000};
+
 // How often a device that was let go of is looked at until it is gone.
 inline constexpr std::chrono::milliseconds kLingerInterval{500};
 

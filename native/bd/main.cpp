@@ -17,6 +17,7 @@
 #include <cstdlib>
 #include <cstring>
 #include <filesystem>
+#include <functional>
 #include <iostream>
 #include <memory>
 #include <system_error>
@@ -27,14 +28,16 @@
 #include "bd/log.h"
 #include "bd/options.h"
 #include "bd/service.h"
-#include "bd/socket_place.h"
+#include "holder/holder_client.h"
 #include "image/global_config.h"
+#include "place/socket_place.h"
 #include "syscalls/varve_sys.h"
 #include "transport/fuse_transport.h"
 
 namespace varve::bd {
 namespace {
 
+constexpr const char* kProgram = "varve-bd";
 constexpr int kExitFailure = 1;
 constexpr int kExitUsage = 2;
 
@@ -108,18 +111,51 @@ void tell_pool(const transport::ServingPool& pool, Log& log) {
   }
 }
 
+// Leaves what is open to the kernel, or to whoever holds it.
+[[noreturn]] void leave(const Options& options, int status) {
+  ::unlink((options.socket + ".lock").c_str());
+  ::unlink((std::filesystem::path(options.run_dir) / "varve-bd.lock").c_str());
+  // For the log.
+  std::this_thread::sleep_for(std::chrono::milliseconds(50));
+  ::_exit(status);
+}
+
 // Until a signal ends it.
 void serve(const Options& options, Log& log, asio::io_context& context,
            asio::local::stream_protocol::acceptor acceptor) {
-  const auto pool = std::make_shared<transport::ServingPool>();
-  transport::FuseTransport transport(pool);
+  std::function<void()> take_over;  // by the thread of the context, once there is a service
+  std::unique_ptr<holder::HolderClient> holder;
+  if (!options.holder.empty()) {
+    holder = std::make_unique<holder::HolderClient>(
+        options.holder, [&](bool is_connected, const std::string& problem) {
+          if (is_connected && problem.empty()) {
+            log.info("devices outlive this process", {{"holder", options.holder}});
+            asio::post(context, [&] { take_over(); });
+          } else {
+            log.warn(problem + (is_connected ? "" : ": devices end with this process until it is back"),
+                     {{"holder", options.holder}});
+          }
+        });
+  }
+  transport::ServingPoolOptions pool_options;
+  if (holder) pool_options.make_buffer = transport::parked_buffers(*holder);
+  const auto pool = std::make_shared<transport::ServingPool>(pool_options);
+  transport::FuseTransport transport(pool, {}, holder.get(), options.uses_resend);
   const LayerImages images(log);
   std::unique_ptr<ControlServer> server;
   Service service(context, {.images = images, .transport = transport, .log = log},
                   [&server](const Json& event) { server->publish(event); });
+  take_over = [&] {
+    try {
+      service.take_over(transport.survivors());
+    } catch (const std::exception& error) {
+      log.error(error.what(), {{"holder", options.holder}});
+    }
+  };
   server = std::make_unique<ControlServer>(std::move(acceptor), service, log);
 
   asio::posix::stream_descriptor signals(context, open_end_signals());
+  bool hands_over = false;
   signals.async_wait(asio::posix::stream_descriptor::wait_read, [&](const std::error_code& error) {
     signalfd_siginfo signal = {};
     if (error || ::read(signals.native_handle(), &signal, sizeof signal) != sizeof signal) return;
@@ -129,7 +165,14 @@ void serve(const Options& options, Log& log, asio::io_context& context,
     server->stop();
     // Nobody should find a socket on which nobody answers.
     ::unlink(options.socket.c_str());
-    service.stop([&] { asio::post(context, [&] { server->close_all(); context.stop(); }); });
+    const auto end = [&] { asio::post(context, [&] { server->close_all(); context.stop(); }); };
+    // A person's interrupt ends the devices, too; a service manager replaces the daemon.
+    hands_over = signal.ssi_signo == SIGTERM && holder && holder->is_connected();
+    if (hands_over) {
+      service.hand_over(end);
+    } else {
+      service.stop(end);
+    }
   });
   server->begin();
   tell_pool(*pool, log);
@@ -142,14 +185,14 @@ void serve(const Options& options, Log& log, asio::io_context& context,
                        {"process", ::getpid()}});
   notify("READY=1");
   context.run();
+  if (hands_over) {
+    log.info("stopped: devices wait for the next one", {{"holder", options.holder}});
+    leave(options, EXIT_SUCCESS);
+  }
   if (!service.is_idle(kStopGrace)) {
     // Threads hang in work on files, and use what would be destroyed here.
     log.warn("stopped, with work left that hangs", {});
-    std::filesystem::path run_dir(options.run_dir);
-    ::unlink((options.socket + ".lock").c_str());
-    ::unlink((run_dir / "varve-bd.lock").c_str());
-    std::this_thread::sleep_for(std::chrono::milliseconds(50));
-    ::_exit(kExitFailure);
+    leave(options, kExitFailure);
   }
 }
 
@@ -160,13 +203,17 @@ int run(const Options& options) {
   block_signals();
   raise_descriptor_limit();
 
-  make_private_directory(std::filesystem::path(options.socket).parent_path().string());
-  make_private_directory(options.run_dir);
-  const HeldLock run_dir_lock(options.run_dir + "/varve-bd.lock",
-                              "the run directory " + options.run_dir);
-  const HeldLock socket_lock(options.socket + ".lock", "the socket " + options.socket);
+  place::make_private_directory(std::filesystem::path(options.socket).parent_path().string());
+  place::make_private_directory(options.run_dir);
+  const place::HeldLock run_dir_lock(options.run_dir + "/varve-bd.lock",
+                                     "the run directory " + options.run_dir, kProgram);
+  const place::HeldLock socket_lock(options.socket + ".lock", "the socket " + options.socket,
+                                    kProgram);
   asio::io_context context(1);
-  auto acceptor = listen_at(context, options.socket);
+  using asio::local::stream_protocol;
+  stream_protocol::acceptor acceptor(
+      context, stream_protocol(),
+      place::listen_at(options.socket, place::SocketType::kStream).release());
 
   Log log(level_of(options, config), config.log);
   for (const image::Note& note : config.notes) {

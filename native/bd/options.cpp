@@ -35,6 +35,10 @@ Options parse_options(const std::vector<std::string>& arguments) {
       options.run_dir = absolute(name, value());
     } else if (name == "--config") {
       options.config = absolute(name, value());
+    } else if (name == "--holder") {
+      options.holder = absolute(name, value());
+    } else if (name == "--no-resend" && !own) {
+      options.uses_resend = false;
     } else if (name == "--log-level") {
       const std::string level = value();
       options.log_level = parse_log_level(level);

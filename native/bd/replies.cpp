@@ -36,6 +36,12 @@ Json error_reply(const std::string& code, const std::string& message) {
   return {{"error", {{"code", code}, {"message", message}}}};
 }
 
+Json closed_reply(const std::string& device, const Device::Closed& closed) {
+  return ok_reply({{"device", device},
+                   {"gone", closed.is_gone},
+                   {"users", users_document(closed.users)}});
+}
+
 Json description_of(const Device& device) {
   return {{"sizeBytes", device.size()},
           {"readOnly", device.is_read_only()},

@@ -15,6 +15,8 @@ Json error_reply(const std::string& code, const std::string& message);
 
 Json users_document(const std::vector<transport::DeviceUser>& users);
 
+Json closed_reply(const std::string& device, const Device::Closed& closed);
+
 // What a device is as long as it is open.
 Json description_of(const Device& device);
 

@@ -113,6 +113,11 @@ Service::EntryPointer Service::find(const std::string& name) const {
 
 Service::EntryPointer Service::find_idle(const std::string& name) const {
   EntryPointer entry = find(name);
+  if (entry->survivor != nullptr) {
+    throw RequestError("busy", "device " + name + " is not served again yet" +
+                                   (entry->problem.empty() ? "" : ": " + entry->problem) +
+                                   "; try again when it is");
+  }
   if (entry->job != nullptr) {
     throw RequestError("busy", "device " + name + " is busy: " + entry->job->name +
                                    " is under way; try again when it has ended");
@@ -136,6 +141,20 @@ std::string Service::unused_name() {
   }
 }
 
+Service::EntryPointer Service::make_entry(const std::string& name, const std::string& config) {
+  const auto entry = std::make_shared<Entry>();
+  entry->config = config;
+  entry->parts.name = name;
+  entry->parts.result_files = result_files_;
+  entry->parts.reports = std::make_shared<DeviceReports>(
+      name, entry->parts.metrics, around_.log,
+      // Called by threads that may outlive this; what they post only runs while it lives.
+      [this, &context = context_](Json event) {
+        asio::post(context, [this, event] { publish_(event); });
+      });
+  return entry;
+}
+
 void Service::run(OpenRequest request, Reply reply) {
   if (devices_.size() >= kDevicesMax) {
     throw RequestError("too-many-devices", std::to_string(devices_.size()) +
@@ -148,16 +167,7 @@ void Service::run(OpenRequest request, Reply reply) {
                                              found->second->config +
                                              "): close it, or choose another name");
   }
-  const auto entry = std::make_shared<Entry>();
-  entry->config = request.config;
-  entry->parts.name = request.device;
-  entry->parts.result_files = result_files_;
-  entry->parts.reports = std::make_shared<DeviceReports>(
-      request.device, entry->parts.metrics, around_.log,
-      // Called by threads that may outlive this; what they post only runs while it lives.
-      [this, &context = context_](Json event) {
-        asio::post(context, [this, event] { publish_(event); });
-      });
+  const EntryPointer entry = make_entry(request.device, request.config);
   const auto job = std::make_shared<Job>(context_, "open", std::move(reply));
   const std::chrono::milliseconds deadline = request.deadline;
   start_job(entry, job,
@@ -253,6 +263,8 @@ void Service::run(const ListRequest&, const Reply& reply) const {
       one["openedAt"] = entry->opened_at;
       one["damageCount"] = entry->parts.metrics->damage();
     }
+    if (entry->survivor != nullptr) one["path"] = entry->survivor->path();
+    if (!entry->problem.empty()) one["problem"] = entry->problem;
     list.push_back(std::move(one));
   }
   reply(ok_reply({{"devices", std::move(list)}}));

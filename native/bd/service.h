@@ -8,10 +8,12 @@
 
 #include <asio/io_context.hpp>
 #include <asio/steady_timer.hpp>
+#include <deque>
 #include <functional>
 #include <map>
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "bd/device.h"
 #include "bd/jobs.h"
@@ -33,6 +35,13 @@ class Service {
   // All but `events`, which is the connection's own.
   void handle(Operation operation, Reply reply);
 
+  // Serves the devices of a predecessor on. One whose image cannot be opened waits, and is tried again
+  // and again.
+  void take_over(std::vector<std::unique_ptr<transport::Survivor>> survivors);
+
+  // Gives up what is under way and leaves every device as it is, to a successor; calls `done` when
+  // nothing is under way, or at the deadline.
+  void hand_over(std::function<void()> done);
   // Gives up what is under way, then lets go of every device; calls `done` when nothing is left, or
   // at the deadline. Requests are refused from now on.
   void stop(std::function<void()> done);
@@ -69,11 +78,19 @@ class Service {
   [[nodiscard]] EntryPointer find_writable(const std::string& name) const;
   std::string unused_name();
   void opened(const EntryPointer& entry, Job& job);
+  EntryPointer make_entry(const std::string& name, const std::string& config);
+  void take_over_next();
+  void taken_over(const EntryPointer& entry, const std::shared_ptr<Device>& device);
+  void not_taken_over(const EntryPointer& entry, const std::string& problem);
+  void give_up(const EntryPointer& entry);
+  void close_survivor(const EntryPointer& entry, const CloseRequest& request, const Reply& reply);
   void release(const std::shared_ptr<Job>& job, std::shared_ptr<Device> device);
   void forget(const EntryPointer& entry);
   void close_next(const EntryPointer& entry, const CloseRequest& request, Reply reply);
   void watch_lingering();
   void check_stop();
+  void end_of_work();
+  void ended();
   void close_all();
   void abandon(const EntryPointer& entry);
   void tell(const char* event, const EntryPointer& entry, Json fields = Json::object());
@@ -87,6 +104,10 @@ class Service {
   std::size_t running_ = 0;
   std::uint64_t next_number_ = 1;
   std::chrono::steady_clock::time_point started_at_ = std::chrono::steady_clock::now();
+
+  std::deque<EntryPointer> waiting_;  // devices of a predecessor that are to be served
+  unsigned taking_over_ = 0;
+  bool leaves_devices_ = false;
 
   asio::steady_timer linger_timer_;
   bool is_linger_watched_ = false;

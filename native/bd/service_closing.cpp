@@ -33,18 +33,17 @@ Device::Closed close_in_parts(Device& device, const CloseRequest& request,
   }
 }
 
-Json closed_reply(const std::string& device, const Device::Closed& closed) {
-  return ok_reply({{"device", device},
-                   {"gone", closed.is_gone},
-                   {"users", users_document(closed.users)}});
-}
-
 }  // namespace
 
 void Service::run(const CloseRequest& request, Reply reply) {
   if (const EntryPointer busy = find(request.device);
       busy->job != nullptr && busy->job->gives_way_to(request.mode)) {
     close_next(busy, request, std::move(reply));
+    return;
+  }
+  if (const EntryPointer found = find(request.device);
+      found->survivor != nullptr && found->job == nullptr) {
+    close_survivor(found, request, reply);
     return;
   }
   const EntryPointer entry = find_idle(request.device);
@@ -160,7 +159,7 @@ void Service::stop(std::function<void()> done) {
   }
   stop_timer_.expires_after(kStopPatience);
   stop_timer_.async_wait([this](const std::error_code& error) {
-    if (!error && stage_ == Stage::kEnding) close_all();
+    if (!error && stage_ == Stage::kEnding) end_of_work();
   });
   stop_deadline_.expires_after(kStopDeadline);
   stop_deadline_.async_wait([this](const std::error_code& error) {
@@ -178,19 +177,37 @@ void Service::stop(std::function<void()> done) {
 void Service::check_stop() {
   if (running_ > 0) return;
   if (stage_ == Stage::kEnding) {
-    close_all();
+    end_of_work();
   } else if (stage_ == Stage::kClosing) {
-    stage_ = Stage::kEnded;
-    stop_deadline_.cancel();
-    stopped_();
+    ended();
   }
+}
+
+void Service::end_of_work() {
+  stop_timer_.cancel();
+  if (leaves_devices_) {
+    ended();
+  } else {
+    close_all();
+  }
+}
+
+void Service::ended() {
+  stage_ = Stage::kEnded;
+  stop_deadline_.cancel();
+  stopped_();
 }
 
 void Service::close_all() {
   stage_ = Stage::kClosing;
-  stop_timer_.cancel();
   const auto devices = devices_;
-  for (const auto& [name, entry] : devices) abandon(entry);
+  for (const auto& [name, entry] : devices) {
+    if (entry->survivor != nullptr && entry->job == nullptr) {
+      give_up(entry);
+    } else {
+      abandon(entry);
+    }
+  }
   if (running_ == 0) check_stop();
 }
 

@@ -15,7 +15,7 @@ struct Service::Entry {
   DeviceParts parts;
   std::string config;
   std::string opened_at;
-  // What the device is: opening, open, sealed, closing.
+  // What the device is: opening, open, sealed, closing, recovering.
   const char* state = "opening";
   // The job that works on it, or null.
   std::shared_ptr<Job> job;
@@ -24,6 +24,10 @@ struct Service::Entry {
   // Whether the end of the daemon has let go of it.
   bool is_abandoned = false;
   std::shared_ptr<Device> device;  // null while it is opened, and when it is gone
+  // Of a predecessor, until it is served again; then also why it is not, and how often it was tried.
+  std::shared_ptr<transport::Survivor> survivor;
+  std::string problem;
+  unsigned attempts = 0;
 };
 
 struct Service::Job {

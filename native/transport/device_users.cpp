@@ -92,9 +92,9 @@ std::string process_text(int process) {
 // What one look at everything collects.
 class Search {
  public:
-  Search(dev_t device, OwnDescriptor own)
+  Search(dev_t device, NoUsers none)
       : device_(device),
-        own_(own),
+        none_(none),
         numbers_(std::to_string(major(device)) + ":" + std::to_string(minor(device))) {
     const std::string uevent = "/sys/dev/block/" + numbers_ + "/uevent";
     std::ifstream file(uevent);
@@ -139,7 +139,8 @@ class Search {
       const std::string link = folder + "/fd/" + name;
       struct statx status = {};
       if (!look(link, status)) continue;
-      if (is_device(status) && !(process == ::getpid() && number_of(name) == own_.number)) {
+      const bool is_own = process == ::getpid() && number_of(name) == none_.own_descriptor;
+      if (is_device(status) && !is_own && process != none_.process) {
         add(DeviceUser::Kind::kDescriptor, process,
             process_text(process) + " has it open as descriptor " + name);
         has_device = true;
@@ -248,7 +249,7 @@ class Search {
   };
 
   dev_t device_;
-  OwnDescriptor own_;
+  NoUsers none_;
   std::string numbers_;  // "7:3", as sysfs and mountinfo write it
   std::string path_;
   std::set<std::string> namespaces_;  // of mounts, seen already
@@ -260,8 +261,8 @@ class Search {
 
 }  // namespace
 
-std::vector<DeviceUser> find_device_users(dev_t device, OwnDescriptor own) {
-  return Search(device, own).run();
+std::vector<DeviceUser> find_device_users(dev_t device, NoUsers none) {
+  return Search(device, none).run();
 }
 
 }  // namespace varve::transport

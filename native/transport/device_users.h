@@ -22,14 +22,15 @@ struct DeviceUser {
   std::string text;  // a sentence's part: "process 12 (sleep) has it open as descriptor 3"
 };
 
-// A descriptor that is not a user: the caller's own.
-struct OwnDescriptor {
-  int number = -1;
+// Descriptors that are not of users.
+struct NoUsers {
+  int own_descriptor = -1;  // of this process
+  int process = 0;          // one that keeps descriptors for this one; 0: none
 };
 
 // Everyone found, in no order that means anything. What cannot be read (processes that end
 // meanwhile, other process namespaces) is left out, so an empty answer does not prove that nobody
 // is there.
-std::vector<DeviceUser> find_device_users(dev_t device, OwnDescriptor own = {});
+std::vector<DeviceUser> find_device_users(dev_t device, NoUsers none = {});
 
 }  // namespace varve::transport

@@ -2,13 +2,16 @@
 
 #include <fcntl.h>
 #include <linux/fuse.h>
+#include <sys/mman.h>
 #include <sys/resource.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <cerrno>
 #include <cstring>
+#include <system_error>
 #include <utility>
+#include <vector>
 
 #include "transport/transport.h"
 
@@ -18,6 +21,8 @@ namespace {
 
 // Above the loop devices' and most others; the kernel's table grows with the highest.
 constexpr rlim_t kNumberMin = 65'536;
+// FUSE_NOTIFY_RESEND; newer than Debian 12's headers.
+constexpr int kNotifyResend = 7;
 
 // The kernel releases the descriptors of a killed process from the highest number down. Each loop
 // device then writes what the kernel holds of it, and would wait for ever for the connection behind
@@ -44,10 +49,11 @@ bool ConnectionEnd::wait(std::chrono::milliseconds patience) {
 }
 
 FuseConnection::FuseConnection(UniqueFd fuse, std::shared_ptr<BlockDevice> content,
-                               bool is_read_only)
+                               bool is_read_only, ConnectionPlace parked)
     : fuse_(with_high_number(std::move(fuse))),
+      parked_(std::move(parked)),
       content_(std::move(content)),
-      protocol_(*content_, is_read_only) {
+      protocol_(*content_, is_read_only, parked_.wants_resend) {
   // Several threads take requests from one descriptor; the one that comes too late must not wait.
   const int flags = ::fcntl(fuse_.get(), F_GETFL);
   if (flags < 0 || ::fcntl(fuse_.get(), F_SETFL, flags | O_NONBLOCK) != 0) {
@@ -57,6 +63,7 @@ FuseConnection::FuseConnection(UniqueFd fuse, std::shared_ptr<BlockDevice> conte
 }
 
 FuseConnection::~FuseConnection() {
+  parked_.place.drop();
   fuse_.reset();
   content_.reset();
   end_->set();
@@ -65,24 +72,67 @@ FuseConnection::~FuseConnection() {
 FuseConnection::Received FuseConnection::receive(const RequestBuffer& buffer,
                                                  std::size_t& request_bytes) const noexcept {
   const std::span<std::byte> space = buffer.request();
+  buffer.begin_reading(parked_.key);
   while (true) {
     const ssize_t length = ::read(fuse_.get(), space.data(), space.size());
     if (length >= 0) {
       request_bytes = static_cast<std::size_t>(length);
+      buffer.taken(request_bytes);
       return Received::kRequest;
     }
-    if (errno == EAGAIN) return Received::kNothing;
     // ENOENT: the request was taken back before it was read.
-    if (errno != EINTR && errno != ENOENT) return Received::kEnd;
+    if (errno == EINTR || errno == ENOENT) continue;
+    const bool is_empty = errno == EAGAIN;
+    buffer.free();
+    return is_empty ? Received::kNothing : Received::kEnd;
   }
 }
 
 void FuseConnection::answer(const RequestBuffer& buffer, std::size_t request_bytes) noexcept {
-  const std::span<const std::byte> reply = protocol_.answer(buffer, request_bytes);
-  if (reply.empty()) return;
+  const std::span<const std::byte> bytes = protocol_.answer(buffer, request_bytes);
+  // A read may be carried out again; all else must not be.
+  const bool is_small = bytes.data() == buffer.small_reply().data();
+  if (is_small) buffer.executed(bytes.size());
+  reply(bytes);
+  buffer.free();
+}
+
+void FuseConnection::reply(std::span<const std::byte> bytes) const noexcept {
+  if (bytes.empty()) return;
   // A failure means that nobody waits for the reply any more: the request or the connection is
   // gone.
-  while (::write(fuse_.get(), reply.data(), reply.size()) < 0 && errno == EINTR) {
+  while (::write(fuse_.get(), bytes.data(), bytes.size()) < 0 && errno == EINTR) {
+  }
+}
+
+void FuseConnection::park(const std::string& record, std::span<const int> others) {
+  if (!parked_.place.is_there()) return;
+  UniqueFd file(::memfd_create("varve-device", MFD_CLOEXEC));
+  if (!file || ::write(file.get(), record.data(), record.size()) !=
+                   static_cast<ssize_t>(record.size())) {
+    throw std::system_error(errno, std::generic_category(), "the record of a device");
+  }
+  std::vector<int> descriptors = {file.get(), fuse_.get()};
+  descriptors.insert(descriptors.end(), others.begin(), others.end());
+  parked_.place.park(descriptors);
+  record_ = std::move(file);
+}
+
+int FuseConnection::ask_again() const noexcept {
+  fuse_out_header notification = {};
+  notification.len = sizeof notification;
+  notification.error = kNotifyResend;
+  return ::write(fuse_.get(), &notification, sizeof notification) < 0 ? -errno : 0;
+}
+
+void FuseConnection::answer_left(const RequestBuffer& buffer) noexcept {
+  const RequestBuffer::Left left = buffer.left_of(parked_.key);
+  if (!left.reply.empty()) {
+    reply(left.reply);
+    buffer.free();
+  } else if (left.request_bytes > 0) {
+    buffer.taken(left.request_bytes);
+    answer(buffer, left.request_bytes);
   }
 }
 

@@ -7,7 +7,10 @@
 #include <cstdint>
 #include <memory>
 #include <mutex>
+#include <span>
+#include <string>
 
+#include "holder/parking.h"
 #include "syscalls/unique_fd.h"
 #include "transport/block_device.h"
 #include "transport/fuse_protocol.h"
@@ -28,9 +31,17 @@ class ConnectionEnd {
   bool has_ended_ = false;
 };
 
+// Where a connection is parked, so that a successor of this process serves it on.
+struct ConnectionPlace {
+  std::uint64_t key = 0;  // by which its requests are told from those of others
+  holder::ParkedPlace place{};
+  bool wants_resend = true;
+};
+
 class FuseConnection {
  public:
-  FuseConnection(UniqueFd fuse, std::shared_ptr<BlockDevice> content, bool is_read_only);
+  FuseConnection(UniqueFd fuse, std::shared_ptr<BlockDevice> content, bool is_read_only,
+                 ConnectionPlace parked = {});
   ~FuseConnection();
   FuseConnection(const FuseConnection&) = delete;
   FuseConnection& operator=(const FuseConnection&) = delete;
@@ -41,6 +52,17 @@ class FuseConnection {
   Received receive(const RequestBuffer& buffer, std::size_t& request_bytes) const noexcept;
   // Carries it out and replies.
   void answer(const RequestBuffer& buffer, std::size_t request_bytes) noexcept;
+  // Parks a record, the descriptor and `others`, in place of what is parked. Throws std::system_error.
+  void park(const std::string& record, std::span<const int> others);
+  // Nothing of it is left for a successor.
+  void unpark() noexcept { parked_.place.drop(); }
+  // For a predecessor's, before anything is received. Asks the kernel for the requests that were
+  // not answered; 0 or a negative errno.
+  [[nodiscard]] int ask_again() const noexcept;
+  // The same from its memory, where the kernel cannot be asked.
+  void answer_left(const RequestBuffer& buffer) noexcept;
+  [[nodiscard]] bool has_resend() const noexcept { return protocol_.has_resend(); }
+
   // Makes the kernel forget the attributes that it keeps, the size among them.
   [[nodiscard]] int invalidate_attributes() const noexcept;
 
@@ -48,7 +70,11 @@ class FuseConnection {
   [[nodiscard]] const std::shared_ptr<ConnectionEnd>& end() const noexcept { return end_; }
 
  private:
+  void reply(std::span<const std::byte> bytes) const noexcept;
+
   UniqueFd fuse_;
+  UniqueFd record_;
+  ConnectionPlace parked_;
   std::shared_ptr<BlockDevice> content_;
   FuseProtocol protocol_;
   std::shared_ptr<ConnectionEnd> end_ = std::make_shared<ConnectionEnd>();

@@ -59,6 +59,15 @@ FuseMount::FuseMount(int fuse, const std::string& name, bool is_read_only)
   if (is_read_only) attributes |= MOUNT_ATTR_RDONLY;
   mount_.reset(::fsmount(context.get(), FSMOUNT_CLOEXEC, attributes));
   if (!mount_) fail("fsmount", errno);
+  look();
+}
+
+FuseMount::FuseMount(UniqueFd mount, bool is_read_only)
+    : mount_(std::move(mount)), is_read_only_(is_read_only) {
+  look();
+}
+
+void FuseMount::look() {
   // Answered from what the kernel has: nobody serves yet, and this must not wait for it.
   struct statx status = {};
   if (::statx(mount_.get(), "", AT_EMPTY_PATH | AT_STATX_DONT_SYNC, 0, &status) != 0) {

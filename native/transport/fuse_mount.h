@@ -21,12 +21,19 @@ class FuseMount {
   // wait for whoever serves it. Throws TransportError.
   FuseMount(int fuse, const std::string& name, bool is_read_only);
 
+  // One that a predecessor made, by the descriptor that keeps it.
+  FuseMount(UniqueFd mount, bool is_read_only);
+
+  [[nodiscard]] int descriptor() const noexcept { return mount_.get(); }
+
   // Opens the file; waits until the connection is served. Throws TransportError.
   [[nodiscard]] UniqueFd open_file() const;
 
   [[nodiscard]] dev_t device() const noexcept { return device_; }
 
  private:
+  void look();
+
   UniqueFd mount_;
   bool is_read_only_;
   dev_t device_ = 0;

@@ -47,13 +47,16 @@ struct FuseProtocol::Request {
     return true;
   }
 
+  [[nodiscard]] std::span<const std::byte> done() const noexcept { return small(0, {}); }
+
   // The reply that holds `payload_bytes` of the payload.
-  [[nodiscard]] std::span<const std::byte> done(std::size_t payload_bytes = 0) const noexcept {
-    return reply(0, payload_bytes);
+  [[nodiscard]] std::span<const std::byte> done_with_payload(
+      std::size_t payload_bytes) const noexcept {
+    return filled(buffer.reply(sizeof(fuse_out_header), payload_bytes), 0);
   }
 
   [[nodiscard]] std::span<const std::byte> failed(int error) const noexcept {
-    return reply(checked_error(error), 0);
+    return small(checked_error(error), {});
   }
 
   // 0 or a negative errno without anything else.
@@ -63,15 +66,23 @@ struct FuseProtocol::Request {
 
   template <typename Structure>
   [[nodiscard]] std::span<const std::byte> done_with(const Structure& structure) const noexcept {
-    std::memcpy(buffer.payload().data(), &structure, sizeof structure);
-    return done(sizeof structure);
+    static_assert(sizeof(fuse_out_header) + sizeof structure <= RequestBuffer::kSmallReplyBytes);
+    return small(0, std::as_bytes(std::span(&structure, 1)));
   }
 
  private:
-  [[nodiscard]] std::span<const std::byte> reply(int error,
-                                                 std::size_t payload_bytes) const noexcept {
+  [[nodiscard]] std::span<const std::byte> small(int error,
+                                                 std::span<const std::byte> more) const noexcept {
+    const std::span<std::byte> bytes =
+        buffer.small_reply().first(sizeof(fuse_out_header) + more.size());
+    std::copy(more.begin(), more.end(), bytes.begin() + sizeof(fuse_out_header));
+    return filled(bytes, error);
+  }
+
+  // With the header at its begin.
+  [[nodiscard]] std::span<const std::byte> filled(std::span<std::byte> bytes,
+                                                  int error) const noexcept {
     fuse_out_header out = {};
-    const std::span<std::byte> bytes = buffer.reply(sizeof out, payload_bytes);
     out.len = static_cast<std::uint32_t>(bytes.size());
     out.error = error;
     out.unique = header.unique;
@@ -148,7 +159,9 @@ std::span<const std::byte> FuseProtocol::init(const Request& request) noexcept {
   out.minor = std::min(out.minor, in.minor);
   std::uint64_t offered = in.flags;
   if ((in.flags & FUSE_INIT_EXT) != 0) offered |= static_cast<std::uint64_t>(in.flags2) << 32;
-  const std::uint64_t flags = offered & kWantedFlags;
+  const std::uint64_t flags =
+      offered & (wants_resend_ ? kWantedFlags : kWantedFlags & ~kHasResend);
+  has_resend_ = (flags & kHasResend) != 0;
   out.flags = static_cast<std::uint32_t>(flags);
   out.flags2 = static_cast<std::uint32_t>(flags >> 32);
   out.max_readahead = in.max_readahead;
@@ -186,7 +199,7 @@ std::span<const std::byte> FuseProtocol::read(const Request& request) noexcept {
   const auto length = static_cast<std::size_t>(std::min<std::uint64_t>(in.size, size - in.offset));
   if (length == 0) return request.done();
   const int error = content_.read(request.buffer.payload().first(length), in.offset);
-  return error == 0 ? request.done(length) : request.failed(error);
+  return error == 0 ? request.done_with_payload(length) : request.failed(error);
 }
 
 std::span<const std::byte> FuseProtocol::write(const Request& request) noexcept {

@@ -4,6 +4,7 @@
 // ENOSYS.
 #pragma once
 
+#include <atomic>
 #include <cstddef>
 #include <cstdint>
 #include <span>
@@ -15,14 +16,19 @@ namespace varve::transport {
 
 class FuseProtocol {
  public:
-  FuseProtocol(BlockDevice& content, bool is_read_only) noexcept
-      : content_(content), is_read_only_(is_read_only) {}
+  // `wants_resend`: whether the kernel is to keep unanswered requests for a successor, where it can.
+  FuseProtocol(BlockDevice& content, bool is_read_only, bool wants_resend = true) noexcept
+      : content_(content), is_read_only_(is_read_only), wants_resend_(wants_resend) {}
 
   // Carries out the request of `request_bytes` that lies in the buffer; from several threads at
   // once, each with its own buffer. The reply lies in the buffer, too; it is empty for requests
   // that want none and for bytes that are no request.
   [[nodiscard]] std::span<const std::byte> answer(const RequestBuffer& buffer,
                                                   std::size_t request_bytes) noexcept;
+
+  // Whether the kernel sends unanswered requests again when it is asked to; known once it has
+  // introduced itself, which comes first.
+  [[nodiscard]] bool has_resend() const noexcept { return has_resend_; }
 
  private:
   struct Request;
@@ -38,6 +44,8 @@ class FuseProtocol {
 
   BlockDevice& content_;
   bool is_read_only_;
+  bool wants_resend_;
+  std::atomic<bool> has_resend_ = false;
 };
 
 }  // namespace varve::transport

@@ -2,35 +2,27 @@
 
 #include <fcntl.h>
 #include <linux/capability.h>
-#include <linux/close_range.h>
-#include <sys/stat.h>
+#include <poll.h>
+#include <sys/random.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
-#include <algorithm>
 #include <array>
 #include <atomic>
 #include <cerrno>
-#include <chrono>
 #include <cstring>
-#include <future>
-#include <mutex>
-#include <optional>
-#include <thread>
+#include <system_error>
 #include <utility>
 
-#include "transport/fuse_connection.h"
+#include "transport/fuse_device.h"
 #include "transport/fuse_mount.h"
-#include "transport/loop_device.h"
 
 namespace varve::transport {
 
 namespace {
 
 constexpr std::uint64_t kSectorBytes = 512;
-// How often users are looked for before they count.
-constexpr int kLooks = 6;
-constexpr std::chrono::milliseconds kLookPause{20};
+constexpr const char* kRequestPrefix = "request/";
 
 bool has_admin_capability() {
   __user_cap_header_struct header = {_LINUX_CAPABILITY_VERSION_3, 0};
@@ -39,174 +31,48 @@ bool has_admin_capability() {
   return (sets[0].effective & (1U << CAP_SYS_ADMIN)) != 0;
 }
 
-[[noreturn]] void fail(const std::string& step, int error) {
-  throw TransportError(error, step + ": " + std::strerror(error));
+// Whether the kernel has ended the connection.
+bool has_ended(int fuse) {
+  pollfd looked = {fuse, POLLIN, 0};
+  return ::poll(&looked, 1, 0) > 0 && (looked.revents & (POLLERR | POLLHUP | POLLNVAL)) != 0;
 }
 
-// The kernel keeps a file's size and asks again only when it is told to.
-void take_size(int file, std::uint64_t expected_bytes) {
-  struct stat status = {};
-  if (::fstat(file, &status) != 0) fail("fstat of the FUSE file", errno);
-  if (static_cast<std::uint64_t>(status.st_size) != expected_bytes) {
-    throw TransportError(EIO, "the kernel did not take over the size of the FUSE file");
-  }
-}
-
-// Of this thread alone, from now on; those of the others stay as they are.
-void hold_standard_descriptors_alone() noexcept {
-  static_cast<void>(::close_range(STDERR_FILENO + 1, ~0U, CLOSE_RANGE_UNSHARE));
-}
-
-class FuseDevice : public AttachedDevice {
+class FuseSurvivor final : public Survivor {
  public:
-  FuseDevice(std::shared_ptr<ServingPool> pool, UniqueFd fuse, std::shared_ptr<BlockDevice> content,
-             const AttachOptions& options)
-      : pool_(std::move(pool)), content_(content) {
-    mount_.emplace(fuse.get(), options.name, options.is_read_only);
-    fuse_device_ = mount_->device();
-    const auto connection =
-        std::make_shared<FuseConnection>(std::move(fuse), content, options.is_read_only);
-    connection_ = connection;
-    end_ = connection->end();
-    id_ = pool_->add(connection);
-    try {
-      const UniqueFd file = mount_->open_file();
-      take_size(file.get(), content->size());
-      loop_.emplace(file.get(), LoopOptions{.name = options.name,
-                                            .is_read_only = options.is_read_only,
-                                            .block_size_bytes = options.block_size_bytes,
-                                            .stays = options.outlives_process});
-    } catch (...) {
-      pool_->remove(id_);
-      throw;
-    }
-    path_ = loop_->path();
-    loop_device_ = loop_->device();
-    has_direct_io_ = loop_->has_direct_io();
+  FuseSurvivor(const FuseSurroundings& around, LeftDevice left,
+               std::shared_ptr<const LeftRequests> requests)
+      : around_(around), left_(std::move(left)), requests_(std::move(requests)) {}
+  ~FuseSurvivor() override { left_.place.leave(); }
+  FuseSurvivor(const FuseSurvivor&) = delete;
+  FuseSurvivor& operator=(const FuseSurvivor&) = delete;
+
+  [[nodiscard]] const std::string& path() const noexcept override { return left_.record.path; }
+  [[nodiscard]] const std::string& note() const noexcept override { return left_.record.note; }
+  [[nodiscard]] bool is_let_go() const noexcept override { return !left_.loop; }
+
+  std::unique_ptr<AttachedDevice> serve(std::shared_ptr<BlockDevice> content) override {
+    return std::make_unique<FuseDevice>(around_, left_, *requests_, std::move(content));
   }
 
-  ~FuseDevice() override { let_go(); }
-  FuseDevice(const FuseDevice&) = delete;
-  FuseDevice& operator=(const FuseDevice&) = delete;
-
-  [[nodiscard]] const std::string& path() const noexcept override { return path_; }
-  [[nodiscard]] bool has_direct_io() const noexcept override { return has_direct_io_; }
-
-  [[nodiscard]] std::vector<DeviceUser> users() const override {
-    const std::lock_guard lock(mutex_);
-    return loop_ || has_loop() ? lasting_users() : std::vector<DeviceUser>();
-  }
-
-  [[nodiscard]] bool has_ended() const override {
-    return end_->wait(std::chrono::milliseconds(0));
-  }
-
-  [[nodiscard]] int resized() override {
-    const std::lock_guard lock(mutex_);
-    const auto connection = connection_.lock();
-    const auto content = content_.lock();
-    if (!loop_ || connection == nullptr || content == nullptr) return -ENODEV;
-    if (const int error = connection->invalidate_attributes(); error != 0) return error;
-    try {
-      take_size(mount_->open_file().get(), content->size());
-    } catch (const TransportError& failure) {
-      return -failure.error();
-    }
-    return loop_->update_size();
-  }
-
-  int sync() override {
-    if (!has_loop()) return 0;
-    // A thread that waits for our own connection must not be what keeps that from ending with us.
-    return std::async(std::launch::async, [this] {
-             hold_standard_descriptors_alone();
-             // Opened anew: closing need not wait for this, and one that was detached can still be
-             // in use.
-             const UniqueFd loop = open_loop_on(path_, fuse_device_);
-             return loop ? sync_block_device(loop.get()) : 0;
-           })
-        .get();
-  }
-
-  CloseResult close(CloseMode mode, std::chrono::milliseconds patience) override {
-    const std::lock_guard lock(mutex_);
-    CloseResult result;
-    if (mode == CloseMode::kIfUnused && loop_) {
-      result.users = lasting_users();
-      if (!result.users.empty()) {
-        result.error = -EBUSY;
-        return result;
-      }
-    }
-    // Before letting go: the kernel writes what it holds of a device whose last user closes it.
-    if (mode == CloseMode::kAbort) abort();
-    let_go();
-    // An aborted connection ends at once, but the loop device stays until its users let go of it.
-    const bool has_ended = end_->wait(patience);
-    const bool is_still_there = has_loop();
-    result.is_gone = has_ended && !is_still_there;
-    if (is_still_there) result.users = find_device_users(loop_device_);
-    if (is_still_there && result.users.empty() && has_loop()) {
-      result.users.push_back({.text = "somebody who cannot be found has it open"});
-    }
-    return result;
+  void abort() noexcept override {
+    static_cast<void>(abort_fuse_connection(left_.record.fuse_device));
+    left_.place.drop();
+    left_.fuse.reset();
+    left_.loop.reset();
+    left_.mount.reset();
   }
 
  private:
-  void let_go() noexcept {
-    if (loop_) loop_->detach();
-    loop_.reset();
-    mount_.reset();
-  }
-
-  void abort() noexcept {
-    if (has_ended()) return;
-    is_aborted_ = true;
-    static_cast<void>(abort_fuse_connection(fuse_device_));
-    // Without fusectl the end of the only descriptor does the same.
-    pool_->remove(id_);
-  }
-
-  // Once the connection has ended by itself, the loop device is gone, and the numbers of both may be
-  // another device's by now.
-  [[nodiscard]] bool has_loop() const {
-    return (is_aborted_ || !has_ended()) && is_loop_on(path_, fuse_device_);
-  }
-
-  // Whoever only looks at a device is gone in a moment: udev, or who seeks a free one.
-  [[nodiscard]] std::vector<DeviceUser> lasting_users() const {
-    std::vector<DeviceUser> users;
-    for (int look = 0; look < kLooks; ++look) {
-      if (look > 0) std::this_thread::sleep_for(kLookPause);
-      users = find_device_users(loop_device_, {.number = loop_ ? loop_->descriptor() : -1});
-      const bool may_pass = std::any_of(users.begin(), users.end(), [](const DeviceUser& user) {
-        return user.kind == DeviceUser::Kind::kDescriptor;
-      });
-      if (!may_pass) break;
-    }
-    return users;
-  }
-
-  std::shared_ptr<ServingPool> pool_;
-  std::weak_ptr<BlockDevice> content_;
-  std::weak_ptr<FuseConnection> connection_;
-  std::shared_ptr<ConnectionEnd> end_;
-  ServingPool::Id id_ = 0;
-  dev_t fuse_device_ = 0;
-  dev_t loop_device_ = 0;
-  std::string path_;
-  bool has_direct_io_ = false;
-  std::atomic<bool> is_aborted_ = false;
-
-  mutable std::mutex mutex_;  // for what follows
-  std::optional<FuseMount> mount_;
-  std::optional<LoopDevice> loop_;
+  FuseSurroundings around_;
+  LeftDevice left_;
+  std::shared_ptr<const LeftRequests> requests_;
 };
 
 }  // namespace
 
-FuseTransport::FuseTransport(std::shared_ptr<ServingPool> pool, OpenFuse open)
-    : pool_(std::move(pool)), open_(std::move(open)) {
+FuseTransport::FuseTransport(std::shared_ptr<ServingPool> pool, OpenFuse open,
+                             holder::HolderClient* holder, bool uses_resend)
+    : pool_(std::move(pool)), open_(std::move(open)), holder_(holder), uses_resend_(uses_resend) {
   if (!open_) open_ = [](const std::string&) { return open_fuse(); };
 }
 
@@ -236,7 +102,55 @@ std::unique_ptr<AttachedDevice> FuseTransport::attach(std::shared_ptr<BlockDevic
     throw TransportError(EINVAL, "a device of " + std::to_string(size) +
                                      " bytes: the size must be a multiple of 512 and not 0");
   }
-  return std::make_unique<FuseDevice>(pool_, open_(options.name), std::move(content), options);
+  return std::make_unique<FuseDevice>(around(), open_(options.name), std::move(content), options);
+}
+
+std::vector<std::unique_ptr<Survivor>> FuseTransport::survivors() {
+  if (holder_ == nullptr) return {};
+  std::vector<std::unique_ptr<Survivor>> found;
+  const auto requests = std::make_shared<LeftRequests>();
+  std::vector<holder::ParkedThing> devices;
+  for (holder::ParkedThing& thing : holder_->take_left()) {
+    if (thing.name.starts_with(kRequestPrefix) && thing.descriptors.size() == 1) {
+      requests->push_back(std::make_unique<RequestBuffer>(
+          holder::ParkedPlace(holder_, thing.name), std::move(thing.descriptors[0])));
+    } else if (thing.name.starts_with(FuseDevice::kPlacePrefix)) {
+      devices.push_back(std::move(thing));
+    }
+  }
+  for (holder::ParkedThing& thing : devices) {
+    holder::ParkedPlace place(holder_, thing.name);
+    // A record and the connection, and where it was not let go of, the mount and the loop device.
+    if (thing.descriptors.size() != 2 && thing.descriptors.size() != 4) {
+      place.leave();
+      continue;
+    }
+    LeftDevice left{.record = read_record(thing.descriptors[0].get()),
+                    .place = std::move(place),
+                    .fuse = std::move(thing.descriptors[1]),
+                    .mount = {},
+                    .loop = {}};
+    if (has_ended(left.fuse.get())) continue;
+    if (thing.descriptors.size() == 4) {
+      left.mount = std::move(thing.descriptors[2]);
+      left.loop = std::move(thing.descriptors[3]);
+    }
+    found.push_back(std::make_unique<FuseSurvivor>(around(), std::move(left), requests));
+  }
+  return found;
+}
+
+std::function<std::unique_ptr<RequestBuffer>()> parked_buffers(holder::Parking& parking) {
+  std::uint64_t process_key = 0;
+  if (::getrandom(&process_key, sizeof process_key, 0) != sizeof process_key) {
+    throw TransportError(errno, std::string("getrandom: ") + std::strerror(errno));
+  }
+  const auto count = std::make_shared<std::atomic<std::uint64_t>>(0);
+  return [&parking, process_key, count] {
+    const std::string name = kRequestPrefix + std::to_string(process_key) + "/" +
+                             std::to_string((*count)++);
+    return std::make_unique<RequestBuffer>(holder::ParkedPlace(&parking, name));
+  };
 }
 
 }  // namespace varve::transport

@@ -31,9 +31,8 @@ loop_config configuration(int file, const LoopOptions& options) {
   loop_config config = {};
   config.fd = static_cast<__u32>(file);
   config.block_size = options.block_size_bytes;
-  config.info.lo_flags = LO_FLAGS_DIRECT_IO;
+  config.info.lo_flags = LO_FLAGS_DIRECT_IO | LO_FLAGS_AUTOCLEAR;
   if (options.is_read_only) config.info.lo_flags |= LO_FLAGS_READ_ONLY;
-  if (!options.stays) config.info.lo_flags |= LO_FLAGS_AUTOCLEAR;
   options.name.copy(reinterpret_cast<char*>(config.info.lo_file_name), LO_NAME_SIZE - 1);
   return config;
 }
@@ -52,7 +51,7 @@ bool reads_direct(int loop, dev_t device) {
 
 }  // namespace
 
-LoopDevice::LoopDevice(int file, const LoopOptions& options) : stays_(options.stays) {
+LoopDevice::LoopDevice(int file, const LoopOptions& options) {
   const UniqueFd control(::open("/dev/loop-control", O_RDWR | O_CLOEXEC));
   if (!control) fail("open /dev/loop-control", errno);
   const loop_config config = configuration(file, options);
@@ -77,14 +76,26 @@ LoopDevice::LoopDevice(int file, const LoopOptions& options) : stays_(options.st
     if (errno != EBUSY || attempt == kAttemptsMax) fail("LOOP_CONFIGURE of " + path_, errno);
     if (attempt > 0) std::this_thread::sleep_for(kPause);
   }
+  look();
+}
+
+LoopDevice::LoopDevice(UniqueFd loop, std::string path)
+    : loop_(std::move(loop)), path_(std::move(path)) {
+  look();
+}
+
+void LoopDevice::look() {
   struct stat status = {};
-  if (::fstat(loop_.get(), &status) != 0) {
-    const int error = errno;
-    detach();
-    fail("fstat of " + path_, error);
-  }
+  if (::fstat(loop_.get(), &status) != 0) fail("fstat of " + path_, errno);
+  if (!S_ISBLK(status.st_mode)) fail(path_, ENOTBLK);
   device_ = status.st_rdev;
   has_direct_io_ = reads_direct(loop_.get(), device_);
+}
+
+std::uint64_t LoopDevice::size() const {
+  std::uint64_t bytes = 0;
+  if (::ioctl(loop_.get(), BLKGETSIZE64, &bytes) != 0) fail("the size of " + path_, errno);
+  return bytes;
 }
 
 int LoopDevice::update_size() const noexcept {
@@ -92,10 +103,8 @@ int LoopDevice::update_size() const noexcept {
 }
 
 void LoopDevice::detach() noexcept {
-  if (!loop_) return;
-  // Without, the kernel clears it by itself when its last user closes it, and writes before; what it
-  // holds of a device that its only user has told to be cleared is lost.
-  if (stays_) static_cast<void>(::ioctl(loop_.get(), LOOP_CLR_FD));
+  // The kernel clears it when its last user closes it, and writes before; what it holds of a device
+  // that its only user has told to be cleared would be lost.
   loop_.reset();
 }
 

@@ -1,5 +1,5 @@
 // A loop device on an open file. While the object lives it keeps the device open, so nobody can
-// take it away under its feet; what happens afterwards is chosen when it is attached.
+// take it away under its feet; afterwards the kernel clears it when its last user closes it.
 #pragma once
 
 #include <sys/types.h>
@@ -15,26 +15,30 @@ struct LoopOptions {
   std::string name;  // shown by losetup where it has no path
   bool is_read_only = false;
   std::uint32_t block_size_bytes = 512;
-  bool stays = false;  // without, the kernel clears the device when its last user closes it
 };
 
 class LoopDevice {
  public:
   // Throws TransportError.
   LoopDevice(int file, const LoopOptions& options);
+  // One that is there already, by a descriptor that keeps it open.
+  LoopDevice(UniqueFd loop, std::string path);
 
   [[nodiscard]] const std::string& path() const noexcept { return path_; }
   [[nodiscard]] dev_t device() const noexcept { return device_; }
   [[nodiscard]] int descriptor() const noexcept { return loop_.get(); }
   // As the kernel says after attaching: it falls back to buffered I/O without a word.
   [[nodiscard]] bool has_direct_io() const noexcept { return has_direct_io_; }
+  // In bytes, as the kernel has it. Throws TransportError.
+  [[nodiscard]] std::uint64_t size() const;
   // Takes the file's size over. 0 or a negative errno.
   [[nodiscard]] int update_size() const noexcept;
   // Lets go of the device; it is cleared when its last user closes it.
   void detach() noexcept;
 
  private:
-  bool stays_;
+  void look();
+
   UniqueFd loop_;
   std::string path_;
   dev_t device_ = 0;

@@ -137,7 +137,8 @@ std::shared_ptr<ServingPool::Served> ServingPool::find(Id id) const noexcept {
 }
 
 void ServingPool::start_thread(bool is_extra) {
-  auto buffer = std::make_unique<RequestBuffer>();
+  auto buffer =
+      options_.make_buffer ? options_.make_buffer() : std::make_unique<RequestBuffer>();
   const std::lock_guard lock(threads_mutex_);
   const auto self = threads_.emplace(threads_.end());
   // Counted here, so that a thread that has not come to its first wait is not taken for a busy one.

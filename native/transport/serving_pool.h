@@ -11,6 +11,7 @@
 #include <chrono>
 #include <condition_variable>
 #include <cstdint>
+#include <functional>
 #include <list>
 #include <memory>
 #include <mutex>
@@ -28,6 +29,8 @@ struct ServingPoolOptions {
   // All threads busy for so long, and next to nothing done: then there is one more.
   std::chrono::milliseconds stall = std::chrono::milliseconds(10);
   std::chrono::milliseconds idle = std::chrono::seconds(2);
+  // The memory of a thread; private to this process if there is nothing here.
+  std::function<std::unique_ptr<RequestBuffer>()> make_buffer{};
 };
 
 class ServingPool {

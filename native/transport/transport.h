@@ -29,9 +29,8 @@ struct AttachOptions {
   std::string name;  // for the kernel's own listings
   bool is_read_only = false;
   std::uint32_t block_size_bytes = 512;  // logical; file systems made for 512 refuse a larger one
-  // Whether the block device stays when this process ends; someone else must then hold what serves
-  // it. Without, the kernel takes it away as soon as nobody uses it.
-  bool outlives_process = false;
+  // What a successor of this process has to know to serve the device on (Survivor).
+  std::string note{};
 };
 
 enum class CloseMode {
@@ -69,6 +68,21 @@ class AttachedDevice {
   virtual CloseResult close(CloseMode mode, std::chrono::milliseconds patience) = 0;
 };
 
+// A device whose process has ended, and whose users wait. Its end leaves it as it is.
+class Survivor {
+ public:
+  virtual ~Survivor() = default;
+  [[nodiscard]] virtual const std::string& path() const noexcept = 0;
+  [[nodiscard]] virtual const std::string& note() const noexcept = 0;
+  // Whether nothing but its last users is left to be waited for.
+  [[nodiscard]] virtual bool is_let_go() const noexcept = 0;
+  // Serves it on: what was under way is carried out or answered, nothing twice. The content is that
+  // of before. Throws TransportError, and may then be called again. At most once otherwise.
+  virtual std::unique_ptr<AttachedDevice> serve(std::shared_ptr<BlockDevice> content) = 0;
+  // Gives it up: its users get EIO.
+  virtual void abort() noexcept = 0;
+};
+
 class Transport {
  public:
   virtual ~Transport() = default;
@@ -78,6 +92,8 @@ class Transport {
   // Throws TransportError; nothing is left of a device that could not be attached.
   virtual std::unique_ptr<AttachedDevice> attach(std::shared_ptr<BlockDevice> content,
                                                  const AttachOptions& options) = 0;
+  // The devices of a predecessor, each once. Throws TransportError.
+  [[nodiscard]] virtual std::vector<std::unique_ptr<Survivor>> survivors() { return {}; }
 };
 
 }  // namespace varve::transport

@@ -12,7 +12,7 @@ import {
   readSync,
   writeFileSync,
 } from 'node:fs';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
 import { after, type TestContext } from 'node:test';
@@ -67,7 +67,10 @@ export class Daemon {
  * The daemon; VARVE_BD_PROGRAM names one that was built with sanitizers, which is taken alone from
  * its build, since Node cannot load such a library.
  */
-const findProgram = (): string => process.env['VARVE_BD_PROGRAM'] ?? findNativeFile('varve-bd');
+function findProgram(name: 'varve-bd' | 'varve-bd-holder'): string {
+  const daemon = process.env['VARVE_BD_PROGRAM'];
+  return daemon === undefined ? findNativeFile(name) : join(dirname(daemon), name);
+}
 
 /** The environment, with sanitizers that end the daemon as soon as they find something. */
 const environment = (): NodeJS.ProcessEnv => ({
@@ -86,6 +89,12 @@ function findReport(test: string, said: readonly string[]): void {
   if (at !== -1) reports.push(`${test}:\n${text.slice(at)}`);
 }
 
+/** Starts a holder that ends with the test; resolves once it serves. */
+export async function startHolder(t: TestContext, socket: string): Promise<Daemon> {
+  const command = [findProgram('varve-bd-holder'), '--socket', socket];
+  return startProgram(t, command, socket, '"msg":"holding');
+}
+
 /**
  * Starts a daemon that ends with the test, without the capability `lacking`; resolves once it
  * serves, or tells what it said.
@@ -96,10 +105,17 @@ export async function start(
   flags: readonly string[] = [],
   { lacking }: { readonly lacking?: string } = {},
 ): Promise<Daemon> {
-  const command = [findProgram(), '--socket', socket, ...flags];
-  const [program = '', ...args] = lacking
-    ? ['setpriv', `--bounding-set=-${lacking}`, ...command]
-    : command;
+  const command = [findProgram('varve-bd'), '--socket', socket, ...flags];
+  const whole = lacking ? ['setpriv', `--bounding-set=-${lacking}`, ...command] : command;
+  return startProgram(t, whole, socket, '"msg":"serving"');
+}
+
+async function startProgram(
+  t: TestContext,
+  [program = '', ...args]: readonly string[],
+  socket: string,
+  mark: string,
+): Promise<Daemon> {
   const child = spawn(program, args, {
     stdio: ['ignore', 'ignore', 'pipe'],
     env: environment(),
@@ -118,7 +134,7 @@ export async function start(
     createInterface(child.stderr).on('line', (line) => {
       said.push(line);
       if (line.startsWith('{')) daemon.lines.push(JSON.parse(line) as Line);
-      if (line.includes('"msg":"serving"')) resolve();
+      if (line.includes(mark)) resolve();
     });
   });
   return daemon;

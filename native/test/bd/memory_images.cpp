@@ -83,12 +83,15 @@ class MemoryConfiguration final : public bd::ImageConfiguration {
   [[nodiscard]] const std::string& result_file() const noexcept override {
     return images_.result_file;
   }
+  [[nodiscard]] const std::string& text() const noexcept override { return path_; }
+  [[nodiscard]] bool is_sealed() const override { return false; }
   [[nodiscard]] bool has_writable_layer() const noexcept override { return has("writable"); }
   [[nodiscard]] std::unique_ptr<bd::Image> open(io::DamageListener&,
-                                                bool is_read_only) const override {
+                                                bd::OpenMode mode) const override {
     if (has("slow")) images_.opens.pass();
     if (has("absent")) throw io::FormatError(ENOENT, path_ + ": its layer is not there");
-    return std::make_unique<MemoryImage>(has_writable_layer() && !is_read_only, &images_);
+    return std::make_unique<MemoryImage>(has_writable_layer() && mode == bd::OpenMode::kWritable,
+                                         &images_);
   }
 
  private:
@@ -102,6 +105,11 @@ class MemoryConfiguration final : public bd::ImageConfiguration {
 
 std::unique_ptr<bd::ImageConfiguration> MemoryImages::load(const std::string& path) const {
   return std::make_unique<MemoryConfiguration>(path, *this);
+}
+
+std::unique_ptr<bd::ImageConfiguration> MemoryImages::parse(const std::string&,
+                                                            const std::string& path) const {
+  return load(path);
 }
 
 class MemoryAttached final : public transport::AttachedDevice {

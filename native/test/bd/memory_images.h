@@ -69,6 +69,8 @@ class MemoryImages final : public bd::ImageSource {
  public:
   [[nodiscard]] std::unique_ptr<bd::ImageConfiguration> load(
       const std::string& path) const override;
+  [[nodiscard]] std::unique_ptr<bd::ImageConfiguration> parse(
+      const std::string& text, const std::string& path) const override;
 
   mutable Stall opens;
   mutable Stall commits;

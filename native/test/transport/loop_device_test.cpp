@@ -12,7 +12,7 @@ namespace varve::test {
 using transport::LoopDevice;
 using LoopDeviceTest = TransportTestCase;
 
-TEST_F(LoopDeviceTest, OneThatIsNotToStayEndsWithItsObject) {
+TEST_F(LoopDeviceTest, EndsWithItsObject) {
   const UniqueFd file(::open(at("content").c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600));
   ASSERT_EQ(::ftruncate(file.get(), kMebibyte), 0);
   {
@@ -22,15 +22,19 @@ TEST_F(LoopDeviceTest, OneThatIsNotToStayEndsWithItsObject) {
   EXPECT_EQ(loops_named(unique_name()), std::vector<std::string>());
 }
 
-TEST_F(LoopDeviceTest, OneThatStaysEndsWhenItIsDetached) {
+TEST_F(LoopDeviceTest, IsThereAsLongAsSomebodyKeepsItOpen) {
   const UniqueFd file(::open(at("content").c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600));
   ASSERT_EQ(::ftruncate(file.get(), kMebibyte), 0);
-  LoopDevice loop(file.get(), {.name = unique_name(), .stays = true});
-  { const LoopDevice moved = std::move(loop); }
-  EXPECT_EQ(loops_named(unique_name()).size(), 1U);
-  // By hand, as a successor would.
-  EXPECT_EQ(run({"losetup", "-d", loops_named(unique_name()).at(0)}), 0);
-  EXPECT_EQ(loops_named(unique_name()), std::vector<std::string>());
+  UniqueFd kept;
+  std::string path;
+  {
+    const LoopDevice loop(file.get(), {.name = unique_name()});
+    path = loop.path();
+    kept.reset(::dup(loop.descriptor()));
+  }
+  const LoopDevice again(std::move(kept), path);
+  EXPECT_EQ(again.size(), kMebibyte);
+  EXPECT_EQ(loops_named(unique_name()), std::vector<std::string>{path});
 }
 
 TEST_F(LoopDeviceTest, KnowsWhichFileSystemLiesBehindIt) {

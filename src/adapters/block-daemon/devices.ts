@@ -40,6 +40,8 @@ interface OpenedDevice {
 
 interface ListedDevice extends OpenedDevice {
   readonly state: string;
+  /** Why one of a daemon before is not served again. */
+  readonly problem?: string;
 }
 
 /** What a close tells of a device that is not gone yet. */
@@ -172,7 +174,7 @@ export class BlockDaemonDevices implements BlockDevices {
     for (const { device, config, state, path: devicePath } of listed.value) {
       const deviceId = idOf(device);
       if (deviceId === undefined || config !== this.#configOf(deviceId)) continue;
-      const openPath = state === 'open' ? devicePath : null;
+      const openPath = isAttached(state) ? devicePath : null;
       sightings.set(deviceId, { deviceId, path: openPath, isMounted: false });
     }
     for (const { snapshotId } of await mountsBelow(this.#options.snapshotsPath)) {
@@ -187,9 +189,13 @@ export class BlockDaemonDevices implements BlockDevices {
     const listed = await this.#list();
     if (!listed.ok) return listed;
     const found = listed.value.find(({ device }) => device === nameOf(deviceId));
-    if (found?.state !== 'open') return { ok: true, value: undefined };
-    const { config, path: devicePath, sizeBytes } = found;
+    if (found === undefined || !isAttached(found.state)) return { ok: true, value: undefined };
+    const { config, path: devicePath, sizeBytes, problem = 'it has just started' } = found;
     if (config === this.#configOf(deviceId)) {
+      if (found.state !== 'open') {
+        const message = `varve-bd does not serve ${devicePath} again yet: ${problem}`;
+        return failed({ step: 'open', code: 'EBUSY', message, path: config });
+      }
       return { ok: true, value: { path: devicePath, sizeBytes } };
     }
     const message =
@@ -232,6 +238,9 @@ export const imageConfigOf = (snapshotsPath: string, deviceId: number): string =
   path.join(snapshotsPath, `${deviceId}`, 'block', 'config.v1.json');
 
 const nameOf = (deviceId: number): string => `snapshot-${deviceId}`;
+
+/** Also one of a daemon before, whose users wait until it is served again. */
+const isAttached = (state: string): boolean => state === 'open' || state === 'recovering';
 
 /** The id in the name of a device; undefined if it is named by others. */
 export function idOf(name: string): number | undefined {

@@ -20,6 +20,7 @@ const kinds = {
   'libvarve_sys.so': 'native library',
   'varve-helper': 'worker program',
   'varve-bd': 'daemon of block devices',
+  'varve-bd-holder': 'holder of block devices',
   'varve-layer': 'tool for layers',
 } as const;
 type NativeFile = keyof typeof kinds;

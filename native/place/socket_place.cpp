@@ -1,4 +1,4 @@
-#include "bd/socket_place.h"
+#include "place/socket_place.h"
 
 #include <fcntl.h>
 #include <sys/socket.h>
@@ -13,7 +13,7 @@
 
 #include "syscalls/varve_sys.h"
 
-namespace varve::bd {
+namespace varve::place {
 
 namespace {
 
@@ -23,18 +23,28 @@ constexpr int kBacklog = 128;
 
 std::string reason(int error) { return std::strerror(error); }
 
-// Whether somebody accepts there; ECONNREFUSED where nobody does any more.
-int connect_error(const std::string& path) {
-  const UniqueFd socket(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
-  if (!socket) return errno;
+int number_of(SocketType type) { return type == SocketType::kStream ? SOCK_STREAM : SOCK_SEQPACKET; }
+
+// A path that is too long has been refused.
+sockaddr_un address_of(const std::string& path) {
   sockaddr_un address = {};
   address.sun_family = AF_UNIX;
-  std::memcpy(address.sun_path, path.c_str(), path.size());
-  const auto* plain = reinterpret_cast<const sockaddr*>(&address);
-  return ::connect(socket.get(), plain, sizeof address) == 0 ? 0 : errno;
+  path.copy(address.sun_path, kSocketPathMax);
+  return address;
 }
 
-void remove_stale_socket(const std::string& path) {
+UniqueFd socket_of(SocketType type) {
+  return UniqueFd(::socket(AF_UNIX, number_of(type) | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
+}
+
+// Whether somebody accepts there; ECONNREFUSED where nobody does any more.
+int connect_error(const std::string& path, SocketType type) {
+  int error = 0;
+  static_cast<void>(connect_to(path, type, error));
+  return error;
+}
+
+void remove_stale_socket(const std::string& path, SocketType type) {
   struct stat status = {};
   if (::lstat(path.c_str(), &status) != 0) {
     if (errno == ENOENT) return;
@@ -43,7 +53,7 @@ void remove_stale_socket(const std::string& path) {
   if (!S_ISSOCK(status.st_mode)) {
     throw PlaceRefused(path + " exists and is no socket: move it away, or choose another socket");
   }
-  const int error = connect_error(path);
+  const int error = connect_error(path, type);
   if (error == 0 || error == EAGAIN) {
     throw PlaceRefused("a server answers on " + path + ": stop it, or choose another socket");
   }
@@ -75,11 +85,12 @@ std::string holder_of(const std::string& path) {
 
 }  // namespace
 
-HeldLock::HeldLock(std::string path, const std::string& of_what) : path_(std::move(path)) {
+HeldLock::HeldLock(std::string path, const std::string& of_what, const std::string& program)
+    : path_(std::move(path)) {
   while (true) {
     const int lock = varve_sys_lock_file(path_.c_str());
     if (lock == -EWOULDBLOCK) {
-      throw PlaceRefused(of_what + " belongs to a varve-bd that runs (" + holder_of(path_) +
+      throw PlaceRefused(of_what + " belongs to a " + program + " that runs (" + holder_of(path_) +
                          "): stop it, or choose another");
     }
     if (lock < 0) throw PlaceRefused(path_ + " cannot be locked: " + reason(-lock));
@@ -103,25 +114,38 @@ void make_private_directory(const std::string& path) {
   if (!fs::is_directory(path, error)) throw PlaceRefused(path + " is no directory");
 }
 
-asio::local::stream_protocol::acceptor listen_at(asio::io_context& context,
-                                                 const std::string& path) {
+UniqueFd listen_at(const std::string& path, SocketType type) {
   if (path.size() > kSocketPathMax) {
     throw PlaceRefused("the socket path " + path + " has " + std::to_string(path.size()) +
                        " bytes; the kernel takes " + std::to_string(kSocketPathMax) +
                        ": choose a shorter one");
   }
-  remove_stale_socket(path);
-  asio::local::stream_protocol::acceptor acceptor(context);
-  std::error_code error;
-  acceptor.open(asio::local::stream_protocol(), error);
-  if (!error) {
-    const mode_t before = ::umask(0177);
-    acceptor.bind(path, error);
-    ::umask(before);
+  remove_stale_socket(path, type);
+  UniqueFd listener = socket_of(type);
+  const sockaddr_un address = address_of(path);
+  const mode_t before = ::umask(0177);
+  const bool is_bound = listener && ::bind(listener.get(), reinterpret_cast<const sockaddr*>(&address),
+                                           sizeof address) == 0;
+  const int error = errno;
+  ::umask(before);
+  if (!is_bound) throw PlaceRefused("cannot listen on " + path + ": " + reason(error));
+  if (::listen(listener.get(), kBacklog) != 0) {
+    throw PlaceRefused("cannot listen on " + path + ": " + reason(errno));
   }
-  if (!error) acceptor.listen(kBacklog, error);
-  if (error) throw PlaceRefused("cannot listen on " + path + ": " + error.message());
-  return acceptor;
+  return listener;
 }
 
-}  // namespace varve::bd
+UniqueFd connect_to(const std::string& path, SocketType type, int& error) {
+  error = path.size() > kSocketPathMax ? ENAMETOOLONG : 0;
+  if (error != 0) return {};
+  UniqueFd socket = socket_of(type);
+  const sockaddr_un address = address_of(path);
+  if (socket && ::connect(socket.get(), reinterpret_cast<const sockaddr*>(&address),
+                          sizeof address) == 0) {
+    return socket;
+  }
+  error = errno;
+  return {};
+}
+
+}  // namespace varve::place

@@ -1,5 +1,5 @@
 // Where the control socket lies: who can reach it, and what becomes of what is there already.
-#include "bd/socket_place.h"
+#include "place/socket_place.h"
 
 #include <gtest/gtest.h>
 #include <sys/stat.h>
@@ -22,7 +22,7 @@ template <typename Call>
 std::string refusal(Call call) {
   try {
     call();
-  } catch (const bd::PlaceRefused& error) {
+  } catch (const place::PlaceRefused& error) {
     return error.what();
   }
   return "";
@@ -31,10 +31,9 @@ std::string refusal(Call call) {
 }  // namespace
 
 TEST_F(SocketPlaceTest, OnlyItsOwnerReachesASocket) {
-  asio::io_context context;
   const mode_t before = ::umask(0);
-  bd::make_private_directory(at("new/run"));
-  const auto acceptor = bd::listen_at(context, at("new/run/bd.sock"));
+  place::make_private_directory(at("new/run"));
+  const auto acceptor = place::listen_at(at("new/run/bd.sock"), place::SocketType::kStream);
   EXPECT_EQ(::umask(before), 0U) << "the mask is as it was";
   EXPECT_EQ(mode_of(at("new/run/bd.sock")), 0600U);
   EXPECT_EQ(mode_of(at("new/run")), 0700U);
@@ -42,28 +41,28 @@ TEST_F(SocketPlaceTest, OnlyItsOwnerReachesASocket) {
 }
 
 TEST_F(SocketPlaceTest, ADeadSocketIsReplacedALiveOneIsNot) {
-  asio::io_context context;
-  { const auto dead = bd::listen_at(context, at("bd.sock")); }
+  { const auto dead = place::listen_at(at("bd.sock"), place::SocketType::kStream); }
   EXPECT_TRUE(exists("bd.sock"));
-  const auto live = bd::listen_at(context, at("bd.sock"));
-  const std::string text = refusal([&] { bd::listen_at(context, at("bd.sock")); });
+  const auto live = place::listen_at(at("bd.sock"), place::SocketType::kStream);
+  const std::string text = refusal([&] { place::listen_at(at("bd.sock"), place::SocketType::kStream); });
   EXPECT_NE(text.find("a server answers on " + at("bd.sock")), std::string::npos) << text;
 }
 
 TEST_F(SocketPlaceTest, WhatIsNoSocketIsLeftAlone) {
-  asio::io_context context;
   write_file("bd.sock");
-  const std::string text = refusal([&] { bd::listen_at(context, at("bd.sock")); });
+  const std::string text = refusal([&] { place::listen_at(at("bd.sock"), place::SocketType::kStream); });
   EXPECT_NE(text.find("is no socket"), std::string::npos) << text;
   EXPECT_TRUE(exists("bd.sock"));
   const std::string longer = at(std::string(120, 'a'));
-  EXPECT_NE(refusal([&] { bd::listen_at(context, longer); }).find("takes 107"), std::string::npos);
+  EXPECT_NE(refusal([&] { place::listen_at(longer, place::SocketType::kStream); }).find("takes 107"), std::string::npos);
 }
 
 TEST_F(SocketPlaceTest, ALockHasOneHolderAndIsDeletedByIt) {
   {
-    const bd::HeldLock lock(at("lock"), "the socket");
-    const std::string text = refusal([&] { const bd::HeldLock other(at("lock"), "the socket"); });
+    const place::HeldLock lock(at("lock"), "the socket", "varve-bd");
+    const std::string text = refusal([&] {
+      const place::HeldLock other(at("lock"), "the socket", "varve-bd");
+    });
     EXPECT_NE(text.find("the socket belongs to a varve-bd that runs (process " +
                         std::to_string(::getpid()) + ")"),
               std::string::npos)
@@ -71,7 +70,7 @@ TEST_F(SocketPlaceTest, ALockHasOneHolderAndIsDeletedByIt) {
   }
   EXPECT_FALSE(exists("lock"));
   write_file("lock", "12");
-  const bd::HeldLock lock(at("lock"), "what is left of a dead process");
+  const place::HeldLock lock(at("lock"), "what is left of a dead process", "varve-bd");
 }
 
 }  // namespace varve::test

@@ -1,0 +1,243 @@
+#include "transport/fuse_device.h"
+
+#include <linux/close_range.h>
+#include <sys/random.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+#include <cerrno>
+#include <chrono>
+#include <cstdio>
+#include <cstring>
+#include <future>
+#include <system_error>
+#include <thread>
+#include <utility>
+
+namespace varve::transport {
+
+namespace {
+
+// How often users are looked for before they count.
+constexpr int kLooks = 6;
+constexpr std::chrono::milliseconds kLookPause{20};
+
+[[noreturn]] void fail(const std::string& step, int error) {
+  throw TransportError(error, step + ": " + std::strerror(error));
+}
+
+// The kernel keeps a file's size and asks again only when it is told to.
+void take_size(int file, std::uint64_t expected_bytes) {
+  struct stat status = {};
+  if (::fstat(file, &status) != 0) fail("fstat of the FUSE file", errno);
+  if (static_cast<std::uint64_t>(status.st_size) != expected_bytes) {
+    throw TransportError(EIO, "the kernel did not take over the size of the FUSE file");
+  }
+}
+
+// Of this thread alone, from now on; those of the others stay as they are.
+void hold_standard_descriptors_alone() noexcept {
+  static_cast<void>(::close_range(STDERR_FILENO + 1, ~0U, CLOSE_RANGE_UNSHARE));
+}
+
+// Not one of a predecessor, either: its requests may still lie beside ours.
+std::uint64_t random_key() {
+  std::uint64_t key = 0;
+  if (::getrandom(&key, sizeof key, 0) != sizeof key) fail("getrandom", errno);
+  return key;
+}
+
+}  // namespace
+
+std::string FuseDevice::place_name(std::uint64_t key) {
+  std::array<char, 32> name = {};
+  static_cast<void>(std::snprintf(name.data(), name.size(), "%s%016llx", kPlacePrefix,
+                                  static_cast<unsigned long long>(key)));
+  return name.data();
+}
+
+FuseDevice::FuseDevice(const FuseSurroundings& around, UniqueFd fuse,
+                       std::shared_ptr<BlockDevice> content, const AttachOptions& options)
+    : around_(around), content_(content) {
+  record_.key = random_key();
+  record_.is_read_only = options.is_read_only;
+  record_.note = options.note;
+  mount_.emplace(fuse.get(), options.name, options.is_read_only);
+  record_.fuse_device = mount_->device();
+  const auto connection = std::make_shared<FuseConnection>(
+      std::move(fuse), content, options.is_read_only,
+      ConnectionPlace{record_.key, {around.parking, place_name(record_.key)}, around.uses_resend});
+  serve(connection);
+  try {
+    const UniqueFd file = mount_->open_file();
+    take_size(file.get(), content->size());
+    loop_.emplace(file.get(), LoopOptions{.name = options.name,
+                                          .is_read_only = options.is_read_only,
+                                          .block_size_bytes = options.block_size_bytes});
+    record_.path = loop_->path();
+    record_.loop_device = loop_->device();
+    record_.has_resend = connection->has_resend();
+    has_direct_io_ = loop_->has_direct_io();
+    park();
+  } catch (...) {
+    around_.pool->remove(id_);
+    throw;
+  }
+}
+
+FuseDevice::FuseDevice(const FuseSurroundings& around, LeftDevice& left,
+                       const LeftRequests& requests, std::shared_ptr<BlockDevice> content)
+    : around_(around), record_(left.record), content_(content) {
+  if (left.loop) {
+    // Of copies: the originals stay where they are until nothing can fail any more.
+    mount_.emplace(UniqueFd(::dup(left.mount.get())), record_.is_read_only);
+    loop_.emplace(UniqueFd(::dup(left.loop.get())), record_.path);
+    has_direct_io_ = loop_->has_direct_io();
+    // The layer of a writable one knows better: it may have got another size before the kernel did.
+    if (record_.is_read_only && loop_->size() != content->size()) {
+      throw TransportError(EIO, record_.path + " has " + std::to_string(loop_->size()) +
+                                    " bytes, and its image has " +
+                                    std::to_string(content->size()));
+    }
+  }
+  const auto connection = std::make_shared<FuseConnection>(
+      std::move(left.fuse), content, record_.is_read_only,
+      ConnectionPlace{record_.key, std::move(left.place)});
+  if (!record_.has_resend || connection->ask_again() != 0) {
+    for (const auto& request : requests) connection->answer_left(*request);
+  }
+  serve(connection);
+  try {
+    park();
+  } catch (const TransportError&) {
+    // Without memory for a new record: what is parked serves a successor as it has served us.
+  }
+  left.mount.reset();
+  left.loop.reset();
+  if (loop_ && loop_->size() != content->size()) static_cast<void>(resized());
+}
+
+void FuseDevice::serve(const std::shared_ptr<FuseConnection>& connection) {
+  connection_ = connection;
+  end_ = connection->end();
+  id_ = around_.pool->add(connection);
+}
+
+void FuseDevice::park() {
+  const auto connection = connection_.lock();
+  if (connection == nullptr) return;
+  std::vector<int> others;
+  if (loop_) others = {mount_->descriptor(), loop_->descriptor()};
+  try {
+    connection->park(encoded(record_), others);
+  } catch (const std::system_error& error) {
+    throw TransportError(error.code().value(), error.what());
+  }
+}
+
+std::vector<DeviceUser> FuseDevice::users() const {
+  const std::lock_guard lock(mutex_);
+  return loop_ || has_loop() ? lasting_users() : std::vector<DeviceUser>();
+}
+
+int FuseDevice::resized() {
+  const std::lock_guard lock(mutex_);
+  const auto connection = connection_.lock();
+  const auto content = content_.lock();
+  if (!loop_ || connection == nullptr || content == nullptr) return -ENODEV;
+  if (const int error = connection->invalidate_attributes(); error != 0) return error;
+  try {
+    take_size(mount_->open_file().get(), content->size());
+  } catch (const TransportError& failure) {
+    return -failure.error();
+  }
+  return loop_->update_size();
+}
+
+int FuseDevice::sync() {
+  if (!has_loop()) return 0;
+  // A thread that waits for our own connection must not be what keeps that from ending with us.
+  return std::async(std::launch::async, [this] {
+           hold_standard_descriptors_alone();
+           // Opened anew: closing need not wait for this, and one that was detached can still be
+           // in use.
+           const UniqueFd loop = open_loop_on(record_.path, record_.fuse_device);
+           return loop ? sync_block_device(loop.get()) : 0;
+         })
+      .get();
+}
+
+CloseResult FuseDevice::close(CloseMode mode, std::chrono::milliseconds patience) {
+  const std::lock_guard lock(mutex_);
+  CloseResult result;
+  if (mode == CloseMode::kIfUnused && loop_) {
+    result.users = lasting_users();
+    if (!result.users.empty()) {
+      result.error = -EBUSY;
+      return result;
+    }
+  }
+  // Before letting go: the kernel writes what it holds of a device whose last user closes it.
+  if (mode == CloseMode::kAbort) abort();
+  let_go();
+  // An aborted connection ends at once, but the loop device stays until its users let go of it.
+  const bool has_ended = end_->wait(patience);
+  const bool is_still_there = has_loop();
+  result.is_gone = has_ended && !is_still_there;
+  if (is_still_there) result.users = find_device_users(record_.loop_device);
+  if (is_still_there && result.users.empty() && has_loop()) {
+    result.users.push_back({.text = "somebody who cannot be found has it open"});
+  }
+  return result;
+}
+
+void FuseDevice::let_go() noexcept {
+  if (!loop_) return;
+  // The holder first: whoever closes the device last waits for what the kernel then writes.
+  std::optional<LoopDevice> loop = std::exchange(loop_, std::nullopt);
+  std::optional<FuseMount> mount = std::exchange(mount_, std::nullopt);
+  try {
+    park();
+  } catch (const std::exception&) {
+    // Without memory; then it is parked no more.
+    if (const auto connection = connection_.lock(); connection != nullptr) connection->unpark();
+  }
+}
+
+void FuseDevice::abort() noexcept {
+  if (has_ended()) return;
+  is_aborted_ = true;
+  static_cast<void>(abort_fuse_connection(record_.fuse_device));
+  // Without fusectl the end of the only descriptor does the same.
+  around_.pool->remove(id_);
+}
+
+// Once the connection has ended by itself, the loop device is gone, and the numbers of both may be
+// another device's by now.
+bool FuseDevice::has_loop() const {
+  return (is_aborted_ || !has_ended()) && is_loop_on(record_.path, record_.fuse_device);
+}
+
+// Whoever only looks at a device is gone in a moment: udev, or who seeks a free one.
+std::vector<DeviceUser> FuseDevice::lasting_users() const {
+  std::vector<DeviceUser> users;
+  for (int look = 0; look < kLooks; ++look) {
+    if (look > 0) std::this_thread::sleep_for(kLookPause);
+    users = find_device_users(record_.loop_device,
+                              {.own_descriptor = loop_ ? loop_->descriptor() : -1,
+                               .process = loop_ ? holding_process() : 0});
+    const bool may_pass = std::any_of(users.begin(), users.end(), [](const DeviceUser& user) {
+      return user.kind == DeviceUser::Kind::kDescriptor;
+    });
+    if (!may_pass) break;
+  }
+  return users;
+}
+
+int FuseDevice::holding_process() const noexcept {
+  return around_.parking == nullptr ? 0 : around_.parking->process();
+}
+
+}  // namespace varve::transport
