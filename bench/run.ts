@@ -7,7 +7,7 @@
 // Containers on block images, beside that snapshotter on ordinary ones with the same files.
 //
 // Block layers (lookups, codecs, stacks, commits, apply, devices): each beside the least that it
-// can cost.
+// can cost. And how long whoever uses a device waits when varve-bd is killed (survival).
 //
 //   run.ts [--rounds N] [--seconds T] [--warm-up T] [--only PART,...] [--out FILE]
 import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';

@@ -9,8 +9,17 @@ import { measureLookups } from './lookups.ts';
 import { buildPrograms, output } from './programs.ts';
 import { measureReadPath } from './reads.ts';
 import { layerCounts, makeContent, makeStacks } from './sample.ts';
+import { measureSurvival } from './survival.ts';
 
-export const blockParts = ['lookups', 'codecs', 'stacks', 'commits', 'apply', 'devices'] as const;
+export const blockParts = [
+  'lookups',
+  'codecs',
+  'stacks',
+  'commits',
+  'apply',
+  'devices',
+  'survival',
+] as const;
 
 /** `scratch` is a directory on a disk; another one is made in memory. */
 export async function measureBlocks(
@@ -43,7 +52,12 @@ export async function measureBlocks(
     print(await output(programs.codecs, [scratch, content]));
   }
   const stacks = new Map<number, string>();
-  if (parts.has('stacks') || parts.has('commits') || parts.has('devices')) {
+  if (
+    parts.has('stacks') ||
+    parts.has('commits') ||
+    parts.has('devices') ||
+    parts.has('survival')
+  ) {
     for (const layerCount of layerCounts) {
       const folder = join(scratch, `stack-${layerCount}`);
       await makeStacks(programs, { folder, layerCount, content });
@@ -57,6 +71,7 @@ export async function measureBlocks(
     await measureCommits(programs, { folder: scratch, content, layer, rounds });
   }
   if (parts.has('apply')) await measureApply(programs, { scratch, rounds });
+  if (parts.has('survival')) await measureSurvival(programs, { stack: single, scratch });
   if (!parts.has('devices')) return;
   const settings = { rounds, seconds };
   await measureDevices(programs, { folder: single, content, where: 'on the disk', ...settings });

@@ -11,6 +11,8 @@ export interface Programs {
   readonly layer: string;
   /** varve-bd. */
   readonly daemon: string;
+  /** varve-bd-holder. */
+  readonly holder: string;
   /** Lookups beside a plain binary search (native/bench/lookup_bench.cpp). */
   readonly lookups: string;
   /** ZFiles beside the bare codecs (native/bench/codec_bench.cpp). */
@@ -29,6 +31,7 @@ export async function buildPrograms(checkout: string): Promise<Programs> {
   await run(join(checkout, 'scripts', 'build-native.sh'), [
     'varve-layer',
     'varve-bd',
+    'varve-bd-holder',
     ...yardsticks,
   ]).catch((error: unknown) => {
     const { stdout = '', message } = error as { stdout?: string; message: string };
@@ -38,6 +41,7 @@ export async function buildPrograms(checkout: string): Promise<Programs> {
   return {
     layer: path('varve-layer'),
     daemon: path('varve-bd'),
+    holder: path('varve-bd-holder'),
     lookups: path(bench('lookup')),
     codecs: path(bench('codecs')),
     stack: path(bench('stack')),

@@ -289,6 +289,7 @@ void Service::run(const StatsRequest& request, const Reply& reply) const {
               {"version", VARVE_VERSION},
               {"uptimeMs", uptime_ms},
               {"transport", around_.transport.name()},
+              {"devicesOutlive", around_.transport.outlives_process()},
               {"deviceCount", devices_.size()},
               {"requestCount", running_}}},
             {"devices", std::move(list)}}));

@@ -29,6 +29,9 @@ class FuseTransport : public Transport {
   [[nodiscard]] std::vector<std::string> lacking() const override;
   std::unique_ptr<AttachedDevice> attach(std::shared_ptr<BlockDevice> content,
                                          const AttachOptions& options) override;
+  [[nodiscard]] bool outlives_process() const noexcept override {
+    return holder_ != nullptr && holder_->is_connected();
+  }
   [[nodiscard]] std::vector<std::unique_ptr<Survivor>> survivors() override;
 
  private:

@@ -89,6 +89,8 @@ class Transport {
   [[nodiscard]] virtual std::string name() const = 0;
   // What this process lacks to attach devices, each a sentence that says what to do.
   [[nodiscard]] virtual std::vector<std::string> lacking() const { return {}; }
+  // Whether devices stay for a successor when this process ends, now.
+  [[nodiscard]] virtual bool outlives_process() const noexcept { return false; }
   // Throws TransportError; nothing is left of a device that could not be attached.
   virtual std::unique_ptr<AttachedDevice> attach(std::shared_ptr<BlockDevice> content,
                                                  const AttachOptions& options) = 0;

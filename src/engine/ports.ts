@@ -270,6 +270,8 @@ export interface BackingStoreFigures {
   readonly version: string | null;
   /** How its devices reach the kernel. */
   readonly transport: string;
+  /** Whether its devices stay when it ends, for the next one; null where it does not tell. */
+  readonly devicesOutlive: boolean | null;
   readonly devices: readonly DeviceFigures[];
 }
 

@@ -105,7 +105,13 @@ export async function servedNode(
       mountsInUse: async () => [],
       backingStoreFigures: async () => ({
         ok: true,
-        value: { process: 1, version: null, transport: 'memory', devices: [] },
+        value: {
+          process: 1,
+          version: null,
+          transport: 'memory',
+          devicesOutlive: null,
+          devices: [],
+        },
       }),
       makeDirectory,
       openLog: async () => {

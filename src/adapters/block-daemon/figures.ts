@@ -15,6 +15,8 @@ interface Stats {
     /** Older ones do not tell it. */
     readonly version?: string;
     readonly transport: string;
+    /** Older ones do not tell it. */
+    readonly devicesOutlive?: boolean;
   };
   readonly devices: readonly {
     readonly device: string;
@@ -59,6 +61,6 @@ export async function backingStoreFigures(
       directIo,
     });
   }
-  const { process, version = null, transport } = stats.value.daemon;
-  return { ok: true, value: { process, version, transport, devices } };
+  const { process, version = null, transport, devicesOutlive = null } = stats.value.daemon;
+  return { ok: true, value: { process, version, transport, devicesOutlive, devices } };
 }

@@ -128,13 +128,14 @@ async function blockDaemon(
   const slow = devices.filter(({ directIo }) => directIo === false).map(({ deviceId }) => deviceId);
   const damaged = devices.filter(({ damageCount }) => damageCount > 0);
   const program = await machine.link(of('exe'));
+  const outlives = figures.value.devicesOutlive === true;
   return [
     answering(figures.value),
     {
       ...(program.endsWith(' (deleted)')
         ? note(
             `${program}: it was replaced since it started`,
-            'restart it when nobody uses a device',
+            outlives ? 'restart it' : 'restart it when nobody uses a device',
           )
         : ok(program)),
       ...{ name: 'program', how: of('exe') },
@@ -143,6 +144,7 @@ async function blockDaemon(
       ...(await capabilities(machine, pid, blockDaemonNeeds)),
       ...{ name: 'capabilities', how: of('status') },
     },
+    { ...lifetime(outlives), name: 'lifetime of devices' },
     { ...(await outOfMemoryScore(machine, pid)), name: 'OOM score', how: of('oom_score_adj') },
     { ...(await lockedMemory(machine, pid)), name: 'memory', how: `${of('status')}, /proc/swaps` },
     { ...directIo(devices.length, slow), name: 'direct I/O' },
@@ -156,10 +158,19 @@ async function blockDaemon(
   ];
 }
 
+function lifetime(outlives: boolean): Finding {
+  if (outlives) return ok('they stay when varve-bd ends, and wait for the next one');
+  return note(
+    'they end with varve-bd: containers on them get I/O errors when it dies or is replaced',
+    'start varve-bd-holder, and varve-bd with --holder',
+  );
+}
+
 function answering({
   process: pid,
   version: its,
   transport,
+  devicesOutlive,
   devices,
 }: BackingStoreFigures): Finding {
   const release = its === null ? 'an older version' : `version ${its}`;
@@ -167,7 +178,7 @@ function answering({
   if (its === version) return ok(text);
   return note(
     `${text}; this command is version ${version}`,
-    'restart it when nobody uses a device',
+    devicesOutlive === true ? 'restart it' : 'restart it when nobody uses a device',
   );
 }
 
