@@ -179,42 +179,77 @@ async function measureFirst(bench: ContainersBench, layers: readonly string[]): 
   table(['p50', 'p99'], [[ms(percentile(times, 0.5)), ms(percentile(times, 0.99))]]);
 }
 
-async function measureMany(bench: ContainersBench, layer: string): Promise<void> {
-  await withVarve(bench, { name: 'many', lingerMs: 60_000 }, async (world) => {
-    const { client, server, daemonMiB } = world;
+/** What one contestant does with many containers over many images. */
+interface Many {
+  readonly firstMs: number;
+  readonly prepares: readonly number[];
+  readonly removes: readonly number[];
+}
+
+/** A first container of each image at once; then further ones begun and removed one by one. */
+async function runMany(
+  client: SnapshotsClient,
+  images: readonly string[],
+  meanwhile: () => Promise<void>,
+): Promise<Many> {
+  const firstMs = await timed(() =>
+    Promise.all(images.map((image, index) => client.prepare(`first-${index}`, image))),
+  );
+  const prepares: number[] = [];
+  for (let index = 0; index < snapshotCount; index += 1) {
+    const image = images[index % images.length] ?? '';
+    prepares.push(await timed(() => client.prepare(`box-${index}`, image)));
+  }
+  await meanwhile();
+  const removes: number[] = [];
+  for (let index = 0; index < snapshotCount; index += 1) {
+    removes.push(await timed(() => client.remove(`box-${index}`)));
+  }
+  for (let index = 0; index < images.length; index += 1) await client.remove(`first-${index}`);
+  return { firstMs, prepares, removes };
+}
+
+async function measureMany(bench: ContainersBench, layer: string, tar: string): Promise<void> {
+  const unpackAll = async (
+    client: SnapshotsClient,
+    one: Parameters<typeof unpack>[2][number],
+  ): Promise<readonly string[]> => {
     const images: string[] = [];
     for (let index = 0; index < imageCount; index += 1) {
-      images.push(await unpack(client, `image-${index}`, [blockLayer(layer)]));
+      images.push(await unpack(client, `image-${index}`, [one]));
     }
-    const attachMs = await timed(() =>
-      Promise.all(images.map((image, index) => client.prepare(`first-${index}`, image))),
-    );
-    const prepares: number[] = [];
-    for (let index = 0; index < snapshotCount; index += 1) {
-      const image = images[index % images.length] ?? '';
-      prepares.push(await timed(() => client.prepare(`box-${index}`, image)));
-    }
-    const memory = `${(await server.residentMiB()).toFixed(0)} MiB`;
-    const daemonMemory = `${(await daemonMiB()).toFixed(0)} MiB`;
-    const removes: number[] = [];
-    for (let index = 0; index < snapshotCount; index += 1) {
-      removes.push(await timed(() => client.remove(`box-${index}`)));
-    }
-    for (let index = 0; index < imageCount; index += 1) await client.remove(`first-${index}`);
-    print(`### ${snapshotCount} containers over ${imageCount} devices`);
+    return images;
+  };
+  const theirs = await withPeer(bench, 'peer-many', async (client) =>
+    runMany(client, await unpackAll(client, ordinaryLayer(tar)), async () => undefined),
+  );
+  await withVarve(bench, { name: 'many', lingerMs: 60_000 }, async (world) => {
+    const { client, server, daemonMiB } = world;
+    let memory: readonly number[] = [];
+    const mine = await runMany(client, await unpackAll(client, blockLayer(layer)), async () => {
+      memory = [await server.residentMiB(), await daemonMiB()];
+    });
+    print(`### ${snapshotCount} containers over ${imageCount} images, each with a device`);
     print();
-    const both = (times: readonly number[]): string =>
-      `${ms(percentile(times, 0.5))}, ${ms(percentile(times, 0.99))}`;
-    table(
-      ['', ''],
-      [
-        [`${imageCount} first containers at once`, ms(attachMs)],
-        ['Prepare of a further one, p50, p99', both(prepares)],
-        ['Remove, p50, p99', both(removes)],
-        ['memory of varve serve', memory],
-        ['memory of varve-bd', daemonMemory],
-      ],
-    );
+    const row = (name: string, of: (many: Many) => number): readonly string[] => {
+      const ratio = `${(of(mine) / of(theirs)).toFixed(2)}×`;
+      return [name, ms(of(theirs)), ms(of(mine)), ratio];
+    };
+    const rows = [
+      row(`${imageCount} first containers at once`, ({ firstMs }) => firstMs),
+      row('Prepare of a further one, p50', ({ prepares }) => percentile(prepares, 0.5)),
+      row('Prepare of a further one, p99', ({ prepares }) => percentile(prepares, 0.99)),
+      row('Remove, p50', ({ removes }) => percentile(removes, 0.5)),
+      row('Remove, p99', ({ removes }) => percentile(removes, 0.99)),
+    ];
+    const [serve = Number.NaN, daemon = Number.NaN] = memory;
+    rows.push([
+      'memory of varve serve, of varve-bd',
+      '',
+      `${serve.toFixed(0)}, ${daemon.toFixed(0)} MiB`,
+      '',
+    ]);
+    table(['', bench.peer.name, 'varve, on block devices', 'ratio'], rows);
   });
 }
 
@@ -291,6 +326,6 @@ export async function measureContainers(bench: ContainersBench): Promise<void> {
   const [layer = ''] = await makeBlockLayers(bench.layerTool, join(bench.scratch, 'small'), [
     small,
   ]);
-  await measureMany(bench, layer);
+  await measureMany(bench, layer, small);
   await measureReading(bench, { tars, layers });
 }
