@@ -33,7 +33,7 @@ import type {
   SnapshotInfo,
   UpdateRequest,
 } from './api.ts';
-import { effectFailed, failureRejection } from './effect-failure.ts';
+import { effectFailed } from './effect-failure.ts';
 import {
   remoteUnpackOf,
   type Names,
@@ -248,6 +248,8 @@ export class Commands implements SnapshotFacts, Names {
       // Together: a layer that is made a finished one has no device that could write it.
       const released = this.#options.devices.releaseOf(snapshotId, snapshotId);
       sequencer.recordTogether([started, ...released], call.cause);
+      // What an earlier attempt could not take away may go now.
+      dispatcher.hurryDevice(snapshotId);
     } else {
       sequencer.recordSnapshotLazily(snapshotId, [decided.value], call.cause);
       dispatcher.anticipate(snapshotId, call.cause);
@@ -306,40 +308,6 @@ export class Commands implements SnapshotFacts, Names {
     const next = projection.snapshot(snapshotId) ?? state;
     await sequencer.durableAt(seq);
     return accepted(queries.infoOf(next));
-  }
-
-  /** Frees what was removed; every deletion gets one attempt at least after this call began. */
-  async cleanup(call: Call): Promise<Result<void>> {
-    const { projection, sequencer, dispatcher } = this.#options;
-    const attempts: Promise<Rejection | undefined>[] = [];
-    let seq = 0;
-    for (const state of [...projection.catalog.states.values()]) {
-      const { snapshotId } = state.context;
-      const { lifecycle } = state.value;
-      if (lifecycle !== 'removeDeferred' && lifecycle !== 'removing') continue;
-      if (lifecycle === 'removing') dispatcher.hurry(snapshotId);
-      else {
-        const event = { type: 'SnapshotRemoveStarted', data: {} };
-        seq = sequencer.recordSnapshot(snapshotId, [event], call.cause);
-      }
-      attempts.push(this.#deleted(snapshotId));
-    }
-    await sequencer.durableAt(seq);
-    const ended = await Promise.all(attempts);
-    const rejection = ended.find((one) => one !== undefined);
-    return rejection === undefined ? accepted(undefined) : { ok: false, rejection };
-  }
-
-  /** Why the deletion in flight left something; undefined if it did not. */
-  async #deleted(snapshotId: number): Promise<Rejection | undefined> {
-    const { projection, dispatcher } = this.#options;
-    const operation = projection.snapshot(snapshotId)?.context.operation;
-    const deleted = dispatcher.settled(snapshotId, operation?.operationId);
-    // The directory goes after the device, which somebody may use for as long as he likes.
-    const { failure } = (await dispatcher.deviceInTheWay(snapshotId)) ?? (await deleted);
-    if (failure === null) return undefined;
-    const what = `the directory of removed snapshot #${snapshotId} remains`;
-    return failureRejection(what, failure);
   }
 
   /**

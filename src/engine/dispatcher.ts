@@ -129,8 +129,12 @@ export class Dispatcher {
             : pauseMs(intent.attemptCount),
         carryOut: (intent) => this.#carryOutOnDevice(intent),
         failureOf: (outcome) => (outcome.kind === 'failed' ? outcome.failure : null),
-        record: ({ deviceId, operationId }, outcome, cause) => {
-          if (outcome.kind === 'failed') this.#failFinishing(deviceId, outcome.failure, cause);
+        record: ({ kind, deviceId, operationId }, outcome, cause) => {
+          // Whatever else fails is undone, and then nothing is left of the device.
+          const takesAway = kind === 'unmountDevice' || kind === 'detachDevice';
+          if (outcome.kind === 'failed' && takesAway) {
+            this.#failFinishing(deviceId, outcome.failure, cause);
+          }
           const state = projection.device(deviceId);
           const policy = policyFor(deviceId, projection, devicePolicy());
           const events =

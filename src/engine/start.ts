@@ -17,6 +17,7 @@ import type {
   UpdateRequest,
 } from './api.ts';
 import { causeAt, foldLog, recovery, removeOrphans } from './boot.ts';
+import { Cleanup } from './cleanup.ts';
 import { Commands } from './commands.ts';
 import { waitAtMost, withDeadline, type CallName } from './deadline.ts';
 import { DeviceWatch } from './device-watch.ts';
@@ -111,6 +112,7 @@ class RunningEngine implements Engine {
   readonly #deviceWatch: DeviceWatch;
   readonly #queries: Queries;
   readonly #commands: Commands;
+  readonly #cleanup: Cleanup;
   readonly #retention: Retention;
   readonly #callsInFlight = new Set<Promise<unknown>>();
   #orphansRemoved: Promise<void> = Promise.resolve();
@@ -145,6 +147,7 @@ class RunningEngine implements Engine {
       },
     });
     const dispatcher = this.#dispatcher;
+    this.#cleanup = new Cleanup({ projection, sequencer, dispatcher });
     this.#operatorLeases = new OperatorLeases({
       ...{ ...options, projection, sequencer, policy, devices, dispatcher },
     });
@@ -251,7 +254,7 @@ class RunningEngine implements Engine {
   }
 
   cleanup(call: Call): Promise<Result<void>> {
-    return this.#serve('Cleanup', call, () => this.#commands.cleanup(call));
+    return this.#serve('Cleanup', call, () => this.#cleanup.run(call));
   }
 
   mounts(key: string, call: Call): Promise<Result<readonly Mount[]>> {

@@ -16,7 +16,7 @@ import { base, BlockNode } from '../cli/block-node.ts';
 import { devicesOf } from '../faults/devices.ts';
 import { deviceObstacle } from '../native/device-obstacle.ts';
 import { settings } from '../property/settings.ts';
-import { works, type Step, type Work } from './block-work.ts';
+import { nodes, works, type Step, type Work } from './block-work.ts';
 
 /** How many boundaries of one kind of work are taken, and how many kinds. */
 const { seed, runCount } = settings(1, 1_000);
@@ -46,16 +46,18 @@ function passagesIn(trace: string): readonly string[] {
     });
 }
 
-for (const runtimeType of ['containerd', 'docker'] as const) {
-  const ofNode = chosen.filter((work) => work.runtimeType === runtimeType);
+for (const nodeSettings of nodes) {
+  const ofNode = chosen.filter((work) => work.node === nodeSettings);
   if (ofNode.length === 0) continue;
   const skip = deviceObstacle() ?? false;
-  describe(`killed with block layers, ${runtimeType}`, { skip, timeout: 600_000 }, () => {
+  const { runtimeType, writableLayerType } = nodeSettings;
+  const nodeName = `${runtimeType}, ${writableLayerType}`;
+  describe(`killed with block layers, ${nodeName}`, { skip, timeout: 600_000 }, () => {
     let node: BlockNode;
     let untouched: unknown;
 
     before(async () => {
-      node = await BlockNode.start({ lingerMs: 0, runtimeType });
+      node = await BlockNode.start({ lingerMs: 0, ...nodeSettings });
       await node.unpackLayers();
       await node.prepare(running, base);
       [untouched] = await devicesOf(node);

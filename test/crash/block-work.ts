@@ -26,9 +26,15 @@ export interface Step {
   check(node: BlockNode): Promise<void>;
 }
 
+/** How the node is configured that the work is for. */
+export interface NodeSettings {
+  readonly runtimeType: 'containerd' | 'docker';
+  readonly writableLayerType: 'append' | 'sparse';
+}
+
 export interface Work {
   readonly name: string;
-  readonly runtimeType: 'containerd' | 'docker';
+  readonly node: NodeSettings;
   /** What is there before. */
   readonly before: readonly Step[];
   readonly steps: readonly Step[];
@@ -113,20 +119,16 @@ const initStep = (step: Step, check: Step['check'] = async () => undefined): Ste
   check,
 });
 
-export const works: readonly Work[] = [
+const append: NodeSettings = { runtimeType: 'containerd', writableLayerType: 'append' };
+const sparse: NodeSettings = { runtimeType: 'containerd', writableLayerType: 'sparse' };
+const docker: NodeSettings = { runtimeType: 'docker', writableLayerType: 'append' };
+
+export const nodes: readonly NodeSettings[] = [append, sparse, docker];
+
+const writing = (node: NodeSettings): readonly Work[] => [
   {
-    ...{ name: 'the first container of an image', runtimeType: 'containerd', before: [] },
-    steps: [prepare('first', top)],
-    undo: [remove('first')],
-  },
-  {
-    ...{ name: 'another container of an image', runtimeType: 'containerd' },
-    before: [prepare('first', top)],
-    steps: [prepare('second', top)],
-    undo: [remove('first'), remove('second')],
-  },
-  {
-    ...{ name: 'a container that writes a new device', runtimeType: 'containerd', before: [] },
+    ...{ name: `a container that writes a new device, ${node.writableLayerType}`, node },
+    before: [],
     steps: [
       // A new file system of its own.
       initStep(prepare('new', '', { ...writes, 'containerd.io/snapshot/overlaybd/vsize': '1' })),
@@ -135,19 +137,35 @@ export const works: readonly Work[] = [
     undo: [remove('new')],
   },
   {
-    ...{ name: 'a commit in dir mode', runtimeType: 'containerd' },
+    ...{ name: `a commit in dir mode, ${node.writableLayerType}`, node },
     before: [prepare('box', top, writes), write('box')],
     steps: [commit('box', 'saved')],
     undo: [remove('saved')],
   },
+];
+
+export const works: readonly Work[] = [
   {
-    ...{ name: 'a removal', runtimeType: 'containerd' },
+    ...{ name: 'the first container of an image', node: append, before: [] },
+    steps: [prepare('first', top)],
+    undo: [remove('first')],
+  },
+  {
+    ...{ name: 'another container of an image', node: append },
+    before: [prepare('first', top)],
+    steps: [prepare('second', top)],
+    undo: [remove('first'), remove('second')],
+  },
+  ...writing(append),
+  ...writing(sparse),
+  {
+    ...{ name: 'a removal', node: append },
     before: [prepare('first', top), prepare('own', top, writes)],
     steps: [remove('first'), remove('own')],
     undo: [],
   },
   {
-    ...{ name: 'Docker’s init layer', runtimeType: 'docker', before: [] },
+    ...{ name: 'Docker’s init layer', node: docker, before: [] },
     steps: [
       initStep(prepare(`${init}-key`, top)),
       initStep(write(`${init}-key`)),

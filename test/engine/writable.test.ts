@@ -3,7 +3,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { writableLabel } from '../../src/machines/snapshot/writable.ts';
-import { lingerMs, nodeWithImage } from './block-node.ts';
+import { lingerMs, nodeWithImage, type BlockNode } from './block-node.ts';
 
 /** The id of `top`, and of what is prepared next. */
 const top = 2;
@@ -152,6 +152,42 @@ test('Commit that cannot finish the layer fails; what was written can be written
   assert.deepEqual(await node.sightings(), [mounted(box)]);
   node.failing.clear();
   assert.ok((await node.commit('box', 'next')).ok);
+});
+
+test('Commit after one that had sealed the layer succeeds, also while its device is on its way back', async () => {
+  const eio = { step: 'open', code: 'EIO', message: 'the layer is sealed' } as const;
+  const commit = (node: BlockNode) =>
+    node.begin((engine, call) =>
+      engine.commit({ key: 'box', name: 'next', labels: {}, parent: '' }, call),
+    );
+  for (const step of ['attach', 'mount'] as const) {
+    const node = await nodeWithImage({ rwMode: 'dir' });
+    await node.prepare('box', 'top');
+    node.failing.set('finish', full);
+    node.hang(step);
+    assert.ok(!(await node.commit('box', 'next')).ok);
+    await node.clock.pass(1);
+    node.failing.clear();
+    node.failing.set(step, eio);
+    const committing = commit(node);
+    await node.clock.pass(1);
+    node.letGoOn(step);
+    assert.deepEqual(await node.clock.until(committing), { ok: true, value: undefined }, step);
+    assert.deepEqual(await node.sightings(), [], step);
+  }
+});
+
+test('Commit does not wait for the next attempt at what is left of a device', async () => {
+  const node = await nodeWithImage({ rwMode: 'dir' });
+  await node.prepare('box', 'top');
+  node.failing.set('finish', full);
+  node.failing.set('mount', full);
+  assert.ok(!(await node.commit('box', 'next')).ok);
+  node.failing.set('detach', busy);
+  await node.clock.pass(100_000);
+  assert.equal(node.standing(box), 'detaching');
+  node.failing.clear();
+  assert.deepEqual(await node.commit('box', 'next'), { ok: true, value: undefined });
 });
 
 test('a device that was made on nothing cannot be put on a parent by Commit', async () => {

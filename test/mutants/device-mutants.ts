@@ -98,6 +98,18 @@ export const deviceMutants: readonly Mutant[] = [
     replace: 'if (sighting === undefined) return undefined;\n  if (sighting.path === null)',
   },
   {
+    name: 'a Commit fails with the attach that it meets',
+    file: 'src/engine/dispatcher.ts',
+    search: "const takesAway = kind === 'unmountDevice' || kind === 'detachDevice';",
+    replace: "const takesAway = kind !== 'formatDevice';",
+  },
+  {
+    name: 'a Commit waits for the next attempt at what is left of a device',
+    file: 'src/engine/commands.ts',
+    search: '      dispatcher.hurryDevice(snapshotId);\n',
+    replace: '',
+  },
+  {
     name: 'the device of an init layer is given back when it is committed',
     file: 'src/engine/dispatcher.ts',
     search: "role === 'initLayer' ? [] : devices",

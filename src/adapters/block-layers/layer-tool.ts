@@ -20,7 +20,11 @@ export async function runLayerTool(
   if (ended.ok) return { ok: true, value: ended.stdout };
   const said = ended.stderr.trim().replace(/^varve-layer: /, '');
   const message = ended.isLate || said === '' ? ended.reason : said;
-  const isFull = /No space left on device|Disk quota exceeded/.test(message);
-  const code = ended.isLate ? 'ETIMEDOUT' : isFull ? 'ENOSPC' : (ended.startCode ?? 'EIO');
+  const code = ended.isLate ? 'ETIMEDOUT' : (ended.startCode ?? saidCode(message));
   return { ok: false, failure: { step, code, message, path: file } };
+}
+
+function saidCode(message: string): string {
+  if (/No space left on device|Disk quota exceeded/.test(message)) return 'ENOSPC';
+  return message.includes('is in use as the writable layer') ? 'EBUSY' : 'EIO';
 }

@@ -1,6 +1,7 @@
 // Writable layers in the directories of snapshots: made before their device is first attached, and
 // finished when their snapshot is committed.
 import { access, mkdir, rename, rm } from 'node:fs/promises';
+import { setTimeout as rest } from 'node:timers/promises';
 import type { EffectResult } from '../../engine/ports.ts';
 import type { WritableLayer } from '../../machines/device/events.ts';
 import { syncDirectory } from '../system/directories.ts';
@@ -8,6 +9,9 @@ import { failedAt } from './failure.ts';
 import { configAbove, writeImageConfig } from './image-config.ts';
 import { runLayerTool, type LayerTool } from './layer-tool.ts';
 import { blockPlaces, type BlockPlaces } from './places.ts';
+
+/** How long one that is busy is left alone before it is tried again. */
+const busyRestMs = 100;
 
 const done: EffectResult<void> = { ok: true, value: undefined };
 
@@ -68,9 +72,8 @@ export async function finishWritableLayer(
 }
 
 async function seal(places: BlockPlaces, tool: LayerTool): Promise<EffectResult<void>> {
-  const { writableData, writableIndex, sealed, layer, block } = places;
-  const command = ['commit', '--seal', writableData, writableIndex];
-  const finished = await runLayerTool(tool, command, { step: 'seal-layer', file: writableData });
+  const { writableData, sealed, layer, block } = places;
+  const finished = await sealOnceFree(places, tool);
   if (!finished.ok) return finished;
   try {
     await rename(writableData, sealed);
@@ -79,6 +82,23 @@ async function seal(places: BlockPlaces, tool: LayerTool): Promise<EffectResult<
     return done;
   } catch (error) {
     return failedAt('seal-layer', sealed, error);
+  }
+}
+
+/**
+ * The command of a server that was killed may still work on the layer; it ends by itself, and what
+ * it has done need not be done again.
+ */
+async function sealOnceFree(
+  { writableData, writableIndex }: BlockPlaces,
+  tool: LayerTool,
+): Promise<EffectResult<string>> {
+  const command = ['commit', '--seal', writableData, writableIndex];
+  for (let waitedMs = 0; ; waitedMs += busyRestMs) {
+    const sealed = await runLayerTool(tool, command, { step: 'seal-layer', file: writableData });
+    const isBusy = !sealed.ok && sealed.failure.code === 'EBUSY';
+    if (!isBusy || waitedMs >= tool.deadlineMs) return sealed;
+    await rest(busyRestMs);
   }
 }
 
