@@ -11,6 +11,8 @@ const codes: Readonly<Record<string, RejectionCode>> = {
   EBUSY: 'failed_precondition',
   // What this version cannot do.
   ENOTSUP: 'failed_precondition',
+  // A program is not installed.
+  ENOPKG: 'failed_precondition',
   // The backing store of block devices is not there.
   ECONNREFUSED: 'unavailable',
 };

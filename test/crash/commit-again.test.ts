@@ -4,16 +4,15 @@ import assert from 'node:assert/strict';
 import {
   existsSync,
   mkdirSync,
-  readdirSync,
   readFileSync,
+  realpathSync,
   renameSync,
-  symlinkSync,
+  rmSync,
   writeFileSync,
 } from 'node:fs';
 import path from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { status } from '@grpc/grpc-js';
-import { findNativeFile } from '../../src/adapters/native/location.ts';
 import { waitUntil } from '../e2e/lab/service.ts';
 import { BlockNode, top } from '../cli/block-node.ts';
 import {
@@ -24,6 +23,7 @@ import {
   writes,
 } from '../faults/faulty-node.ts';
 import { deviceObstacle } from '../native/device-obstacle.ts';
+import { linkNativeFiles } from '../native/linked-folder.ts';
 
 const skip = deviceObstacle() ?? false;
 
@@ -60,11 +60,9 @@ for (const writableLayerType of ['append', 'sparse'] as const) {
       const folder = path.join(node.scratch.path, 'native');
       const started = path.join(folder, 'started');
       const goOn = path.join(folder, 'go-on');
-      mkdirSync(folder);
-      const real = path.dirname(findNativeFile('varve-layer'));
-      for (const name of readdirSync(real).filter((one) => /^(lib)?varve[-_]/.test(one))) {
-        if (name !== 'varve-layer') symlinkSync(path.join(real, name), path.join(folder, name));
-      }
+      const environment = linkNativeFiles(folder);
+      const real = realpathSync(path.join(folder, 'varve-layer'));
+      rmSync(path.join(folder, 'varve-layer'));
       // The first one that seals holds the layer until it is told to go on.
       const script = `#!/bin/sh
         if [ "$1" = commit ]; then
@@ -75,11 +73,10 @@ for (const writableLayerType of ['append', 'sparse'] as const) {
               '${folder}' '${goOn}'
           fi
         fi
-        exec '${real}/varve-layer' "$@"`;
+        exec '${real}' "$@"`;
       writeFileSync(path.join(folder, 'varve-layer'), script, { mode: 0o755 });
       const startedCount = (): number =>
         existsSync(started) ? readFileSync(started, 'utf8').length : 0;
-      const environment = { VARVE_NATIVE_DIR: folder };
       await node.restart('SIGTERM', environment);
       await prepareWritten('box');
       const unanswered = node.tryCommit('box', 'saved').catch(() => undefined);

@@ -5,6 +5,15 @@ import type { DevicePlan } from '../../machines/device/events.ts';
 import { runProgram } from '../helper-pool/program.ts';
 import { done, failed } from './failed.ts';
 
+/** The packages that the programs are in, as most distributions call them. */
+const packages: Readonly<Record<string, string>> = {
+  'mkfs.ext4': 'e2fsprogs',
+  debugfs: 'e2fsprogs',
+  'mkfs.xfs': 'xfsprogs',
+  'mkfs.f2fs': 'f2fs-tools',
+  'mkfs.ntfs': 'ntfs-3g',
+};
+
 /** Makes a file system by the program that knows it. */
 export async function format(
   devicePath: string,
@@ -28,8 +37,9 @@ async function run(
   const isMissing = ended.startCode === 'ENOENT';
   const said = ended.isLate ? '' : (ended.stderr.trim().split('\n').at(-1) ?? '');
   const message = isMissing
-    ? `${program} is not installed: install it, or choose another file system`
+    ? `${program} is not installed: install the package ${packages[program]}, or choose another ` +
+      'file system'
     : `${program} failed: ${said === '' ? ended.reason : said}`;
-  const code = ended.isLate ? 'ETIMEDOUT' : isMissing ? 'ENOENT' : 'EIO';
+  const code = ended.isLate ? 'ETIMEDOUT' : isMissing ? 'ENOPKG' : 'EIO';
   return failed({ step: 'format', code, message, path: devicePath });
 }

@@ -18,6 +18,10 @@ export async function runLayerTool(
 ): Promise<EffectResult<string>> {
   const ended = await runProgram(program, commandLine, deadlineMs);
   if (ended.ok) return { ok: true, value: ended.stdout };
+  if (ended.startCode === 'ENOENT') {
+    const missing = `${program} is not there: install the package of varve again`;
+    return { ok: false, failure: { step, code: 'ENOPKG', message: missing, path: file } };
+  }
   const said = ended.stderr.trim().replace(/^varve-layer: /, '');
   const message = ended.isLate || said === '' ? ended.reason : said;
   const code = ended.isLate ? 'ETIMEDOUT' : (ended.startCode ?? saidCode(message));
