@@ -156,6 +156,22 @@ test('above ordinary layers a layer is downloaded: no device holds those', async
   assert.equal(mounts.value[0]?.type, 'overlay');
 });
 
+test('a parallel unpack whose Commit names an ordinary parent is refused, and goes on as it was', async () => {
+  const node = await nodeWith();
+  node.unpacksBlocks = false;
+  await node.unpack('files');
+  await pull(node, 2, '', { [`${prefix}/parent-chain-id`]: chainId(1) });
+  const ended = await node.call((engine, call) =>
+    engine.commit({ key: keyOf(2), name: chainId(2), labels: labelsOf(2), parent: 'files' }, call),
+  );
+  assert.ok(!ended.ok);
+  assert.equal(ended.rejection.code, 'failed_precondition');
+  assert.match(ended.rejection.message, /"files" is an ordinary layer.*download-remote-blob/);
+  const stat = await node.call((engine, call) => engine.stat(keyOf(2), call));
+  assert.equal(stat.ok && stat.value.kind, 'active');
+  assert.ok((await node.remove(keyOf(2))).ok);
+});
+
 test('what was committed at Prepare outlives kill -9', async () => {
   const node = await nodeWith();
   await assertExists(pull(node, 1, ''));

@@ -8,7 +8,7 @@ import { isBlockLayer, kindOf, type SnapshotState } from './state.ts';
 import { checkLaterLabels } from './later-labels.ts';
 import { roleOf } from './role.ts';
 import { decideQuota } from './quota.ts';
-import { remoteLayerOf } from './remote.ts';
+import { downloadLabel, remoteLayerOf } from './remote.ts';
 import { decideWriting, type WritingPolicy } from './writable.ts';
 import type {
   BlockContent,
@@ -171,6 +171,14 @@ function adoptParent(
   }
   if (kindOf(adopted) !== 'committed') {
     return rejected('failed_precondition', parentNotCommitted(command.parent, adopted));
+  }
+  if (state.context.remote !== null && !isBlockLayer(adopted)) {
+    return rejected(
+      'failed_precondition',
+      `snapshot ${quote(key)} is read from a registry and needs block layers below it, but ` +
+        `${quote(command.parent)} is an ordinary layer: remove it, and prepare it again with label ` +
+        `${downloadLabel}=download to unpack it`,
+    );
   }
   return accepted({ parent: command.parent, parentId: adopted.context.snapshotId });
 }
