@@ -10,43 +10,31 @@ import { deviceIntentOf, type DeviceIntent } from '../machines/device/intents.ts
 import { isDeviceInFlight } from '../machines/device/evolve.ts';
 import { isAbsent, isLeaving, type DeviceState } from '../machines/device/state.ts';
 import type { Cause, EffectFailure, RecordedEvent } from '../machines/kernel/envelope.ts';
-import { invariant } from '../machines/kernel/invariant.ts';
 import type { Projection } from '../machines/projection.ts';
 import { isFinishing, type SnapshotState } from '../machines/snapshot/state.ts';
 import { decideOutcome, type Outcome } from '../machines/snapshot/decide.ts';
 import { snapshotIdOf, snapshotStream } from '../machines/snapshot/events.ts';
 import { intentsOf, type Intent } from '../machines/snapshot/intents.ts';
+import { pauseMs } from './backoff.ts';
 import { policyFor, type Devices } from './devices.ts';
 import { EffectRunner, type AskCause, type Ended } from './effect-runner.ts';
+import type { Effects } from './effects.ts';
 import type { LaneBounds } from './lane.ts';
 import {
   attachConcurrencyMax,
   deleteConcurrencyMax,
   detachConcurrencyMax,
   imageConcurrencyMax,
-  retryDelayMaxMs,
-  retryDelayMs,
   sealConcurrencyMax,
 } from './limits.ts';
-import type {
-  BlockDevices,
-  BlockLayers,
-  Clock,
-  CrashPoint,
-  EffectResult,
-  Logger,
-  SnapshotDirectories,
-} from './ports.ts';
+import type { Clock, CrashPoint, Logger } from './ports.ts';
 import type { Change, Sequencer } from './sequencer.ts';
 
 export interface DispatcherOptions {
   readonly projection: Projection;
-  readonly directories: SnapshotDirectories;
-  readonly blockDevices: BlockDevices;
-  readonly blockLayers: BlockLayers;
+  readonly effects: Effects;
   readonly devices: Devices;
   readonly devicePolicy: () => DevicePolicy;
-  readonly commitSync: 'syncfs' | 'none';
   readonly clock: Clock;
   readonly logger: Logger;
   readonly crashPoint: CrashPoint;
@@ -63,7 +51,7 @@ export class Dispatcher {
   constructor(sequencer: Sequencer, options: DispatcherOptions) {
     this.#options = options;
     this.#sequencer = sequencer;
-    const { projection } = options;
+    const { projection, effects } = options;
     this.#snapshots = new EffectRunner<Intent, Outcome>(
       {
         idField: 'snapshotId',
@@ -75,7 +63,7 @@ export class Dispatcher {
         idOf: ({ snapshotId }) => snapshotId,
         groupOf: ({ snapshotId }) => snapshotId,
         delayMsOf: ({ attemptCount }) => pauseMs(attemptCount),
-        carryOut: (intent) => this.#carryOut(intent),
+        carryOut: (intent) => effects.carryOut(intent),
         failureOf: (outcome) => (outcome.kind === 'failed' ? outcome.failure : null),
         record: ({ snapshotId, operationId }, outcome, cause) => {
           const state = projection.snapshot(snapshotId);
@@ -107,7 +95,7 @@ export class Dispatcher {
   }
 
   #deviceRunner(sequencer: Sequencer): EffectRunner<DeviceIntent, DeviceOutcome> {
-    const { projection, clock, devicePolicy } = this.#options;
+    const { projection, clock, devicePolicy, effects } = this.#options;
     return new EffectRunner<DeviceIntent, DeviceOutcome>(
       {
         idField: 'deviceId',
@@ -127,7 +115,7 @@ export class Dispatcher {
             ? // The clock may have been set back since.
               Math.min(Math.ceil((intent.untilUs - clock.nowUs()) / 1000), devicePolicy().lingerMs)
             : pauseMs(intent.attemptCount),
-        carryOut: (intent) => this.#carryOutOnDevice(intent),
+        carryOut: (intent) => effects.carryOutOnDevice(intent),
         failureOf: (outcome) => (outcome.kind === 'failed' ? outcome.failure : null),
         record: ({ kind, deviceId, operationId }, outcome, cause) => {
           // Whatever else fails is undone, and then nothing is left of the device.
@@ -290,95 +278,7 @@ export class Dispatcher {
     this.#snapshots.stop();
     this.#devices.stop();
   }
-
-  async #carryOut(intent: Intent): Promise<Outcome> {
-    const { directories, projection } = this.#options;
-    switch (intent.kind) {
-      case 'sealLayer':
-        return this.#seal(intent.snapshotId);
-      case 'finishBlockLayer':
-        return this.#finish(intent.snapshotId);
-      case 'deleteDirectory': {
-        const { snapshotId } = intent;
-        const isLimited = (projection.snapshot(snapshotId)?.context.quotaBytes ?? null) !== null;
-        const removed = await directories.remove(snapshotId, isLimited);
-        return removed.ok ? { kind: 'deleted' } : { kind: 'failed', failure: removed.failure };
-      }
-    }
-  }
-
-  /** Makes a writable layer, which no device writes any more, a finished one. */
-  async #finish(snapshotId: number): Promise<Outcome> {
-    const { directories, blockLayers, projection } = this.#options;
-    const context = projection.snapshot(snapshotId)?.context;
-    const fileSystem = context?.writable?.fileSystem;
-    invariant(fileSystem !== undefined, 'a writable layer that is finished is known');
-    const finished = await blockLayers.finish(snapshotId, context?.parentId ?? null);
-    if (!finished.ok) return failed(finished.failure);
-    const usage = await directories.usage(snapshotId, 'commit', 'filesAndBlocks');
-    // What was recorded at Prepare counts: an image never holds two.
-    const block = { fileSystem, layerFile: 'overlaybd.sealed' } as const;
-    return usage.ok ? { kind: 'sealed', ...usage.value, block } : failed(usage.failure);
-  }
-
-  async #seal(snapshotId: number): Promise<Outcome> {
-    const { directories, blockLayers, commitSync, projection } = this.#options;
-    // What kind of layer it is decides its configuration, which is synced with the rest.
-    const state = projection.snapshot(snapshotId);
-    const mayBeBlock = state !== undefined && projection.catalog.mayBecomeBlock(state);
-    const parentId = state?.context.operation?.commit?.parentId ?? null;
-    const remote = state?.context.remote ?? null;
-    const examined =
-      remote !== null
-        ? await blockLayers.describe(snapshotId, parentId, remote)
-        : mayBeBlock
-          ? await blockLayers.examine(snapshotId, parentId)
-          : ({ ok: true, value: null } as const);
-    if (!examined.ok) return failed(examined.failure);
-    if (commitSync === 'syncfs') {
-      const synced = await directories.sync(snapshotId);
-      if (!synced.ok) return failed(synced.failure);
-    }
-    const parts = examined.value === null ? 'files' : 'filesAndBlocks';
-    const usage = await directories.usage(snapshotId, 'commit', parts);
-    return usage.ok
-      ? { kind: 'sealed', ...usage.value, block: examined.value }
-      : failed(usage.failure);
-  }
-
-  async #carryOutOnDevice(intent: DeviceIntent): Promise<DeviceOutcome> {
-    const { blockDevices, projection } = this.#options;
-    const { deviceId } = intent;
-    switch (intent.kind) {
-      case 'attachDevice': {
-        const attached = await blockDevices.attach(deviceId, intent.plan);
-        return attached.ok ? { kind: 'attached', ...attached.value } : failed(attached.failure);
-      }
-      case 'formatDevice':
-        // What a snapshot holds that exists is never made anew, whatever a repaired log tells.
-        if (projection.snapshot(deviceId) !== undefined) return { kind: 'formatted' };
-        return ended('formatted', await blockDevices.format(deviceId, intent.path, intent.plan));
-      case 'mountDevice':
-        return ended('mounted', await blockDevices.mount(deviceId, intent.path, intent.plan));
-      case 'unmountDevice':
-        return ended('unmounted', await blockDevices.unmount(deviceId));
-      case 'detachDevice':
-        return ended('detached', await blockDevices.detach(deviceId));
-      case 'awaitLinger':
-      case 'awaitRetry':
-        return { kind: 'waited' };
-    }
-  }
 }
-
-type Failed = { readonly kind: 'failed'; readonly failure: EffectFailure };
-
-const failed = (failure: EffectFailure): Failed => ({ kind: 'failed', failure });
-
-const ended = <Kind extends DeviceOutcome['kind']>(
-  kind: Kind,
-  result: EffectResult<void>,
-): { readonly kind: Kind } | Failed => (result.ok ? { kind } : failed(result.failure));
 
 const atMost = (concurrencyMax: number): LaneBounds => ({
   concurrencyMax,
@@ -394,7 +294,3 @@ const detachBounds: LaneBounds = {
   concurrencyMax: detachConcurrencyMax,
   groupConcurrencyMax: imageConcurrencyMax,
 };
-
-/** Before the first attempt none; then longer and longer. */
-const pauseMs = (attemptCount: number): number =>
-  attemptCount <= 1 ? 0 : Math.min(retryDelayMs * 2 ** (attemptCount - 2), retryDelayMaxMs);

@@ -23,6 +23,7 @@ import { waitAtMost, withDeadline, type CallName } from './deadline.ts';
 import { DeviceWatch } from './device-watch.ts';
 import { Devices } from './devices.ts';
 import { Dispatcher } from './dispatcher.ts';
+import { Effects } from './effects.ts';
 import { OperatorLeases } from './operator-leases.ts';
 import { SnapshotIds } from './ids.ts';
 import {
@@ -140,7 +141,8 @@ class RunningEngine implements Engine {
     });
     const devices = this.#devices;
     this.#dispatcher = new Dispatcher(sequencer, {
-      ...{ ...options, projection, commitSync, devices },
+      ...{ ...options, projection, devices },
+      effects: new Effects({ ...options, projection, commitSync }),
       devicePolicy: policy,
       onDeviceOver: (deviceId) => {
         this.#commands.forsake(deviceId);
