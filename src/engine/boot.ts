@@ -93,12 +93,12 @@ export function planBoot(projection: Projection, found: readonly number[]): Boot
 
 /** Deletes orphaned directories; answers those that are gone. */
 export async function removeOrphans(
-  plan: BootPlan,
+  snapshotIds: readonly number[],
   directories: SnapshotDirectories,
   logger: Logger,
 ): Promise<readonly number[]> {
   const removed: number[] = [];
-  for (const snapshotId of plan.orphans) {
+  for (const snapshotId of snapshotIds) {
     const result = await directories.remove(snapshotId);
     if (result.ok) removed.push(snapshotId);
     else logger.warn({ snapshotId, ...result.failure }, 'an orphaned directory remains');

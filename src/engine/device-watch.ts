@@ -40,8 +40,6 @@ export class DeviceWatch {
     const { projection, resume, devices } = this.#options;
     await this.#record(plan.changes, recovery);
     for (const state of plan.unleased) devices.leaseFor(state.context, recovery);
-    // Only now: later a lease could come in between.
-    await this.#removeStrays(plan.strays);
     for (const { context, lastSeq } of plan.inFlight) {
       const state = projection.device(context.deviceId);
       // What was recorded now comes to the dispatcher by itself.
@@ -85,15 +83,5 @@ export class DeviceWatch {
     const { sequencer } = this.#options;
     if (changes.length === 0) return;
     await sequencer.durableAt(sequencer.recordTogether(changes, cause));
-  }
-
-  async #removeStrays(deviceIds: readonly number[]): Promise<void> {
-    const { blockDevices, logger } = this.#options;
-    for (const deviceId of deviceIds) {
-      logger.warn({ deviceId }, 'a device that nothing is known of is detached');
-      const unmounted = await blockDevices.unmount(deviceId);
-      const detached = unmounted.ok ? await blockDevices.detach(deviceId) : unmounted;
-      if (!detached.ok) logger.warn({ deviceId, ...detached.failure }, 'it could not be detached');
-    }
   }
 }

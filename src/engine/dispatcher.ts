@@ -29,11 +29,13 @@ import {
 } from './limits.ts';
 import type { Clock, CrashPoint, Logger } from './ports.ts';
 import type { Change, Sequencer } from './sequencer.ts';
+import type { Strays } from './strays.ts';
 
 export interface DispatcherOptions {
   readonly projection: Projection;
   readonly effects: Effects;
   readonly devices: Devices;
+  readonly strays: Strays;
   readonly devicePolicy: () => DevicePolicy;
   readonly clock: Clock;
   readonly logger: Logger;
@@ -181,19 +183,27 @@ export class Dispatcher {
 
   /** Starts what a snapshot owes whose events are all durable. */
   resume(state: SnapshotState, askCause: AskCause): void {
-    const device = this.#options.projection.device(state.context.snapshotId);
+    const { projection, strays } = this.#options;
+    const { snapshotId } = state.context;
+    const device = projection.device(snapshotId);
+    const isAttached = strays.has(snapshotId) || (device !== undefined && !isAbsent(device));
     for (const intent of intentsOf(state)) {
       // What is attached still uses the directory: its end leads here again.
-      const isHeld = intent.kind !== 'sealLayer' && device !== undefined && !isAbsent(device);
+      const isHeld = intent.kind !== 'sealLayer' && isAttached;
       if (!isHeld) this.#snapshots.schedule(intent, askCause);
     }
   }
 
   /** Starts what a device owes whose events are all durable. */
   resumeDevice(state: DeviceState, askCause: AskCause): void {
+    const { projection, strays } = this.#options;
+    const { deviceId } = state.context;
     const intent = deviceIntentOf(state);
-    if (intent !== undefined) this.#devices.schedule(intent, askCause);
-    const snapshot = this.#options.projection.snapshot(state.context.deviceId);
+    // Two at a time would undo each other's work; the end of that one leads here again.
+    if (intent !== undefined && !strays.isRunning(deviceId)) {
+      this.#devices.schedule(intent, askCause);
+    }
+    const snapshot = projection.snapshot(deviceId);
     if (isAbsent(state) && snapshot !== undefined) this.resume(snapshot, askCause);
   }
 
@@ -253,7 +263,11 @@ export class Dispatcher {
    * Tries at once to take away the device of a snapshot that was removed: answers why it stays,
    * undefined once it is gone.
    */
-  async deviceInTheWay(deviceId: number): Promise<Ended | undefined> {
+  async deviceInTheWay(
+    deviceId: number,
+  ): Promise<{ readonly failure: EffectFailure | null } | undefined> {
+    const failure = await this.#options.strays.tryNow(deviceId);
+    if (failure !== null) return { failure };
     for (;;) {
       const state = this.#options.projection.device(deviceId);
       const operation = state?.context.operation ?? null;

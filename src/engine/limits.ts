@@ -30,6 +30,12 @@ export const imageConcurrencyMax = 4;
 /** How often the machine is asked which devices it has. */
 export const deviceWatchMs = 10_000;
 
+/**
+ * Devices of which nothing is known, taken away at a time: any number of them that hang leave
+ * places for the others.
+ */
+export const strayConcurrencyMax = 4;
+
 /** Devices unmounted or detached at a time. */
 export const detachConcurrencyMax = 16;
 

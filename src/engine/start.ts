@@ -16,7 +16,7 @@ import type {
   SnapshotInfo,
   UpdateRequest,
 } from './api.ts';
-import { causeAt, foldLog, recovery, removeOrphans } from './boot.ts';
+import { causeAt, foldLog, recovery } from './boot.ts';
 import { Cleanup } from './cleanup.ts';
 import { Commands } from './commands.ts';
 import { waitAtMost, withDeadline, type CallName } from './deadline.ts';
@@ -44,6 +44,7 @@ import type { OverlayType } from '../machines/snapshot/mounts.ts';
 import type { SnapshotPolicy } from '../machines/snapshot/decide.ts';
 import type { WritingPolicy } from '../machines/snapshot/writable.ts';
 import { Queries, type Answer, type CompileExpression } from './queries.ts';
+import { Recovery } from './recovery.ts';
 import { RemoteUnpacks } from './remote-unpacks.ts';
 import { Retention } from './retention.ts';
 import { Sequencer } from './sequencer.ts';
@@ -111,12 +112,12 @@ class RunningEngine implements Engine {
   readonly #devices: Devices;
   readonly #operatorLeases: OperatorLeases;
   readonly #deviceWatch: DeviceWatch;
+  readonly #recovery: Recovery;
   readonly #queries: Queries;
   readonly #commands: Commands;
   readonly #cleanup: Cleanup;
   readonly #retention: Retention;
   readonly #callsInFlight = new Set<Promise<unknown>>();
-  #orphansRemoved: Promise<void> = Promise.resolve();
   #isStopping = false;
 
   constructor(options: EngineOptions, projection: Projection, plan: StartPlan) {
@@ -128,9 +129,7 @@ class RunningEngine implements Engine {
     const sequencer = new Sequencer({
       ...options,
       projection,
-      onDurable: (events) => {
-        this.#noticeDurable(events);
-      },
+      onDurable: (events) => this.#noticeDurable(events),
     });
     this.#sequencer = sequencer;
     const { commitSync } = configuration;
@@ -140,13 +139,16 @@ class RunningEngine implements Engine {
       hurry: (deviceId) => this.#dispatcher.hurryDevice(deviceId),
     });
     const devices = this.#devices;
+    this.#recovery = new Recovery({
+      ...{ ...options, projection, sequencer, plan },
+      dispatcher: () => this.#dispatcher,
+    });
+    const { strays } = this.#recovery;
     this.#dispatcher = new Dispatcher(sequencer, {
-      ...{ ...options, projection, devices },
+      ...{ ...options, projection, devices, strays },
       effects: new Effects({ ...options, projection, commitSync }),
       devicePolicy: policy,
-      onDeviceOver: (deviceId) => {
-        this.#commands.forsake(deviceId);
-      },
+      onDeviceOver: (deviceId) => this.#commands.forsake(deviceId),
     });
     const dispatcher = this.#dispatcher;
     this.#cleanup = new Cleanup({ projection, sequencer, dispatcher });
@@ -189,19 +191,16 @@ class RunningEngine implements Engine {
   }
 
   async begin(): Promise<void> {
-    const { version, bootId, pid, directories, logger, spaceGuard } = this.#options;
+    const { version, bootId, pid, spaceGuard } = this.#options;
     // With the disk full the start itself is not recorded; what frees space must still work.
     if (!spaceGuard.isLow) {
       const data = { version, bootId, pid };
       const seq = this.#sequencer.recordNode([{ type: 'NodeStarted', data }], recovery);
       await this.#sequencer.durableAt(seq);
     }
-    for (const state of this.#plan.boot.inFlight) {
-      this.#dispatcher.resume(state, () => causeAt(this.store, state.lastSeq));
-    }
+    this.#recovery.begin();
     await this.#deviceWatch.begin(this.#plan.devices);
     this.#retention.start();
-    this.#orphansRemoved = this.#removeOrphans(directories, logger);
   }
 
   startPlan(): Promise<StartPlan> {
@@ -213,22 +212,8 @@ class RunningEngine implements Engine {
     });
   }
 
-  async recovered(): Promise<void> {
-    await this.#orphansRemoved;
-    const { clock } = this.#options;
-    const snapshots = this.#plan.boot.inFlight.map(({ context }) => context.snapshotId);
-    await Promise.all([
-      ...snapshots.map((snapshotId) => this.#dispatcher.snapshotAtRest(snapshotId)),
-      ...[...this.#projection.devices.keys()].map((deviceId) =>
-        this.#dispatcher.deviceAtRest(deviceId, clock.nowUs()),
-      ),
-    ]);
-  }
-
-  async #removeOrphans(directories: SnapshotDirectories, logger: Logger): Promise<void> {
-    const snapshotIds = await removeOrphans(this.#plan.boot, directories, logger);
-    if (snapshotIds.length === 0 || this.#sequencer.isOver) return;
-    this.#sequencer.recordNode([{ type: 'OrphansRemoved', data: { snapshotIds } }], recovery);
+  recovered(): Promise<void> {
+    return this.#recovery.ended();
   }
 
   get durable(): Observable<number> {
@@ -316,6 +301,7 @@ class RunningEngine implements Engine {
     this.#isStopping = true;
     const { clock, logger, store, spaceGuard } = this.#options;
     await waitAtMost(deadlineMs, Promise.allSettled([...this.#callsInFlight]), clock);
+    this.#recovery.stop();
     this.#dispatcher.stop();
     if (!this.#sequencer.hasFailed) {
       if (!spaceGuard.isLow) {

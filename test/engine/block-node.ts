@@ -122,9 +122,10 @@ export class BlockNode {
   }
 
   /** The engine dies as by kill -9, and starts again beside the same devices. */
-  async crash(): Promise<void> {
+  async crash(whileDown: () => void = () => undefined): Promise<void> {
     this.clock.forgetTimers();
     this.#hanging.clear();
+    whileDown();
     await this.start();
   }
 
@@ -136,7 +137,7 @@ export class BlockNode {
   }
 
   /** Events at the end of their streams are lost, and the log is repaired; then it starts again. */
-  async repair(isLost: (event: RecordedEvent) => boolean): Promise<void> {
+  async repair(isLost: (event: RecordedEvent) => boolean, whileDown?: () => void): Promise<void> {
     const left = (await this.events()).filter((event) => !isLost(event));
     const fold = new GapFold(undefined);
     const lastSeq = left.length;
@@ -162,7 +163,7 @@ export class BlockNode {
     repaired.apply(event);
     await this.#store.append([event]);
     await this.#store.writeCheckpoint(repaired.toCheckpoint());
-    await this.crash();
+    await this.crash(whileDown);
   }
 
   /** All devices are gone, as when the backing store dies. */

@@ -3,9 +3,10 @@
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { copyFileSync, existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { after, before, describe, test, type TestContext } from 'node:test';
+import { BlockDaemonClient } from '../../src/adapters/block-daemon/client.ts';
 import { runCommand } from '../e2e/lab/command.ts';
 import { waitUntil } from '../e2e/lab/service.ts';
 import { BlockNode, top } from '../cli/block-node.ts';
@@ -90,6 +91,30 @@ describe('what somebody uses', { skip: deviceObstacle() ?? false, timeout: 120_0
     await assertRemoved(node, 'default/3/next');
     await end();
     await assertNothingAttached(node);
+  });
+
+  test('a device of which nothing is known, when serve starts: it stays, and goes without another start', async (t) => {
+    const snapshots = path.join(node.root, 'snapshots');
+    const block = path.join(snapshots, '77', 'block');
+    mkdirSync(block, { recursive: true });
+    const config = path.join(block, 'config.v1.json');
+    copyFileSync(path.join(snapshots, '1', 'block', 'config.v1.json'), config);
+    const client = await BlockDaemonClient.connect(node.blockDaemon.address);
+    await client.request('open', { config, device: 'snapshot-77', readOnly: true });
+    client.close();
+    const [device] = await devicesOf(node);
+    const end = await holdOpen(t, device?.path ?? '');
+    await node.restart();
+    await node.prepare(box, top);
+    await assertRemoved(node, box);
+    const names = async (): Promise<readonly string[]> =>
+      (await devicesOf(node)).map(({ device: name }) => name);
+    await waitUntil('its own device is gone', async () => !(await names()).includes('snapshot-2'));
+    assert.deepEqual(await names(), ['snapshot-77']);
+    assert.ok(existsSync(config), 'what a device reads stays');
+    await end();
+    await assertNothingAttached(node);
+    await waitUntil('its directory goes after it', async () => !existsSync(block));
   });
 
   test('a commit of what somebody writes fails with its reason; all goes on, and later it commits', async (t) => {

@@ -110,6 +110,30 @@ export const deviceMutants: readonly Mutant[] = [
     replace: '',
   },
   {
+    name: 'work on a snapshot does not wait for a stray device of it',
+    file: 'src/engine/dispatcher.ts',
+    search: 'const isAttached = strays.has(snapshotId) || ',
+    replace: 'const isAttached = ',
+  },
+  {
+    name: 'a stray device is taken away while it is attached',
+    file: 'src/engine/dispatcher.ts',
+    search: 'if (intent !== undefined && !strays.isRunning(deviceId)) {',
+    replace: 'if (intent !== undefined) {',
+  },
+  {
+    name: 'a stray device is taken away from whoever took it up',
+    file: 'src/engine/strays.ts',
+    search: 'const failure = this.#isTakenUp(deviceId) ? null : await',
+    replace: 'const failure = await',
+  },
+  {
+    name: 'a stray device is not tried again',
+    file: 'src/engine/strays.ts',
+    search: '    stray.cancelPause = clock.after(',
+    replace: '    if (failure.code !== "") return;\n    stray.cancelPause = clock.after(',
+  },
+  {
     name: 'the device of an init layer is given back when it is committed',
     file: 'src/engine/dispatcher.ts',
     search: "role === 'initLayer' ? [] : devices",

@@ -91,15 +91,15 @@ export const engineMutants: readonly Mutant[] = [
   },
   {
     name: 'work in flight is forgotten at start',
-    file: 'src/engine/start.ts',
-    search: 'for (const state of this.#plan.boot.inFlight) {',
-    replace: 'for (const state of this.#plan.boot.inFlight.slice(0, 0)) {',
+    file: 'src/engine/recovery.ts',
+    search: 'for (const state of plan.boot.inFlight) {',
+    replace: 'for (const state of plan.boot.inFlight.slice(0, 0)) {',
   },
   {
     name: 'orphaned directories stay',
-    file: 'src/engine/start.ts',
-    search: 'this.#orphansRemoved = this.#removeOrphans(directories, logger);',
-    replace: 'void [directories, logger];',
+    file: 'src/engine/recovery.ts',
+    search: 'this.#removeOrphans(plan.boot.orphans.filter(',
+    replace: 'void (plan.boot.orphans.filter(',
   },
   {
     name: 'a start deletes directories that are in use',
