@@ -143,7 +143,7 @@ const documents = [
   '  `parentId`, `labels`, `created`, `updated`, `usage` (`sizeBytes`, `inodeCount`; null before',
   '  Commit), `operation` (what is going on, or null), `lastFailure`, `revision`, `lastSeq`; and',
   '  `devices`: each with `id` (of the snapshot whose chain it shows), `state`, `path`, `sizeBytes`,',
-  '  `access`, `mount`, `fileSystem`, `leases` (`snapshotId`, `purpose`), `lingersUntil`,',
+  '  `access`, `mount`, `fileSystem`, `mountOptions`, `leases` (`snapshotId`, `purpose`), `lingersUntil`,',
   '  `operation`, `lastFailure`, `revision`, `lastSeq`.',
   '- **devices** (`varve-devices`: `devices`): `position`, `time`, `figuresMissing` (why `figures` are',
   '  null; else null), `devices`: each as in the state, with `key` (of its topmost layer; null: removed),',

@@ -136,7 +136,9 @@ function eventSections(file: ts.SourceFile): string[] {
 function sharedTypes(files: readonly ts.SourceFile[]): string[] {
   const shown = files.flatMap((file) => [
     ...interfaces(file)
-      .filter(({ name }) => ['Cause', 'EffectFailure', 'DevicePlan'].includes(name.text))
+      .filter(({ name }) =>
+        ['Cause', 'EffectFailure', 'DevicePlan', 'BlockContent'].includes(name.text),
+      )
       .flatMap((one) => [
         `### ${one.name.text}`,
         '',

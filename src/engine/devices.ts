@@ -109,9 +109,9 @@ export class Devices {
       const isNew = projection.snapshot(snapshotId) === undefined;
       return isNew ? plan : { ...plan, formatArguments: null };
     }
-    const fileSystem = projection.snapshot(deviceId)?.context.block?.fileSystem;
-    invariant(fileSystem !== undefined, 'a device is that of a block layer');
-    return readOnlyPlan(fileSystem);
+    const block = projection.snapshot(deviceId)?.context.block ?? null;
+    invariant(block !== null, 'a device is that of a block layer');
+    return readOnlyPlan(block);
   }
 
   /**

@@ -28,3 +28,8 @@ export const effectFailed = (what: string, failure: EffectFailure): Result<never
   ok: false,
   rejection: failureRejection(what, failure),
 });
+
+/** An image asks for what the file system that it holds does not have. */
+export const notMountable = (message: string): EffectFailure => ({
+  ...{ step: 'identify-layer', code: 'ENOTSUP', message },
+});

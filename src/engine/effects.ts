@@ -5,7 +5,10 @@ import type { EffectFailure } from '../machines/kernel/envelope.ts';
 import { invariant } from '../machines/kernel/invariant.ts';
 import type { Projection } from '../machines/projection.ts';
 import type { Outcome } from '../machines/snapshot/decide.ts';
+import { contentOf, type FoundContent } from '../machines/snapshot/block-content.ts';
+import type { BlockContent } from '../machines/snapshot/events.ts';
 import type { Intent } from '../machines/snapshot/intents.ts';
+import { notMountable } from './effect-failure.ts';
 import type { BlockDevices, BlockLayers, EffectResult, SnapshotDirectories } from './ports.ts';
 
 export interface EffectsOptions {
@@ -45,12 +48,15 @@ export class Effects {
     const context = projection.snapshot(snapshotId)?.context;
     const fileSystem = context?.writable?.fileSystem;
     invariant(fileSystem !== undefined, 'a writable layer that is finished is known');
+    // What was recorded at Prepare counts: an image never holds two.
+    const content = this.#contentOf(snapshotId, { fileSystem, layerFile: 'overlaybd.sealed' });
+    if (!content.ok) return failed(content.failure);
     const finished = await blockLayers.finish(snapshotId, context?.parentId ?? null);
     if (!finished.ok) return failed(finished.failure);
     const usage = await directories.usage(snapshotId, 'commit', 'filesAndBlocks');
-    // What was recorded at Prepare counts: an image never holds two.
-    const block = { fileSystem, layerFile: 'overlaybd.sealed' } as const;
-    return usage.ok ? { kind: 'sealed', ...usage.value, block } : failed(usage.failure);
+    return usage.ok
+      ? { kind: 'sealed', ...usage.value, block: content.value }
+      : failed(usage.failure);
   }
 
   async #seal(snapshotId: number): Promise<Outcome> {
@@ -67,15 +73,24 @@ export class Effects {
           ? await blockLayers.examine(snapshotId, parentId)
           : ({ ok: true, value: null } as const);
     if (!examined.ok) return failed(examined.failure);
+    const block = examined.value === null ? null : this.#contentOf(snapshotId, examined.value);
+    if (block?.ok === false) return failed(block.failure);
     if (commitSync === 'syncfs') {
       const synced = await directories.sync(snapshotId);
       if (!synced.ok) return failed(synced.failure);
     }
-    const parts = examined.value === null ? 'files' : 'filesAndBlocks';
+    const parts = block === null ? 'files' : 'filesAndBlocks';
     const usage = await directories.usage(snapshotId, 'commit', parts);
     return usage.ok
-      ? { kind: 'sealed', ...usage.value, block: examined.value }
+      ? { kind: 'sealed', ...usage.value, block: block?.value ?? null }
       : failed(usage.failure);
+  }
+
+  /** What is recorded of a layer that is being committed. */
+  #contentOf(snapshotId: number, found: FoundContent): EffectResult<BlockContent> {
+    const { commit } = this.#options.projection.snapshot(snapshotId)?.context.operation ?? {};
+    const content = contentOf(found, commit?.labels ?? {});
+    return content.ok ? content : { ok: false, failure: notMountable(content.rejection.message) };
   }
 
   async carryOutOnDevice(intent: DeviceIntent): Promise<DeviceOutcome> {

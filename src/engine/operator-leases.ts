@@ -51,7 +51,7 @@ export class OperatorLeases {
       );
     }
     const wasAttached = isLeasedByOperator(this.#device(deviceId), deviceId);
-    const plan = readOnlyPlan(block.fileSystem);
+    const plan = readOnlyPlan(block);
     const leased = devices.lease(
       { deviceId, snapshotId: deviceId, purpose: 'operator', plan },
       cause,

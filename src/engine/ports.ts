@@ -3,7 +3,8 @@
 import type { EffectFailure, RecordedEvent, StoredEvent } from '../machines/kernel/envelope.ts';
 import type { Checkpoint } from '../machines/checkpoint.ts';
 import type { DevicePlan } from '../machines/device/events.ts';
-import type { BlockContent, RemoteLayer } from '../machines/snapshot/events.ts';
+import type { FoundContent } from '../machines/snapshot/block-content.ts';
+import type { RemoteLayer } from '../machines/snapshot/events.ts';
 
 /** A range of the log, both ends included. */
 export interface SeqRange {
@@ -281,7 +282,7 @@ export interface BlockLayers {
    * Whether the files of an unpacked layer are one block layer; then it gets the configuration of
    * its device, on top of that of `parentId`, and what is on it is found out. Null: it is none.
    */
-  examine(snapshotId: number, parentId: number | null): Promise<EffectResult<BlockContent | null>>;
+  examine(snapshotId: number, parentId: number | null): Promise<EffectResult<FoundContent | null>>;
   /**
    * Makes the writable layer of a snapshot, whose device is gone, a finished one on top of that of
    * `parentId`. What fails before the layer is finished leaves it as it was; what fails afterwards
@@ -295,5 +296,5 @@ export interface BlockLayers {
     snapshotId: number,
     parentId: number | null,
     remote: RemoteLayer,
-  ): Promise<EffectResult<BlockContent>>;
+  ): Promise<EffectResult<FoundContent>>;
 }

@@ -3,10 +3,12 @@
 // the next layer and downloads nothing.
 import type { Cause, EffectFailure } from '../machines/kernel/envelope.ts';
 import type { Rejection, Result } from '../machines/kernel/rejection.ts';
+import { contentOf } from '../machines/snapshot/block-content.ts';
 import { remoteLabel } from '../machines/snapshot/remote.ts';
 import { awaitsParent, snapshotRefLabel } from '../machines/snapshot/role.ts';
 import type { BlockContent, RemoteLayer, SnapshotEventData } from '../machines/snapshot/events.ts';
 import { kindOf, type SnapshotState } from '../machines/snapshot/state.ts';
+import { notMountable } from './effect-failure.ts';
 import type { BlockLayers, DiskUsage, Logger, SnapshotDirectories } from './ports.ts';
 import type { Sequencer } from './sequencer.ts';
 
@@ -101,8 +103,10 @@ export class RemoteUnpacks {
     if (!made.ok) return made;
     const described = await blockLayers.describe(snapshotId, parentId, remote);
     if (!described.ok) return described;
+    const content = contentOf(described.value, prepared.labels);
+    if (!content.ok) return { ok: false, failure: notMountable(content.rejection.message) };
     const usage = await directories.usage(snapshotId, 'commit', 'filesAndBlocks');
-    return usage.ok ? { ok: true, block: described.value, usage: usage.value } : usage;
+    return usage.ok ? { ok: true, block: content.value, usage: usage.value } : usage;
   }
 
   async #record(

@@ -62,11 +62,13 @@ export function describeDevice(event: DeviceEvent): Described {
   }
 }
 
-function planText({ access, mount, fileSystem, formatArguments }: DevicePlan): string {
+function planText(plan: DevicePlan): string {
+  const { access, mount, fileSystem, mountOptions, formatArguments } = plan;
   const how = access === 'readOnly' ? 'for reading' : 'for reading and writing';
   const kind = printable(fileSystem);
   const made = formatArguments === null ? '' : ' that is made';
+  const options = mountOptions === '' ? '' : ` with ${printable(mountOptions)}`;
   return mount === 'none'
-    ? `${how}, with ${kind}${made} on it, to be mounted by its user`
-    : `${how}, to be mounted as ${kind}${made}`;
+    ? `${how}, with ${kind}${made} on it, to be mounted by its user${options}`
+    : `${how}, to be mounted as ${kind}${made}${options}`;
 }

@@ -64,9 +64,15 @@ const isBacking = oneOf('directory', 'writableBlock', 'localBlock', 'remoteBlock
 const isMode = oneOf('overlayfs', 'dir', 'dev');
 const isLayerType = oneOf('append', 'sparse');
 const isLayerFile = oneOf('overlaybd.commit', 'overlaybd.sealed');
-const isBlockContent = shaped({ fileSystem: isText, layerFile: orNull(isLayerFile) });
-// Before checkpoint version 4 it did not name the file.
-const isKeptBlockContent = shaped({ fileSystem: isText, layerFile: orAbsent(orNull(isLayerFile)) });
+const isBlockContent = shaped({
+  ...{ fileSystem: isText, mountOptions: isText },
+  layerFile: orNull(isLayerFile),
+});
+// Before checkpoint version 4 it did not name the file, before version 5 no options.
+const isKeptBlockContent = shaped({
+  ...{ fileSystem: isText, mountOptions: orAbsent(isText) },
+  layerFile: orAbsent(orNull(isLayerFile)),
+});
 const isRemoteLayer = shaped({ repoBlobUrl: isText, digest: isText, sizeBytes: isCount });
 const isWritableBlock = shaped({
   layerType: isLayerType,

@@ -56,6 +56,8 @@ export interface DeviceSummary {
   readonly access: DevicePlan['access'] | null;
   readonly mount: DevicePlan['mount'] | null;
   readonly fileSystem: string | null;
+  /** Options of mount(2), joined by commas; '' for none. */
+  readonly mountOptions: string | null;
   readonly leases: readonly { readonly snapshotId: number; readonly purpose: LeasePurpose }[];
   /** When it is detached unless somebody leases it; null if it does not linger. */
   readonly lingersUntil: string | null;
@@ -146,6 +148,7 @@ export function deviceSummary({ value, context, revision, lastSeq }: DeviceState
     access: plan?.access ?? null,
     mount: plan?.mount ?? null,
     fileSystem: plan?.fileSystem ?? null,
+    mountOptions: plan?.mountOptions ?? null,
     leases,
     lingersUntil: lingerUntilUs === null ? null : isoTime(lingerUntilUs),
     operation,

@@ -5,11 +5,13 @@ import type { DeviceState } from './device/state.ts';
 import { nodeStream } from './node/events.ts';
 import type { NodeState } from './node/state.ts';
 import { snapshotStream } from './snapshot/events.ts';
+import type { BlockContent } from './snapshot/events.ts';
 import { awaitsParent } from './snapshot/role.ts';
 import { kindOf, type SnapshotState } from './snapshot/state.ts';
+import { withMountOptions } from './snapshot/upcast.ts';
 
 /** Version of this shape. Stored. */
-export const checkpointVersion = 4;
+export const checkpointVersion = 5;
 
 export interface Checkpoint {
   readonly checkpointVersion: number;
@@ -38,10 +40,12 @@ export function upcastCheckpoint(stored: StoredCheckpoint): Checkpoint | undefin
   switch (stored.checkpointVersion) {
     case checkpointVersion:
       return { ...stored, devices };
+    case 4:
+      return { ...newest, snapshots: snapshots.map(fromVersion4), devices };
     case 3:
       return {
         ...newest,
-        snapshots: snapshots.map(fromVersion3),
+        snapshots: snapshots.map(fromVersion3).map(fromVersion4),
         devices: devices.map(deviceFromVersion3),
       };
     case 2:
@@ -59,10 +63,12 @@ export function upcastCheckpoint(stored: StoredCheckpoint): Checkpoint | undefin
 /** The same state in every shape that it has had: histories hold hashes of older ones. */
 export function shapesOf(checkpoint: Checkpoint): readonly StoredCheckpoint[] {
   const { devices, ...older } = checkpoint;
-  const snapshotsOf3 = checkpoint.snapshots.map(toVersion3);
+  const snapshotsOf4 = checkpoint.snapshots.map(toVersion4);
+  const snapshotsOf3 = snapshotsOf4.map(toVersion3);
   const snapshots = snapshotsOf3.map(toVersion2);
   return [
     checkpoint,
+    { ...{ ...older, checkpointVersion: 4, snapshots: snapshotsOf4 }, devices },
     {
       ...{ ...older, checkpointVersion: 3, snapshots: snapshotsOf3 },
       devices: devices.map(deviceToVersion3),
@@ -72,10 +78,24 @@ export function shapesOf(checkpoint: Checkpoint): readonly StoredCheckpoint[] {
   ];
 }
 
+// Before version 5 the file system alone decided how it is mounted.
+function fromVersion4(state: SnapshotState): SnapshotState {
+  const { block } = state.context;
+  if (block === null) return state;
+  return { ...state, context: { ...state.context, block: withMountOptions(block) } };
+}
+
+function toVersion4(state: SnapshotState): SnapshotState {
+  if (state.context.block === null) return state;
+  const { mountOptions: _, ...block } = state.context.block;
+  return { ...state, context: { ...state.context, block: block as BlockContent } };
+}
+
 // Version 3 knew neither writable block layers nor remote ones.
 function fromVersion3(state: SnapshotState): SnapshotState {
   const { block } = state.context;
-  const layer = block === null ? null : ({ ...block, layerFile: 'overlaybd.commit' } as const);
+  const layer =
+    block === null ? null : ({ ...block, layerFile: 'overlaybd.commit' } as BlockContent);
   const written = { mode: 'overlayfs', writable: null, remote: null, quotaBytes: null } as const;
   const context = { ...state.context, ...written, block: layer };
   return { ...state, context };

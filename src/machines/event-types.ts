@@ -9,6 +9,7 @@ import { attachStartedFromVersion1 } from './device/upcast.ts';
 import {
   committedFromVersion1,
   committedFromVersion2,
+  committedFromVersion3,
   preparedFromVersion1,
   preparedFromVersion2,
 } from './snapshot/upcast.ts';
@@ -30,6 +31,7 @@ export const upcasters: Upcasters = {
   'SnapshotPrepared@2': preparedFromVersion2,
   'SnapshotCommitted@1': committedFromVersion1,
   'SnapshotCommitted@2': committedFromVersion2,
+  'SnapshotCommitted@3': committedFromVersion3,
   'DeviceAttachStarted@1': attachStartedFromVersion1,
 };
 

@@ -19,7 +19,7 @@ import type { Result } from '../../src/machines/kernel/rejection.ts';
 import { GapFold } from '../../src/machines/gap-fold.ts';
 import { Projection } from '../../src/machines/projection.ts';
 import type { Labels, MountMode } from '../../src/machines/snapshot/events.ts';
-import { policy } from '../machines/given.ts';
+import { blockContent, policy } from '../machines/given.ts';
 import { FakeClock } from './fake-clock.ts';
 
 const silent = { debug() {}, info() {}, warn() {}, error() {} };
@@ -42,6 +42,10 @@ export class BlockNode {
   readonly directories = new Set<number>();
   /** Whether what is unpacked now is a block layer. */
   unpacksBlocks = true;
+  /** What such a layer holds. */
+  fileSystem = 'ext4';
+  /** With which options each device was mounted, one after the other. */
+  readonly mountedWith: { readonly deviceId: number; readonly options: string }[] = [];
   /** Steps that fail, and why. */
   readonly failing = new Map<Step, EffectFailure>();
   /** Steps that hang until they are let go on; of one device, or of all. */
@@ -79,14 +83,14 @@ export class BlockNode {
           examine: async () => ({
             ok: true,
             value: this.unpacksBlocks
-              ? { fileSystem: 'ext4', layerFile: 'overlaybd.commit' }
+              ? { fileSystem: this.fileSystem, layerFile: 'overlaybd.commit' }
               : null,
           }),
           canReadRemote: true,
           describe: (id) =>
             this.#step('describe', id, async () => ({
               ok: true,
-              value: { fileSystem: 'ext4', layerFile: null },
+              value: { fileSystem: this.fileSystem, layerFile: null },
             })),
           finish: (id) => this.#step('finish', id, () => this.#finish(id)),
         },
@@ -173,7 +177,7 @@ export class BlockNode {
 
   /** A device is there of which nothing is known. */
   async leaveStray(deviceId: number): Promise<void> {
-    await this.#devices.attach(deviceId, readOnlyPlan('ext4'));
+    await this.#devices.attach(deviceId, readOnlyPlan(blockContent()));
   }
 
   hang(step: Step, deviceId?: number): void {
@@ -212,16 +216,19 @@ export class BlockNode {
   }
 
   /** Unpacks a layer under `name`. */
-  async unpack(name: string, parent = ''): Promise<void> {
+  async unpack(name: string, parent = '', labels: Labels = {}): Promise<void> {
+    const committed = await this.tryUnpack(name, parent, labels);
+    assert.ok(committed.ok, JSON.stringify(committed));
+  }
+
+  /** The same, whatever comes of its Commit. */
+  async tryUnpack(name: string, parent: string, labels: Labels): Promise<Result<void>> {
     const key = `extract-1 sha256:${'0'.repeat(64)}`;
     const prepared = await this.call((engine, call) =>
-      engine.prepare({ key, parent, labels: {} }, call),
+      engine.prepare({ key, parent, labels }, call),
     );
     assert.ok(prepared.ok, JSON.stringify(prepared));
-    const committed = await this.call((engine, call) =>
-      engine.commit({ key, name, labels: {}, parent: '' }, call),
-    );
-    assert.ok(committed.ok, JSON.stringify(committed));
+    return this.call((engine, call) => engine.commit({ key, name, labels, parent: '' }, call));
   }
 
   prepare(key: string, parent: string, labels: Labels = {}): Promise<Result<readonly Mount[]>> {
@@ -306,7 +313,11 @@ export class BlockNode {
           this.formatted.push(id);
           return this.#devices.format(id, path, plan);
         }),
-      mount: (id, path, plan) => this.#step('mount', id, () => this.#devices.mount(id, path, plan)),
+      mount: (id, path, plan) =>
+        this.#step('mount', id, () => {
+          this.mountedWith.push({ deviceId: id, options: plan.mountOptions });
+          return this.#devices.mount(id, path, plan);
+        }),
       unmount: (id) => this.#step('unmount', id, () => this.#devices.unmount(id)),
       detach: (id) => this.#step('detach', id, () => this.#devices.detach(id)),
       observe: () => this.#devices.observe(),

@@ -118,7 +118,9 @@ test('R-19: Commit makes a block layer of what was written: its device is gone, 
     .checkpoint()
     .snapshots.filter(({ context }) => context.key === 'next');
   assert.equal(layer?.value.backing, 'localBlock');
-  assert.deepEqual(layer?.context.block, { fileSystem: 'ext4', layerFile: 'overlaybd.sealed' });
+  assert.deepEqual(layer?.context.block, {
+    ...{ fileSystem: 'ext4', layerFile: 'overlaybd.sealed', mountOptions: '' },
+  });
   const label = { [writableLabel]: 'overlayfs' };
   const mounts = await node.prepare('one', 'next', label);
   assert.ok(mounts.ok);

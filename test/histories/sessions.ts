@@ -36,12 +36,14 @@ interface Layer {
   readonly layer: number;
   /** At Prepare, at Commit; '' for none. */
   readonly parents: readonly [string, string];
+  /** Besides those that every unpack has. */
+  readonly more?: Readonly<Record<string, string>>;
 }
 
-async function unpack(engine: Engine, { layer, parents }: Layer): Promise<string> {
+async function unpack(engine: Engine, { layer, parents, more }: Layer): Promise<string> {
   const key = `default/${layer}/extract-${layer}00-a ${chainId(layer)}`;
   const name = `default/${layer}0/${chainId(layer)}`;
-  const labels: Record<string, string> = { 'containerd.io/snapshot.ref': chainId(layer) };
+  const labels: Record<string, string> = { 'containerd.io/snapshot.ref': chainId(layer), ...more };
   if (layer > 1) labels['containerd.io/snapshot/parent-chain-id'] = chainId(layer - 1);
   await accept(engine.prepare({ key, parent: parents[0], labels }, call('Prepare')));
   await accept(engine.commit({ name, key, labels, parent: parents[1] }, call('Commit')));
@@ -241,6 +243,23 @@ async function writable(node: RecordedNode): Promise<void> {
   await accept(node.engine.cleanup(call('Cleanup')));
 }
 
+/** An image that asks for mount options: in a checkpoint at the horizon, and behind it. */
+async function options(node: RecordedNode): Promise<void> {
+  node.unpacksBlocks = true;
+  const { engine } = node;
+  const more = { 'containerd.io/snapshot/overlaybd/blob-fs-type': 'ext4;noload' };
+  const base = await unpack(engine, { layer: 1, parents: ['', ''], more });
+  const cause = { kind: 'operator', method: 'compact' } as const;
+  await accept(engine.compact(engine.store.lastSeq, cause));
+  const top = await unpack(engine, { layer: 2, parents: [base, ''], more });
+  const box = { key: 'default/50/box', parent: top, labels: {} };
+  await accept(engine.prepare(box, call('Prepare')));
+  await accept(engine.view({ ...box, key: 'default/51/look', parent: base }, call('View')));
+  await node.reboot();
+  await accept(Promise.resolve(await node.engine.mounts('default/50/box', call('Mounts'))));
+  await accept(node.engine.remove('default/51/look', call('Remove')));
+}
+
 export const sessions: readonly Session[] = [
   { name: 'containers', runtimeType: 'containerd', asyncRemove: false, run: containers },
   { name: 'docker', runtimeType: 'docker', asyncRemove: true, run: docker },
@@ -251,6 +270,7 @@ export const sessions: readonly Session[] = [
   { name: 'lossy', runtimeType: 'containerd', asyncRemove: false, run: lossy },
   { name: 'devices', runtimeType: 'containerd', asyncRemove: false, run: devices },
   { name: 'writable', runtimeType: 'containerd', asyncRemove: false, run: writable },
+  { name: 'options', runtimeType: 'containerd', asyncRemove: false, run: options },
 ];
 
 /** Request ids begin anew, so that a session is always recorded with the same ones. */

@@ -23,7 +23,7 @@ const success: Readonly<Record<Intent['kind'], Outcome>> = {
     kind: 'sealed',
     sizeBytes: 4096,
     inodeCount: 2,
-    block: { fileSystem: 'ext4', layerFile: 'overlaybd.sealed' },
+    block: { fileSystem: 'ext4', layerFile: 'overlaybd.sealed', mountOptions: '' },
   },
   deleteDirectory: { kind: 'deleted' },
 };

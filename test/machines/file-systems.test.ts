@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
-import { newFileSystem } from '../../src/machines/device/file-systems.ts';
+import { askedMountOptions, newFileSystem } from '../../src/machines/device/file-systems.ts';
 
 const asked = (text: string) => newFileSystem(text, 'label x');
 
@@ -60,6 +60,34 @@ test('what reaches beyond the device is refused by name', () => {
   }
 });
 
+test('what an image asks for is taken from the same list, beside what its file system needs', () => {
+  const options = (text: string, fileSystem?: string) => {
+    const result = askedMountOptions(text, 'label x', fileSystem);
+    return result.ok ? result.value : result.rejection.message;
+  };
+  assert.equal(options('', 'ext4'), '');
+  assert.equal(options('ext4', 'ext4'), '');
+  assert.equal(options('ext4;noload;-O ^has_journal', 'ext4'), 'noload');
+  assert.equal(options('xfs;norecovery,norecovery', 'xfs'), 'nouuid,norecovery');
+  assert.equal(options('ntfs;acl', 'ntfs3'), 'acl');
+  // A name without options asks for nothing, whatever it is.
+  assert.equal(options('btrfs'), '');
+  // It is the file system that is there which has them.
+  assert.equal(options('ext4;noatime', 'erofs'), 'noatime');
+  const refusals: Readonly<Record<string, readonly [string | undefined, RegExp]>> = {
+    'ext4;noload,errors=panic': ['ext4', /mount option errors=panic is not allowed with ext4/],
+    'xfs;logdev=/dev/sda': [undefined, /mount option logdev=\/dev\/sda is not allowed with xfs/],
+    'ext4;noload': ['erofs', /mount option noload is not allowed with erofs/],
+    'erofs;discard': ['erofs', /mount option discard is not allowed with erofs/],
+    'btrfs;degraded': [undefined, /mount option degraded is not allowed with "btrfs"/],
+    'constructor;noload': [undefined, /mount option noload is not allowed with "constructor"/],
+  };
+  for (const [text, [fileSystem, words]] of Object.entries(refusals)) {
+    assert.match(options(text, fileSystem), words);
+    assert.match(options(text, fileSystem), /^label x is "/);
+  }
+});
+
 test('no text makes an argument that is a path or an option that was not named', () => {
   const part = fc.constantFrom('ext4', ';', ' ', '-', '/', 'dev', 'O', 'd', '=', ',', 'discard');
   fc.assert(
@@ -68,6 +96,10 @@ test('no text makes an argument that is a path or an option that was not named',
       if (!result.ok) return;
       for (const argument of result.value.formatArguments) assert.doesNotMatch(argument, /\//);
       assert.doesNotMatch(result.value.mountOptions, /\//);
+      // Whoever makes a file system by a text may ask for the same when it is only read.
+      const read = askedMountOptions(`ext4;${parts.join('')}`, 'label x', 'ext4');
+      assert.ok(read.ok);
+      assert.doesNotMatch(read.value, /[/ ;]/);
     }),
     { numRuns: 2_000 },
   );

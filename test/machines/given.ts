@@ -103,8 +103,12 @@ export const committedBlock = (
   snapshotId: number,
   name: string,
   parent?: Parentage,
-): readonly Step[] =>
-  committed(snapshotId, name, parent, { fileSystem: 'ext4', layerFile: 'overlaybd.commit' });
+): readonly Step[] => committed(snapshotId, name, parent, blockContent());
+
+/** What a finished layer holds. */
+export const blockContent = (fileSystem = 'ext4'): BlockContent => ({
+  ...{ fileSystem, layerFile: 'overlaybd.commit', mountOptions: '' },
+});
 
 export const failure = { step: 'unlinkat', code: 'EBUSY', message: 'in use' } as const;
 

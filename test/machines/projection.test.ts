@@ -5,7 +5,10 @@ import { shapesOf } from '../../src/machines/checkpoint.ts';
 import { upcast } from '../../src/machines/kernel/upcast.ts';
 import { Projection } from '../../src/machines/projection.ts';
 import {
+  blockContent,
+  commitEnded,
   committed,
+  commitStarted,
   fold,
   labelsUpdated,
   prepared,
@@ -14,6 +17,7 @@ import {
   removeStarted,
 } from './given.ts';
 import type { RecordedEvent } from '../../src/machines/kernel/envelope.ts';
+import type { BlockContent } from '../../src/machines/snapshot/events.ts';
 
 const next = (projection: Projection, changes: Partial<RecordedEvent>): RecordedEvent => ({
   ...recordNext(projection, removeStarted(1)),
@@ -52,10 +56,10 @@ test('a snapshot of another id in a stream is refused', () => {
 });
 
 test('a checkpoint of another version is refused', () => {
-  const checkpoint = { ...fold(prepared(1)).toCheckpoint(), checkpointVersion: 5 };
+  const checkpoint = { ...fold(prepared(1)).toCheckpoint(), checkpointVersion: 6 };
   assert.throws(
     () => Projection.fromCheckpoint(checkpoint),
-    /checkpoint version 5 was written by a newer varve/,
+    /checkpoint version 6 was written by a newer varve/,
   );
 });
 
@@ -67,12 +71,29 @@ test('a checkpoint of version 1 is read: its labels say which unpacks await thei
     committed(3, 'base'),
     labelsUpdated(3, labels),
   );
-  const [newest, third, second, first] = shapesOf(projection.toCheckpoint());
-  assert.ok(first && second && third);
-  assert.deepEqual(Projection.fromCheckpoint(third).toCheckpoint(), newest);
-  assert.deepEqual(Projection.fromCheckpoint(second).toCheckpoint(), newest);
-  assert.doesNotMatch(JSON.stringify(first), /awaitsParent/);
-  assert.deepEqual(Projection.fromCheckpoint(first).toCheckpoint(), newest);
+  const [newest, ...older] = shapesOf(projection.toCheckpoint());
+  assert.deepEqual(
+    older.map((shape) => shape.checkpointVersion),
+    [4, 3, 2, 1],
+  );
+  for (const shape of older) {
+    assert.deepEqual(Projection.fromCheckpoint(shape).toCheckpoint(), newest);
+  }
+  assert.doesNotMatch(JSON.stringify(older.at(-1)), /awaitsParent/);
+});
+
+test('what was committed before mount options were recorded is mounted as before', () => {
+  const needed = { ...blockContent('xfs'), mountOptions: 'nouuid' };
+  const projection = fold(committed(1, 'image', undefined, needed));
+  const [newest, fourth] = shapesOf(projection.toCheckpoint());
+  assert.ok(fourth);
+  assert.doesNotMatch(JSON.stringify(fourth), /mountOptions/);
+  assert.deepEqual(Projection.fromCheckpoint(fourth).toCheckpoint(), newest);
+  const { mountOptions: _, ...block } = needed;
+  const older = fold(prepared(1, { role: 'imageLayer' }), commitStarted(1, 'image'));
+  const event = recordNext(older, commitEnded(1, 2, block as BlockContent));
+  older.apply({ ...event, schemaVersion: 3 });
+  assert.deepEqual(older.toCheckpoint(), newest);
 });
 
 test('a checkpoint holds snapshots by id, without those that are gone', () => {

@@ -1,8 +1,20 @@
 // Which snapshots are written through a device of their own, and what is refused.
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { decidePrepare, type PrepareCommand } from '../../src/machines/snapshot/decide.ts';
-import { policy, fold, prepared, commitStarted, commitEnded, given } from './given.ts';
+import {
+  decideCommit,
+  decidePrepare,
+  type PrepareCommand,
+} from '../../src/machines/snapshot/decide.ts';
+import {
+  blockContent,
+  policy,
+  fold,
+  prepared,
+  commitStarted,
+  commitEnded,
+  given,
+} from './given.ts';
 
 const writable = 'containerd.io/snapshot/overlaybd.writable';
 const size = 'containerd.io/snapshot/overlaybd/vsize';
@@ -11,7 +23,7 @@ const fileSystem = 'containerd.io/snapshot/overlaybd/blob-fs-type';
 const block = (id: number, name: string, fs = 'ext4') => [
   prepared(id, { role: 'imageLayer' }),
   commitStarted(id, name),
-  commitEnded(id, 2, { fileSystem: fs, layerFile: 'overlaybd.commit' }),
+  commitEnded(id, 2, blockContent(fs)),
 ];
 
 const command = (changes: Partial<PrepareCommand>): PrepareCommand => ({
@@ -108,8 +120,7 @@ test('unpacks are known by each of their marks, and write files', () => {
   }
 });
 
-test('what is to come is refused at Commit, too, with the label’s name', async () => {
-  const { decideCommit } = await import('../../src/machines/snapshot/decide.ts');
+test('what is to come is refused at Commit, too, with the label’s name', () => {
   for (const name of ['overlaybd/turbo-oci/target-digest', 'overlaybd/record-trace-path']) {
     const label = `containerd.io/snapshot/${name}`;
     const labels = { [label]: 'x' };
@@ -124,4 +135,34 @@ test('what is to come is refused at Commit, too, with the label’s name', async
     .when((facts) => decidePrepare(command({ labels: { [accelerated]: 'yes' } }), facts))
     .refused('failed_precondition', accelerated);
   assert.ok(preparedOn({ labels: { [accelerated]: 'no' } }));
+});
+
+test('mount options of an image are refused by name before its layer is fetched', () => {
+  const labels = { [fileSystem]: 'ext4;noload,errors=panic' };
+  const key = `extract-1 sha256:${'1'.repeat(64)}`;
+  given()
+    .when((facts) => decidePrepare(command({ key, labels }), facts))
+    .refused('invalid_argument', fileSystem, 'errors=panic');
+  // For what containers write an image's label says nothing.
+  assert.equal(preparedOn({ parent: 'image', labels }).writable, null);
+});
+
+test('and before a layer is sealed, by the file system that is on it', () => {
+  const layer = { layerType: 'append', sizeGib: null, fileSystem: 'xfs' } as const;
+  const box = given(
+    prepared(1, { writable: { ...layer, mountOptions: 'nouuid', formatArguments: null } }),
+  );
+  const labels = (text: string) => ({ [fileSystem]: text });
+  const commit = (text: string) =>
+    box.when((facts) =>
+      decideCommit(
+        'key-1',
+        { name: 'layer', labels: labels(text), parent: '' },
+        facts.get(1),
+        facts,
+      ),
+    );
+  commit('ext4;noload').refused('invalid_argument', 'noload is not allowed with xfs');
+  const data = { name: 'layer', labels: labels('xfs;norecovery'), parent: '', parentId: null };
+  commit('xfs;norecovery').event(1, { type: 'SnapshotCommitStarted', data });
 });

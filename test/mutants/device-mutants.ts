@@ -110,6 +110,18 @@ export const deviceMutants: readonly Mutant[] = [
     replace: '',
   },
   {
+    name: 'an image is mounted without the options that it asks for',
+    file: 'src/engine/devices.ts',
+    search: 'return readOnlyPlan(block);',
+    replace: "return readOnlyPlan({ ...block, mountOptions: '' });",
+  },
+  {
+    name: 'a layer is sealed before its mount options are looked at',
+    file: 'src/machines/snapshot/decide.ts',
+    search: 'state.context.writable?.fileSystem);',
+    replace: 'undefined);',
+  },
+  {
     name: 'work on a snapshot does not wait for a stray device of it',
     file: 'src/engine/dispatcher.ts',
     search: 'const isAttached = strays.has(snapshotId) || ',

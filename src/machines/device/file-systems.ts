@@ -12,7 +12,7 @@ interface KnownFileSystem {
   readonly formatArguments: readonly string[] | null;
   /** Options of mount(2) for a device that is written, if nothing is said. */
   readonly mountOptions: readonly string[];
-  /** For one that is only read: it needs no discard. */
+  /** Those without which one that is only read cannot be mounted beside its copies. */
   readonly readOnlyMountOptions: readonly string[];
   readonly harmlessMountOptions: RegExp;
   /** Arguments of mkfs that stand alone: a word behind one would name another device. */
@@ -22,8 +22,9 @@ interface KnownFileSystem {
 }
 
 const harmless = (...options: readonly string[]): RegExp =>
-  new RegExp(`^(?:${['discard', 'nodiscard', 'noatime', 'relatime', ...options].join('|')})$`);
+  new RegExp(`^(?:${['noatime', 'relatime', ...options].join('|')})$`);
 
+const discards = ['discard', 'nodiscard'];
 const ext4Options = ['noload', 'norecovery', 'barrier', 'nobarrier', 'data=(?:ordered|writeback)'];
 
 // Where today's mkfs refuses upstream's arguments, or they are of no use, others stand here:
@@ -34,7 +35,7 @@ const known: Readonly<Record<string, KnownFileSystem>> = {
     formatArguments: ['-O', '^has_journal,sparse_super,flex_bg', '-G', '1', '-E', 'discard', '-F'],
     mountOptions: ['discard'],
     readOnlyMountOptions: [],
-    harmlessMountOptions: harmless(...ext4Options),
+    harmlessMountOptions: harmless(...discards, ...ext4Options),
     harmlessFormatSwitches: ['-F', '-q'],
     harmlessFormatFlags: ['-O', '-b', '-C', '-E', '-g', '-G', '-i', '-I', '-m', '-N'],
   },
@@ -44,7 +45,14 @@ const known: Readonly<Record<string, KnownFileSystem>> = {
     // Images are copies of each other, with one UUID.
     mountOptions: ['nouuid', 'discard'],
     readOnlyMountOptions: ['nouuid'],
-    harmlessMountOptions: harmless('nouuid', 'norecovery', 'inode32', 'inode64', 'largeio'),
+    harmlessMountOptions: harmless(
+      ...discards,
+      'nouuid',
+      'norecovery',
+      'inode32',
+      'inode64',
+      'largeio',
+    ),
     harmlessFormatSwitches: ['-f', '-K', '-q'],
     harmlessFormatFlags: ['-b', '-i', '-m', '-n', '-s'],
   },
@@ -53,7 +61,7 @@ const known: Readonly<Record<string, KnownFileSystem>> = {
     formatArguments: ['-S', '-w', '4096'],
     mountOptions: [],
     readOnlyMountOptions: [],
-    harmlessMountOptions: harmless('norecovery', 'background_gc=(?:on|off)'),
+    harmlessMountOptions: harmless(...discards, 'norecovery', 'background_gc=(?:on|off)'),
     harmlessFormatSwitches: ['-f', '-i', '-q', '-S'],
     harmlessFormatFlags: ['-O', '-w'],
   },
@@ -62,7 +70,7 @@ const known: Readonly<Record<string, KnownFileSystem>> = {
     formatArguments: ['-F', '-f'],
     mountOptions: [],
     readOnlyMountOptions: [],
-    harmlessMountOptions: harmless('acl', 'sparse', 'prealloc'),
+    harmlessMountOptions: harmless(...discards, 'acl', 'sparse', 'prealloc'),
     harmlessFormatSwitches: ['-f', '-F', '-q', '-Q'],
     harmlessFormatFlags: ['-c', '-s'],
   },
@@ -88,9 +96,34 @@ const knownBy = (name: string): KnownFileSystem | undefined => {
 export const isWritable = (fileSystem: string): boolean =>
   (knownBy(fileSystem)?.formatArguments ?? null) !== null;
 
-/** Options of mount(2) for a device that is only read. */
+/** Options of mount(2) for a device that is only read, if nothing is said. */
 export const readOnlyMountOptions = (fileSystem: string): string =>
   (knownBy(fileSystem)?.readOnlyMountOptions ?? []).join(',');
+
+/**
+ * The same if `text`, in the form of above, asks for some; `source` names where it stands.
+ * `fileSystem` is the one that is there, if that is known: what is allowed depends on it.
+ */
+export function askedMountOptions(
+  text: string,
+  source: string,
+  fileSystem: string | undefined,
+): Result<string> {
+  const [name = '', mountOptions = ''] = text.split(';');
+  const type = fileSystem ?? name;
+  const found = knownBy(type);
+  const asked = mountOptions.split(',').filter((option) => option !== '');
+  const bad = asked.find((option) => found?.harmlessMountOptions.test(option) !== true);
+  if (bad !== undefined) {
+    return rejected(
+      'invalid_argument',
+      `${source} is ${JSON.stringify(shorten(text))}: mount option ${shorten(bad)} is not allowed ` +
+        `with ${found?.type ?? JSON.stringify(shorten(type))}`,
+    );
+  }
+  const needed = found?.readOnlyMountOptions ?? [];
+  return accepted([...new Set([...needed, ...asked])].join(','));
+}
 
 /** Options of mount(2) for a device that is written. */
 export const writableMountOptions = (fileSystem: string): string =>

@@ -1,15 +1,14 @@
 // How devices are attached: what a device is for and what is on it give its plan.
-import type { WritableBlock, MountMode } from '../snapshot/events.ts';
+import type { BlockContent, MountMode, WritableBlock } from '../snapshot/events.ts';
 import type { DevicePlan } from './events.ts';
-import { readOnlyMountOptions } from './file-systems.ts';
 
 /** The device of a chain of finished layers, mounted for all who read it. */
-export const readOnlyPlan = (fileSystem: string): DevicePlan => ({
+export const readOnlyPlan = ({ fileSystem, mountOptions }: BlockContent): DevicePlan => ({
   access: 'readOnly',
   writableLayer: null,
   mount: 'readOnly',
   fileSystem,
-  mountOptions: readOnlyMountOptions(fileSystem),
+  mountOptions,
   formatArguments: null,
 });
 

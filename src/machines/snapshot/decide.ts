@@ -2,6 +2,7 @@
 // observations arrive in commands and facts; legality is the machine's, asked by isLegal.
 import { accepted, rejected, type Result } from '../kernel/rejection.ts';
 import type { EffectFailure, NewEvent } from '../kernel/envelope.ts';
+import { mountOptionsOf } from './block-content.ts';
 import { isLegal } from './evolve.ts';
 import { checkName, storedLabels, updatedLabels } from './labels.ts';
 import { isBlockLayer, kindOf, type SnapshotState } from './state.ts';
@@ -102,6 +103,9 @@ export function decidePrepare(
   if (facts.isTaken(key)) return nameTaken(key);
   const { policy } = command;
   const role = roleOf({ ...command, labels: labels.value, runtimeType: policy.runtimeType });
+  // Before its layer is fetched.
+  const mountable = role === 'imageLayer' ? mountOptionsOf(labels.value) : accepted('');
+  if (!mountable.ok) return mountable;
   const writing = decideWriting({ role, labels: labels.value, parent }, policy);
   if (!writing.ok) return writing;
   const { mode, writable } = writing.value;
@@ -234,6 +238,9 @@ export function decideCommit(
   if (state.context.parentId !== null && facts.find(state.context.parent) === undefined) {
     return parentMissing(state.context.parent);
   }
+  // Before a writable layer is sealed, which cannot be undone.
+  const mountable = mountOptionsOf(labels.value, state.context.writable?.fileSystem);
+  if (!mountable.ok) return mountable;
   const adopted = adoptParent(command, state, facts);
   return adopted.ok ? accepted(started(adopted.value)) : adopted;
 }

@@ -38,6 +38,8 @@ export type BlockLayerFile = 'overlaybd.commit' | 'overlaybd.sealed';
 export interface BlockContent {
   /** As mount(2) takes it: `ext4`, `xfs`, `erofs`, … */
   readonly fileSystem: string;
+  /** Options of mount(2) with which the device is mounted, joined by commas; '' for none. */
+  readonly mountOptions: string;
   /** Null: the layer is read from a registry. */
   readonly layerFile: BlockLayerFile | null;
 }
@@ -132,7 +134,7 @@ export const snapshotEventVersions: Readonly<Record<SnapshotEventType, number>> 
   SnapshotPrepared: 3,
   SnapshotPrepareFailed: 1,
   SnapshotCommitStarted: 1,
-  SnapshotCommitted: 3,
+  SnapshotCommitted: 4,
   SnapshotCommitFailed: 1,
   SnapshotLabelsUpdated: 1,
   SnapshotRemoveDeferred: 1,

@@ -1,7 +1,7 @@
 // Builds OCI images without any tool: an OCI layout directory, and the same as an archive that
 // `ctr images import` reads. The same content gives the same digests.
 import { createHash } from 'node:crypto';
-import { mkdirSync, writeFileSync } from 'node:fs';
+import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { gzipSync } from 'node:zlib';
 import { busyboxLayer, changingLayer, extraLayer, variedLayer } from './layers.ts';
@@ -135,6 +135,19 @@ export function buildImage({
   const archivePath = join(directory, `${name}.oci.tar`);
   writeFileSync(archivePath, writeTar([...topEntries, ...blobs.entries]));
   return { reference, name, archivePath, layoutDirectory, manifest, config, layers };
+}
+
+/** The same image, each of whose layers has these annotations; only to be pushed. */
+export function annotateLayers(image: Image, annotations: Readonly<Record<string, string>>): Image {
+  const { layoutDirectory, manifest } = image;
+  const text = readFileSync(blobPath(layoutDirectory, manifest.digest), 'utf8');
+  const known = JSON.parse(text) as { layers: { annotations?: object }[] };
+  const layers = known.layers.map((layer) => ({
+    ...layer,
+    annotations: { ...layer.annotations, ...annotations },
+  }));
+  const { add } = blobsIn(layoutDirectory);
+  return { ...image, manifest: add(manifest.mediaType, json({ ...known, layers })) };
 }
 
 export interface SampleOptions {
