@@ -10,7 +10,7 @@ import { debianDocker, newDocker, type DockerClient } from '../e2e/lab/clients.t
 import { startDocker, type Docker } from '../e2e/lab/docker.ts';
 import type { Image } from '../e2e/lab/image.ts';
 import { startRegistry } from '../e2e/lab/registry.ts';
-import { plugin, VarveNode, type LayerKind } from '../e2e/lab/varve-node.ts';
+import { linesOf, plugin, VarveNode, type LayerKind } from '../e2e/lab/varve-node.ts';
 
 interface DockerNode {
   readonly varve: VarveNode;
@@ -23,7 +23,7 @@ interface DockerNode {
 }
 
 async function startNode(client: DockerClient, kind: LayerKind): Promise<DockerNode> {
-  const settings = { runtimeType: 'docker', autoRemoveDev: true, lingerMs: 300 };
+  const settings = { runtimeType: 'docker' };
   const varve = await VarveNode.start({ prefix: 'd-', client, settings });
   try {
     const image = await varve.image(kind);
@@ -47,9 +47,6 @@ async function pushed({ scratch }: VarveNode, image: Image): Promise<string> {
   scratch.defer(registry.stop);
   return registry.push(image);
 }
-
-const lines = (text: string): readonly string[] =>
-  text.split('\n').filter((line) => line.trim() !== '');
 
 const withoutNetwork = ['--network', 'none'];
 
@@ -82,7 +79,7 @@ function testsOfContainers(node: () => DockerNode): void {
     assert.deepEqual(devices, [], 'an unpack attaches nothing');
     const script = 'cat /data/replaced /data/opaque/*; ls /data/gone* 2>/dev/null; echo end';
     const printed = await run(node(), '--rm', reference, 'sh', '-c', script);
-    assert.deepEqual(lines(printed), ['after', 'shown', 'end']);
+    assert.deepEqual(linesOf(printed), ['after', 'shown', 'end']);
   });
 
   test('two containers do not see what the other writes, and share one device', async () => {
@@ -92,7 +89,7 @@ function testsOfContainers(node: () => DockerNode): void {
     }
     await execute(node(), 'first', 'echo mine >/written; rm /data/replaced');
     const look = 'cat /data/replaced; ls /written 2>/dev/null; cat /etc/hostname';
-    assert.equal(lines(await execute(node(), 'second', look))[0], 'after');
+    assert.equal(linesOf(await execute(node(), 'second', look))[0], 'after');
     const { snapshots, devices } = await varve.state();
     const roles = snapshots.map(({ role }) => role).filter((role) => role !== 'imageLayer');
     assert.deepEqual(roles.toSorted(), [
@@ -111,9 +108,9 @@ function testsOfContainers(node: () => DockerNode): void {
   });
 
   test('`docker diff` tells what a container changed, and nothing else', async () => {
-    const changes = lines(await node().engine.docker('diff', 'first'));
+    const changes = linesOf(await node().engine.docker('diff', 'first'));
     assert.deepEqual(changes.toSorted(), ['A /written', 'C /data', 'D /data/replaced']);
-    assert.deepEqual(lines(await node().engine.docker('diff', 'second')), []);
+    assert.deepEqual(linesOf(await node().engine.docker('diff', 'second')), []);
   });
 }
 
@@ -136,7 +133,8 @@ function testsOfRestarts(node: () => DockerNode): void {
   for (const runtimeType of ['containerd', 'docker']) {
     test(`kill -9 of the snapshotter, which is ${runtimeType}’s then`, async () => {
       const { varve, engine, reference } = node();
-      await varve.killAndRestart({ runtimeType });
+      await varve.kill();
+      await varve.restart({ runtimeType });
       await check();
       await engine.docker('restart', '--time', '0', 'first', 'second');
       await check();
@@ -153,7 +151,7 @@ function testsOfImages(node: () => DockerNode): void {
     await engine.docker('commit', 'first', 'committed');
     const look = 'cat /written; ls /data/replaced 2>/dev/null; cat /data/opaque/shown';
     const printed = await run(node(), '--rm', 'committed', 'sh', '-c', look);
-    assert.deepEqual(lines(printed), ['mine', 'shown']);
+    assert.deepEqual(linesOf(printed), ['mine', 'shown']);
   });
 
   test('an image is built upon it: commands, copies, and several stages', async () => {
@@ -173,7 +171,7 @@ function testsOfImages(node: () => DockerNode): void {
     await engine.docker('build', ...withoutNetwork, '--tag', 'built', folder);
     const look = 'cat /data/both; ls -d /data/opaque 2>/dev/null; wc -c </data/big';
     const printed = await run(node(), '--rm', 'built', 'sh', '-c', look);
-    assert.deepEqual(lines(printed), ['made', 'copied', String(2 << 20)]);
+    assert.deepEqual(linesOf(printed), ['made', 'copied', String(2 << 20)]);
   });
 }
 
@@ -184,7 +182,7 @@ function testsOfRemoval(node: () => DockerNode): void {
     await engine.docker('rmi', '--force', 'committed', 'built', reference);
     await engine.docker('builder', 'prune', '--all', '--force');
     await varve.nothingLeft();
-    assert.equal(lines(await engine.docker('images', '--all', '--quiet')).length, 0);
+    assert.equal(linesOf(await engine.docker('images', '--all', '--quiet')).length, 0);
   });
 }
 

@@ -1,21 +1,9 @@
 // Images of overlaybd layers with real containerds: imported, run, shared, removed.
 import assert from 'node:assert/strict';
-import { mkdirSync, readdirSync, readFileSync, statSync } from 'node:fs';
+import { mkdirSync, readFileSync, statSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { deviceObstacle } from '../native/device-obstacle.ts';
-import {
-  attachedDevices,
-  collectGarbage,
-  eventsOf,
-  execute,
-  plugin,
-  removeContainer,
-  run,
-  startBlockNode,
-  stateOf,
-  type BlockNode,
-} from './lab/block-node.ts';
 import { virtualSize } from './lab/block-image.ts';
 import { debianContainerd, newContainerd } from './lab/clients.ts';
 import { runCommand } from './lab/command.ts';
@@ -23,34 +11,31 @@ import { annotateLayers, type Image } from './lab/image.ts';
 import { startRegistry } from './lab/registry.ts';
 import { mountsBelow } from './lab/scratch.ts';
 import { waitUntil } from './lab/service.ts';
-import { startSnapshotter } from './lab/snapshotter.ts';
 import { expectedTree, foundTree, treeDifferences, type Tree } from './lab/tree.ts';
+import { plugin, VarveNode } from './lab/varve-node.ts';
 
 const command = resolve(import.meta.dirname, '../../bin/varve');
 
 /** Looks at an image's files through a view. */
 async function lookAt(
-  node: BlockNode,
+  node: VarveNode,
   { layers }: Image,
   look: (root: string) => Promise<void>,
 ): Promise<void> {
-  const { containerd, scratch } = node;
-  const target = join(scratch.path, 'mounted');
+  const target = join(node.scratch.path, 'mounted');
   mkdirSync(target, { recursive: true });
-  const snapshots = (...argv: string[]): Promise<string> =>
-    containerd.ctr('snapshots', '--snapshotter', plugin, ...argv);
   // What an import gave up is collected soon after it, and views without a lease with it: first.
-  await collectGarbage(node);
-  await snapshots('view', 'look', layers.at(-1)?.chainId ?? '');
+  await node.collectGarbage();
+  await node.snapshots('view', 'look', layers.at(-1)?.chainId ?? '');
   try {
-    await runCommand(['sh', '-e', '-c', await snapshots('mounts', target, 'look')]);
+    await runCommand(['sh', '-e', '-c', await node.snapshots('mounts', target, 'look')]);
     try {
       await look(target);
     } finally {
       await runCommand(['umount', '-R', target]);
     }
   } finally {
-    await snapshots('rm', 'look');
+    await node.snapshots('rm', 'look');
   }
 }
 
@@ -61,30 +46,34 @@ const filesBelow = (root: string): Tree =>
 for (const client of [await debianContainerd(), await newContainerd()]) {
   const skip = 'missing' in client ? client.missing : (deviceObstacle() ?? false);
   describe(`${client.name}, overlaybd image`, { skip, timeout: 300_000 }, () => {
-    let started: BlockNode | undefined;
-    const node = (): BlockNode => {
+    let started: VarveNode | undefined;
+    const node = (): VarveNode => {
       if (started === undefined) throw new Error('containerd or the snapshotter did not start');
       return started;
     };
+    /** The ordinary image, and what it was converted into. */
+    let plain: Image;
+    let image: Image;
     before(async () => {
-      if ('programDirectories' in client) started = await startBlockNode(client);
+      if (!('programDirectories' in client)) return;
+      started = await VarveNode.start({ prefix: 'varve-obd-', client });
+      plain = await started.image('ordinary');
+      image = await started.image('overlaybd');
     });
     after(() => started?.scratch.dispose());
 
     test('its layers become block layers, without a device', async () => {
-      const { containerd, image } = node();
-      await containerd.ctr('images', 'import', '--snapshotter', plugin, image.archivePath);
-      const { snapshots, devices } = await stateOf(node());
+      await node().import(image);
+      const { snapshots, devices } = await node().state();
       assert.deepEqual(
         snapshots.map(({ backing }) => backing),
         image.layers.map(() => 'localBlock'),
       );
       assert.deepEqual(devices, []);
-      assert.deepEqual(await attachedDevices(node()), []);
+      assert.deepEqual(await node().attachedDevices(), []);
     });
 
     test('a view is the device, read-only, and every file is what its layers say', async () => {
-      const { image } = node();
       await lookAt(node(), image, async (root) => {
         const expected = expectedTree(image.layers.map(({ entries }) => entries));
         assert.deepEqual(treeDifferences(expected, filesBelow(root)), []);
@@ -96,8 +85,7 @@ for (const client of [await debianContainerd(), await newContainerd()]) {
     });
 
     test('every file is what the ordinary image has', async () => {
-      const { containerd, plain, image } = node();
-      await containerd.ctr('images', 'import', '--snapshotter', plugin, plain.archivePath);
+      await node().import(plain);
       const found: Tree[] = [];
       for (const one of [plain, image]) {
         await lookAt(node(), one, async (root) => void found.push(filesBelow(root)));
@@ -107,7 +95,7 @@ for (const client of [await debianContainerd(), await newContainerd()]) {
     });
 
     test('what containerd exports is converted into the same image', async () => {
-      const { containerd, plain, image, scratch } = node();
+      const { containerd, scratch } = node();
       const exported = join(scratch.path, 'exported.tar');
       await containerd.ctr('images', 'export', exported, plain.reference);
       const converted = join(scratch.path, 'exported');
@@ -119,60 +107,48 @@ for (const client of [await debianContainerd(), await newContainerd()]) {
 
     test('ten containers share one device, and do not see what others write', async () => {
       const names = Array.from({ length: 10 }, (_, index) => `box-${index}`);
-      await Promise.all(names.map((name) => run(node(), name, 'sleep', '1000')));
-      await execute(node(), 'box-0', 'echo mine >/written; rm /data/replaced');
-      assert.equal((await execute(node(), 'box-0', 'cat /written')).trim(), 'mine');
-      const other = await execute(node(), 'box-1', 'cat /data/replaced; ls /written 2>&1; true');
+      await Promise.all(names.map((name) => node().startContainer(image, name)));
+      await node().execute('box-0', 'echo mine >/written; rm /data/replaced');
+      assert.equal((await node().execute('box-0', 'cat /written')).trim(), 'mine');
+      const other = await node().execute('box-1', 'cat /data/replaced; ls /written 2>&1; true');
       assert.match(other, /^after/);
       assert.match(other, /No such file/);
-      const { devices } = await stateOf(node());
+      const { devices } = await node().state();
       assert.equal(devices.length, 1);
       assert.equal(devices[0]?.state, 'ready');
       assert.equal(devices[0]?.leases.length, 10);
-      assert.deepEqual(await attachedDevices(node()), [`snapshot-${devices[0]?.id}`]);
+      assert.deepEqual(await node().attachedDevices(), [`snapshot-${devices[0]?.id}`]);
     });
 
     test('kill -9 of the snapshotter: containers go on, the device is known again', async () => {
-      const before = (await stateOf(node())).devices;
-      await node().snapshotter.service.kill();
-      assert.equal((await execute(node(), 'box-0', 'cat /written')).trim(), 'mine');
-      const { scratch, configPath } = node();
-      const directory = join(scratch.path, 'snapshotter');
-      node().snapshotter = await startSnapshotter({ command, directory, configPath });
-      const { devices } = await stateOf(node());
-      assert.deepEqual(devices, before);
-      await waitUntil('containerd is connected again', async () => {
-        const ls = node().containerd.ctr('snapshots', '--snapshotter', plugin, 'ls');
-        return ls.then(
-          () => true,
-          () => false,
-        );
-      });
-      assert.equal((await execute(node(), 'box-1', 'cat /data/replaced')).trim(), 'after');
+      const before = (await node().state()).devices;
+      await node().kill();
+      assert.equal((await node().execute('box-0', 'cat /written')).trim(), 'mine');
+      await node().restart();
+      assert.deepEqual((await node().state()).devices, before);
+      assert.equal((await node().execute('box-1', 'cat /data/replaced')).trim(), 'after');
     });
 
     if (client.name === 'containerd 2.4')
       test('a parallel pull gives every layer its parent, and a collection takes none', async () => {
         const registry = await startRegistry(join(node().scratch.path, 'registry'));
         try {
-          const { containerd, image } = node();
+          const { containerd } = node();
           const reference = await registry.push(image);
-          const earlier = (await eventsOf(node())).length;
+          const earlier = (await node().events()).length;
           await containerd.ctr('namespaces', 'create', 'pulled');
           const ctr = (...argv: string[]): Promise<string> =>
             containerd.ctr('--namespace', 'pulled', ...argv);
           await ctr('images', 'pull', '--plain-http', '--snapshotter', plugin, reference);
-          const events = (await eventsOf(node())).slice(earlier);
+          const events = (await node().events()).slice(earlier);
           const prepared = events.filter(({ type }) => type === 'SnapshotPrepared');
           assert.deepEqual(
             prepared.map(({ data }) => data.parent),
             image.layers.map(() => ''),
             'a parent comes with Commit alone',
           );
-          await collectGarbage(node());
-          const known = (await stateOf(node())).snapshots.filter(({ key }) =>
-            /^pulled\//.test(key),
-          );
+          await node().collectGarbage();
+          const known = (await node().state()).snapshots.filter(({ key }) => /^pulled\//.test(key));
           assert.deepEqual(
             known.map(({ backing }) => backing),
             image.layers.map(() => 'localBlock'),
@@ -231,20 +207,14 @@ for (const client of [await debianContainerd(), await newContainerd()]) {
       });
 
     test('nothing is left when containers and image are removed', async () => {
-      for (let index = 0; index < 10; index += 1) await removeContainer(node(), `box-${index}`);
-      await collectGarbage(node());
+      for (let index = 0; index < 10; index += 1) await node().removeContainer(`box-${index}`);
+      await node().collectGarbage();
       await waitUntil('the device is gone', async () => {
-        return (await attachedDevices(node())).length === 0;
+        return (await node().attachedDevices()).length === 0;
       });
-      const { snapshotter, containerd, image } = node();
-      assert.deepEqual(mountsBelow(snapshotter.root), []);
-      await containerd.ctr('images', 'rm', '--sync', image.reference);
-      const layers = join(snapshotter.root, 'snapshots');
-      await waitUntil('no layer on disk', async () => readdirSync(layers).length === 0);
-      const types = (await eventsOf(node())).map(({ type }) => type);
-      const attached = types.filter((type) => type === 'DeviceAttached').length;
-      assert.equal(attached, types.filter((type) => type === 'DeviceDetached').length);
-      assert.deepEqual((await stateOf(node())).devices, []);
+      assert.deepEqual(mountsBelow(node().root), []);
+      await node().containerd.ctr('images', 'rm', '--sync', image.reference);
+      await node().nothingLeft();
     });
   });
 }

@@ -6,131 +6,74 @@ import { basename, join, resolve } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { gunzipSync } from 'node:zlib';
 import { debianContainerd, newContainerd, type Client } from './lab/clients.ts';
-import { runCommand } from './lab/command.ts';
-import { startContainerd, type Containerd } from './lab/containerd.ts';
-import { staticBusybox } from './lab/debian-packages.ts';
-import { buildSampleImage, type Image } from './lab/image.ts';
+import type { Image } from './lab/image.ts';
 import { startRegistry } from './lab/registry.ts';
-import { makeScratch, mountsBelow, type Scratch } from './lab/scratch.ts';
+import { mountsBelow } from './lab/scratch.ts';
 import { waitUntil } from './lab/service.ts';
-import { startSnapshotter, stopSnapshotter, type Snapshotter } from './lab/snapshotter.ts';
 import { expectedTree, foundTree, treeDifferences } from './lab/tree.ts';
+import { linesOf, plugin, VarveNode, type RecordedEvent } from './lab/varve-node.ts';
 
 const checkout = resolve(import.meta.dirname, '../..');
 const command = resolve(process.env['VARVE_SERVE'] ?? join(checkout, 'bin/varve'));
 const isVarve = basename(command) === 'varve';
-const plugin = 'varve';
 
 /** One snapshotter and one containerd on it, with an image to use. */
 interface Node {
-  readonly scratch: Scratch;
-  readonly snapshotter: Snapshotter;
-  readonly containerd: Containerd;
+  readonly varve: VarveNode;
   readonly image: Image;
 }
 
 async function startNode(client: Client): Promise<Node> {
-  const scratch = makeScratch('varve-e2e-');
+  const prefix = 'varve-e2e-';
+  // Ordinary layers need no varve-bd.
+  const varve = await VarveNode.start({ prefix, client, command, hasBlockDaemon: false });
   try {
-    const images = join(scratch.path, 'images');
-    mkdirSync(images);
-    const busybox = await staticBusybox();
-    const options = { name: 'sample', directory: images, busybox, extraLayers: 3 };
-    const image = await buildSampleImage(options);
-    const directory = join(scratch.path, 'snapshotter');
-    const snapshotter = await startSnapshotter({ command, directory });
-    scratch.defer(() => stopSnapshotter(snapshotter));
-    const { address, root } = snapshotter;
-    const containerd = await startContainerd({
-      directory: join(scratch.path, 'containerd'),
-      programDirectories: client.programDirectories,
-      snapshotters: [{ name: plugin, address, root, capabilities: ['rebase'] }],
-      maxConcurrentUnpacks: 3,
-    });
-    scratch.defer(() => containerd.stop());
-    return { scratch, snapshotter, containerd, image };
+    return { varve, image: await varve.image('ordinary', 3) };
   } catch (error) {
-    await scratch.dispose();
+    await varve.scratch.dispose();
     throw error;
   }
 }
 
-const lines = (text: string): readonly string[] =>
-  text.split('\n').filter((line) => line.trim() !== '');
-
 const chainIds = (image: Image): readonly string[] => image.layers.map(({ chainId }) => chainId);
 
-function snapshots(node: Node, ...parameters: string[]): Promise<string> {
-  return node.containerd.ctr('snapshots', '--snapshotter', plugin, ...parameters);
-}
-
-async function snapshotRows(node: Node): Promise<readonly (readonly string[])[]> {
-  return lines(await snapshots(node, 'ls'))
+async function snapshotRows({ varve }: Node): Promise<readonly (readonly string[])[]> {
+  return linesOf(await varve.snapshots('ls'))
     .slice(1)
     .map((row) => row.trim().split(/\s+/));
 }
 
-/** Runs a shell script in a new container that is gone afterwards. */
-function runOnce(node: Node, reference: string, script: string): Promise<string> {
-  const options = ['--rm', '--snapshotter', plugin, ...node.containerd.runOptions];
-  return node.containerd.ctr('run', ...options, reference, 'once', 'sh', '-c', script);
-}
-
-function runDetached(node: Node, name: string): Promise<string> {
-  const options = ['--detach', '--snapshotter', plugin, ...node.containerd.runOptions];
-  return node.containerd.ctr('run', ...options, node.image.reference, name, 'sleep', '1000');
-}
-
-function execute(node: Node, name: string, script: string): Promise<string> {
-  const id = `exec-${Math.random().toString(36).slice(2)}`;
-  const options = ['--exec-id', id, ...node.containerd.execOptions];
-  return node.containerd.ctr('tasks', 'exec', ...options, name, 'sh', '-c', script);
-}
-
-async function removeContainer(node: Node, name: string): Promise<void> {
-  await node.containerd.ctr('tasks', 'rm', '-f', name);
-  await node.containerd.ctr('containers', 'rm', name);
-}
-
 /** Compares every file of an image, seen through a mount of its top layer, with its layers. */
-async function checkContent(node: Node, reference: string): Promise<void> {
-  const target = join(node.scratch.path, 'mounted');
+async function checkContent({ varve, image }: Node, reference: string): Promise<void> {
+  const { containerd, scratch } = varve;
+  const target = join(scratch.path, 'mounted');
   mkdirSync(target, { recursive: true });
-  await node.containerd.ctr('images', 'mount', '--snapshotter', plugin, reference, target);
+  await containerd.ctr('images', 'mount', '--snapshotter', plugin, reference, target);
   try {
-    const expected = expectedTree(node.image.layers.map(({ entries }) => entries));
+    const expected = expectedTree(image.layers.map(({ entries }) => entries));
     assert.deepEqual(treeDifferences(expected, foundTree(target)), []);
   } finally {
-    await node.containerd.ctr('images', 'unmount', '--rm', '--snapshotter', plugin, target);
+    await containerd.ctr('images', 'unmount', '--rm', '--snapshotter', plugin, target);
   }
 }
 
 async function checkNothingLeft(node: Node, reference: string): Promise<void> {
-  await node.containerd.ctr('images', 'rm', '--sync', reference);
-  const layers = join(node.snapshotter.root, 'snapshots');
+  const { varve } = node;
+  await varve.containerd.ctr('images', 'rm', '--sync', reference);
+  const layers = join(varve.root, 'snapshots');
   await waitUntil('no snapshot and no layer on disk', async () => {
     const isEmpty = !existsSync(layers) || readdirSync(layers).length === 0;
     return isEmpty && (await snapshotRows(node)).length === 0;
   });
-  assert.equal((await node.containerd.ctr('content', 'ls', '-q')).trim(), '');
-  assert.deepEqual(mountsBelow(node.snapshotter.root), []);
-  if (!isVarve) return;
-  const listing = await runCommand([
-    command,
-    'ls',
-    '--json',
-    '--address',
-    node.snapshotter.address,
-  ]);
-  assert.doesNotMatch(listing, /sha256:/);
-  assert.doesNotMatch(listing, /"(active|committed|view)"/i);
+  assert.equal((await varve.containerd.ctr('content', 'ls', '-q')).trim(), '');
+  assert.deepEqual(mountsBelow(varve.root), []);
+  if (isVarve) await varve.nothingLeft();
 }
 
 function testsOfImport(node: () => Node): void {
   test('an import makes one committed snapshot for each layer, in a chain', async () => {
-    const { image, containerd } = node();
-    const from = image.archivePath;
-    await containerd.ctr('images', 'import', '--snapshotter', plugin, from);
+    const { image, varve } = node();
+    await varve.import(image);
     const ids = chainIds(image);
     const rows = new Map((await snapshotRows(node())).map((row) => [row[0], row.slice(1)]));
     assert.equal(rows.size, ids.length);
@@ -142,8 +85,8 @@ function testsOfImport(node: () => Node): void {
 
   test('an import of the same image again changes nothing', async () => {
     const before = await snapshotRows(node());
-    const from = node().image.archivePath;
-    await node().containerd.ctr('images', 'import', '--snapshotter', plugin, from);
+    const { image, varve } = node();
+    await varve.import(image);
     assert.deepEqual(await snapshotRows(node()), before);
   });
 
@@ -155,20 +98,21 @@ function testsOfImport(node: () => Node): void {
 function testsOfContainers(node: () => Node): void {
   test('a container runs and prints what its image holds', async () => {
     const script = 'cat /data/replaced /data/opaque/*; ls /data/gone* 2>/dev/null; echo end';
-    const printed = await runOnce(node(), node().image.reference, script);
-    assert.deepEqual(lines(printed), ['after', 'shown', 'end']);
+    const printed = await node().varve.runOnce(node().image.reference, script);
+    assert.deepEqual(linesOf(printed), ['after', 'shown', 'end']);
     assert.equal((await snapshotRows(node())).length, node().image.layers.length);
   });
 
   test('two containers of one image do not see what the other writes', async () => {
-    await runDetached(node(), 'first');
-    await runDetached(node(), 'second');
-    await execute(node(), 'first', 'echo first >/written; rm /data/replaced; echo x >>/data/big');
-    await execute(node(), 'second', 'echo second >/written');
+    const { image, varve } = node();
+    await varve.startContainer(image, 'first');
+    await varve.startContainer(image, 'second');
+    await varve.execute('first', 'echo first >/written; rm /data/replaced; echo x >>/data/big');
+    await varve.execute('second', 'echo second >/written');
     const look = 'cat /written; cat /data/replaced 2>/dev/null; wc -c </data/big';
     const size = 2 << 20;
-    assert.deepEqual(lines(await execute(node(), 'first', look)), ['first', `${size + 2}`]);
-    const second = lines(await execute(node(), 'second', look));
+    assert.deepEqual(linesOf(await varve.execute('first', look)), ['first', `${size + 2}`]);
+    const second = linesOf(await varve.execute('second', look));
     assert.deepEqual(second, ['second', 'after', `${size}`]);
   });
 }
@@ -183,14 +127,17 @@ function testsOfSnapshotCommands(node: () => Node): void {
         [name, top, 'Active'],
       );
     }
-    const tree = await snapshots(node(), 'tree');
+    const tree = await node().varve.snapshots('tree');
     for (const name of ['first', 'second', ...chainIds(node().image)]) {
       assert.ok(tree.includes(name), `${name} is not in the tree:\n${tree}`);
     }
   });
 
   test('`ctr snapshots info` tells kind, parent and times', async () => {
-    const info = JSON.parse(await snapshots(node(), 'info', 'first')) as Record<string, string>;
+    const info = JSON.parse(await node().varve.snapshots('info', 'first')) as Record<
+      string,
+      string
+    >;
     assert.equal(info['Kind'], 'Active');
     assert.equal(info['Name'], 'first');
     assert.equal(info['Parent'], chainIds(node().image).at(-1));
@@ -199,7 +146,7 @@ function testsOfSnapshotCommands(node: () => Node): void {
 
   test('`ctr snapshots usage` counts what a container wrote, and a layer holds', async () => {
     const usage = new Map<string, number>();
-    for (const line of lines(await snapshots(node(), 'usage', '-b')).slice(1)) {
+    for (const line of linesOf(await node().varve.snapshots('usage', '-b')).slice(1)) {
       const [key = '', size = ''] = line.trim().split(/\s+/);
       usage.set(key, Number(size));
     }
@@ -210,7 +157,7 @@ function testsOfSnapshotCommands(node: () => Node): void {
   });
 
   test('`ctr snapshots mounts` prints an overlay mount whose directories exist', async () => {
-    const printed = await snapshots(node(), 'mounts', '/target', 'first');
+    const printed = await node().varve.snapshots('mounts', '/target', 'first');
     assert.match(printed, /-t overlay/);
     const directories = [...printed.matchAll(/(?:lowerdir|upperdir|workdir)=([^,\s]+)/g)]
       .flatMap((match) => (match[1] ?? '').split(':'))
@@ -221,7 +168,7 @@ function testsOfSnapshotCommands(node: () => Node): void {
 
   test('`ctr snapshots diff` holds what a container changed and nothing else', async () => {
     const options = ['--snapshotter', plugin, 'diff', 'first'];
-    const packed = await node().containerd.ctrBinary('snapshots', ...options);
+    const packed = await node().varve.containerd.ctrBinary('snapshots', ...options);
     const tar = gunzipSync(packed).toString('latin1');
     for (const path of ['written', 'data/.wh.replaced', 'data/big']) {
       assert.ok(tar.includes(path), `${path} is not in the diff`);
@@ -232,20 +179,10 @@ function testsOfSnapshotCommands(node: () => Node): void {
 
 function testsOfRemoval(node: () => Node): void {
   test('nothing is left when containers and image are removed', async () => {
-    await removeContainer(node(), 'first');
-    await removeContainer(node(), 'second');
+    await node().varve.removeContainer('first');
+    await node().varve.removeContainer('second');
     await checkNothingLeft(node(), node().image.reference);
   });
-}
-
-interface RecordedEvent {
-  readonly type: string;
-  readonly data: { readonly parent?: string };
-}
-
-async function recordedEvents({ snapshotter }: Node): Promise<readonly RecordedEvent[]> {
-  const argv = [command, 'events', '--json', '--address', snapshotter.address];
-  return lines(await runCommand(argv)).map((line) => JSON.parse(line) as RecordedEvent);
 }
 
 /** Layers unpacked at the same time have no parent until they are committed. */
@@ -265,24 +202,25 @@ function checkUnpackedInParallel(events: readonly RecordedEvent[], layerCount: n
 
 function testsOfParallelPull(node: () => Node): void {
   test('a pull with parallel unpack gives what the layers say, and leaves nothing', async () => {
-    const registry = await startRegistry(join(node().scratch.path, 'registry'));
+    const { varve, image } = node();
+    const registry = await startRegistry(join(varve.scratch.path, 'registry'));
     try {
-      const reference = await registry.push(node().image);
+      const reference = await registry.push(image);
       const options = ['--plain-http', '--snapshotter', plugin];
-      const earlier = isVarve ? await recordedEvents(node()) : [];
-      await node().containerd.ctr('images', 'pull', ...options, reference);
+      const earlier = isVarve ? await varve.events() : [];
+      await varve.containerd.ctr('images', 'pull', ...options, reference);
       if (isVarve) {
-        const events = (await recordedEvents(node())).slice(earlier.length);
-        checkUnpackedInParallel(events, chainIds(node().image).length);
+        const events = (await varve.events()).slice(earlier.length);
+        checkUnpackedInParallel(events, chainIds(image).length);
       }
       assert.deepEqual(
         (await snapshotRows(node())).map(([name]) => name).sort(),
-        chainIds(node().image).toSorted(),
+        chainIds(image).toSorted(),
       );
       await checkContent(node(), reference);
       const script = 'cat /data/replaced; ls /data/opaque; ls -d /data/gone*; echo end';
-      const printed = await runOnce(node(), reference, `{ ${script}; } 2>/dev/null`);
-      assert.deepEqual(lines(printed), ['after', 'shown', 'end']);
+      const printed = await varve.runOnce(reference, `{ ${script}; } 2>/dev/null`);
+      assert.deepEqual(linesOf(printed), ['after', 'shown', 'end']);
       await checkNothingLeft(node(), reference);
     } finally {
       await registry.stop();
@@ -301,10 +239,10 @@ for (const client of [await debianContainerd(), await newContainerd()]) {
     before(async () => {
       if ('programDirectories' in client) started = await startNode(client);
     });
-    after(() => started?.scratch.dispose());
+    after(() => started?.varve.scratch.dispose());
 
     test('the version is the one that is meant', () => {
-      assert.ok(node().containerd.version.startsWith(client.name.replace('containerd ', '')));
+      assert.ok(node().varve.containerd.version.startsWith(client.name.replace('containerd ', '')));
     });
     testsOfImport(node);
     testsOfContainers(node);

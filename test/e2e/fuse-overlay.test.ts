@@ -1,21 +1,15 @@
 // A root on which the kernel cannot mount overlays, because it lies on one: containers are run all
 // the same, by fuse-overlayfs, which containerd runs.
 import assert from 'node:assert/strict';
-import { mkdirSync, readdirSync } from 'node:fs';
-import { join, resolve } from 'node:path';
+import { mkdirSync } from 'node:fs';
+import { join } from 'node:path';
 import { test } from 'node:test';
 import { deviceObstacle } from '../native/device-obstacle.ts';
-import { plugin } from './lab/block-node.ts';
 import { debianContainerd } from './lab/clients.ts';
 import { MissingError, runCommand } from './lab/command.ts';
-import { startContainerd } from './lab/containerd.ts';
-import { provideFuseOverlay, staticBusybox } from './lab/debian-packages.ts';
-import { buildSampleImage } from './lab/image.ts';
-import { makeScratch, mountsBelow } from './lab/scratch.ts';
-import { waitUntil } from './lab/service.ts';
-import { startSnapshotter, stopSnapshotter } from './lab/snapshotter.ts';
-
-const command = resolve(import.meta.dirname, '../../bin/varve');
+import { provideFuseOverlay } from './lab/debian-packages.ts';
+import { makeScratch, type Scratch } from './lab/scratch.ts';
+import { VarveNode } from './lab/varve-node.ts';
 
 /** Why something cannot be had here; undefined if it was. */
 const missingOf = (work: Promise<void>): Promise<string | undefined> =>
@@ -27,6 +21,14 @@ const missingOf = (work: Promise<void>): Promise<string | undefined> =>
     },
   );
 
+/** Mounts an overlay on a directory. */
+async function mountOverlay(directory: string, scratch: Scratch): Promise<void> {
+  const [lower, upper, work] = ['lower', 'upper', 'work'].map((name) => join(scratch.path, name));
+  for (const path of [lower, upper, work]) mkdirSync(path ?? '');
+  const layers = `lowerdir=${lower},upperdir=${upper},workdir=${work}`;
+  await runCommand(['mount', '-t', 'overlay', 'overlay', '-o', layers, directory]);
+}
+
 test('with the root on an overlay containers are run by fuse-overlayfs', async (t) => {
   const client = await debianContainerd();
   const obstacle = 'missing' in client ? client.missing : deviceObstacle();
@@ -34,52 +36,33 @@ test('with the root on an overlay containers are run by fuse-overlayfs', async (
     t.skip(obstacle);
     return;
   }
-  const scratch = makeScratch('varve-fuse-');
-  const directories = [join(scratch.path, 'bin')];
+  const programs = makeScratch('varve-fuse-');
   try {
-    mkdirSync(directories[0]!);
-    const missing = await missingOf(provideFuseOverlay(directories[0]!));
+    const missing = await missingOf(provideFuseOverlay(programs.path));
     if (missing !== undefined) {
       t.skip(missing);
       return;
     }
-    const at = (name: string): string => join(scratch.path, name);
-    for (const name of ['lower', 'upper', 'work', 'merged', 'images']) mkdirSync(at(name));
-    const layers = `lowerdir=${at('lower')},upperdir=${at('upper')},workdir=${at('work')}`;
-    await runCommand(['mount', '-t', 'overlay', 'overlay', '-o', layers, at('merged')]);
-    scratch.defer(() => runCommand(['umount', at('merged')]));
-    const busybox = await staticBusybox();
-    const image = await buildSampleImage({ name: 'sample', directory: at('images'), busybox });
-    const snapshotter = await startSnapshotter({
-      ...{ command, directory: at('merged'), programDirectories: directories },
+    const programDirectories = [...client.programDirectories, programs.path];
+    const node = await VarveNode.start({
+      prefix: 'varve-fuse-',
+      client: { ...client, programDirectories },
+      prepare: mountOverlay,
     });
-    scratch.defer(() => stopSnapshotter(snapshotter));
-    const { address, root } = snapshotter;
-    const containerd = await startContainerd({
-      directory: at('containerd'),
-      programDirectories: [...client.programDirectories, ...directories],
-      snapshotters: [{ name: plugin, address, root, capabilities: [] }],
-    });
-    scratch.defer(() => containerd.stop());
-    const { ctr, runOptions } = containerd;
-    await ctr('images', 'import', '--snapshotter', plugin, image.archivePath);
+    programs.defer(node.scratch.dispose);
+    const image = await node.image('ordinary');
+    await node.import(image);
     const script =
       'echo new >/data/new; rm /data/replaced; cat /data/new; ls /data/replaced /data/gone 2>&1; ' +
       'ls /data/opaque; true';
-    const options = ['--rm', '--snapshotter', plugin, ...runOptions];
-    const said = await ctr('run', ...options, image.reference, 'box', 'sh', '-c', script);
+    const said = await node.runOnce(image.reference, script);
     assert.match(said, /^new\n/);
     assert.equal(said.match(/No such file/g)?.length, 2);
     assert.match(said, /\bshown\b/);
-    const again = await ctr('run', ...options, image.reference, 'box', 'cat', '/data/replaced');
-    assert.match(again, /^after/);
-    await ctr('images', 'rm', '--sync', image.reference);
-    await waitUntil(
-      'no layer on disk',
-      async () => readdirSync(join(root, 'snapshots')).length === 0,
-    );
-    assert.deepEqual(mountsBelow(root), []);
+    assert.match(await node.runOnce(image.reference, 'cat /data/replaced'), /^after/);
+    await node.containerd.ctr('images', 'rm', '--sync', image.reference);
+    await node.nothingLeft();
   } finally {
-    await scratch.dispose();
+    await programs.dispose();
   }
 });

@@ -1,29 +1,18 @@
 // Containers that write block devices of their own, with real containerds: mounted for them
 // (`dir`), or by them (`dev`); what they wrote becomes a layer that runs.
 import assert from 'node:assert/strict';
-import { existsSync, mkdirSync, readdirSync, statSync, writeFileSync } from 'node:fs';
+import { mkdirSync, readdirSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import type { MethodDefinition } from '@grpc/grpc-js';
 import { snapshotsDefinition as snapshotService } from '../../src/server/grpc/definitions.ts';
 import { deviceObstacle } from '../native/device-obstacle.ts';
-import {
-  attachedDevices,
-  collectGarbage,
-  execute,
-  plugin,
-  removeContainer,
-  run,
-  runWith,
-  startBlockNode,
-  stateOf,
-  type BlockNode,
-} from './lab/block-node.ts';
+import { TestClient } from '../server/client.ts';
 import { debianContainerd, newContainerd } from './lab/clients.ts';
 import { runCommand } from './lab/command.ts';
-import { mountsBelow } from './lab/scratch.ts';
+import type { Image } from './lab/image.ts';
 import { waitUntil } from './lab/service.ts';
-import { TestClient } from '../server/client.ts';
+import { VarveNode } from './lab/varve-node.ts';
 
 const writable = 'containerd.io/snapshot/overlaybd.writable';
 const size = 'containerd.io/snapshot/overlaybd/vsize';
@@ -35,16 +24,16 @@ for (const client of [await debianContainerd(), await newContainerd()]) {
   const writableLayerType = client.name.includes('1.') ? 'append' : 'sparse';
   const name = `${client.name}, writable devices, ${writableLayerType}`;
   describe(name, { skip, timeout: 300_000 }, () => {
-    let started: BlockNode | undefined;
-    const node = (): BlockNode => {
+    let started: VarveNode | undefined;
+    let image: Image;
+    const node = (): VarveNode => {
       if (started === undefined) throw new Error('containerd or the snapshotter did not start');
       return started;
     };
-    const snapshots = (...argv: string[]): Promise<string> =>
-      node().containerd.ctr('snapshots', '--snapshotter', plugin, ...argv);
+    const snapshots = (...argv: string[]): Promise<string> => node().snapshots(...argv);
     // Nothing in containerd refers to what is made by hand.
     const make = async (command: string, key: string, on: string): Promise<void> => {
-      await collectGarbage(node());
+      await node().collectGarbage();
       await snapshots(command, key, on);
       await snapshots('label', key, 'containerd.io/gc.root=1');
     };
@@ -56,19 +45,19 @@ for (const client of [await debianContainerd(), await newContainerd()]) {
     };
     const unmount = (target: string): Promise<string> => runCommand(['umount', '-R', target]);
     const gone = (): Promise<void> =>
-      waitUntil('no device is left', async () => (await attachedDevices(node())).length === 0);
+      waitUntil('no device is left', async () => (await node().attachedDevices()).length === 0);
 
     before(async () => {
-      if ('programDirectories' in client) {
-        started = await startBlockNode(client, { rwMode: 'dir', writableLayerType });
-      }
+      if (!('programDirectories' in client)) return;
+      const settings = { rwMode: 'dir', writableLayerType };
+      started = await VarveNode.start({ prefix: 'varve-obd-', client, settings });
+      image = await started.image('overlaybd');
     });
     after(() => started?.scratch.dispose());
 
     test('an import attaches no device, although containers shall write their own', async () => {
-      const { containerd, image } = node();
-      await containerd.ctr('images', 'import', '--snapshotter', plugin, image.archivePath);
-      const { snapshots: known, devices } = await stateOf(node());
+      await node().import(image);
+      const { snapshots: known, devices } = await node().state();
       assert.deepEqual(
         known.map(({ backing }) => backing),
         image.layers.map(() => 'localBlock'),
@@ -79,15 +68,15 @@ for (const client of [await debianContainerd(), await newContainerd()]) {
     test('dir, dev and overlayfs: each container has what it wrote, and what the image holds', async () => {
       const modes = { dir: 'dir', dev: 'dev', over: 'overlayfs' };
       for (const [key, mode] of Object.entries(modes)) {
-        await runWith(node(), { [writable]: mode }, key, 'sleep', '1000');
-        await execute(node(), key, `echo ${key} >/written; rm /data/replaced`);
+        await node().startContainer(image, key, { [writable]: mode });
+        await node().execute(key, `echo ${key} >/written; rm /data/replaced`);
       }
       for (const key of Object.keys(modes)) {
-        assert.equal((await execute(node(), key, 'cat /written')).trim(), key);
+        assert.equal((await node().execute(key, 'cat /written')).trim(), key);
       }
-      await run(node(), 'plain', 'sleep', '1000');
-      assert.match(await execute(node(), 'plain', 'cat /data/replaced'), /^after/);
-      const { snapshots: known } = await stateOf(node());
+      await node().startContainer(image, 'plain');
+      assert.match(await node().execute('plain', 'cat /data/replaced'), /^after/);
+      const { snapshots: known } = await node().state();
       const backingOf = (key: string): string | undefined =>
         known.find((one) => one.key.endsWith(`/${key}`))?.backing;
       assert.deepEqual(['dir', 'dev', 'over', 'plain'].map(backingOf), [
@@ -97,21 +86,24 @@ for (const client of [await debianContainerd(), await newContainerd()]) {
         'writableBlock',
       ]);
       // Three of their own, and one that is shared.
-      assert.equal((await attachedDevices(node())).length, 4);
-      for (const key of ['dev', 'over', 'plain']) await removeContainer(node(), key);
-      await collectGarbage(node());
-      await waitUntil('only one is left', async () => (await attachedDevices(node())).length === 1);
+      assert.equal((await node().attachedDevices()).length, 4);
+      for (const key of ['dev', 'over', 'plain']) await node().removeContainer(key);
+      await node().collectGarbage();
+      await waitUntil(
+        'only one is left',
+        async () => (await node().attachedDevices()).length === 1,
+      );
     });
 
     test('Commit waits for nobody: a device in use is not taken away', async () => {
       await assert.rejects(snapshots('commit', 'saved', 'dir'), /in use|busy/);
-      assert.equal((await execute(node(), 'dir', 'cat /written')).trim(), 'dir');
+      assert.equal((await node().execute('dir', 'cat /written')).trim(), 'dir');
     });
 
     test('what a container wrote becomes a layer; containers on it see it', async () => {
       await node().containerd.ctr('tasks', 'rm', '-f', 'dir');
       await make('commit', 'saved', 'dir');
-      assert.deepEqual(await attachedDevices(node()), []);
+      assert.deepEqual(await node().attachedDevices(), []);
       const info = JSON.parse(await snapshots('info', 'saved')) as {
         Labels: Record<string, string>;
       };
@@ -141,13 +133,13 @@ for (const client of [await debianContainerd(), await newContainerd()]) {
       await snapshots('rm', 'twice');
       await snapshots('rm', 'saved');
       await node().containerd.ctr('containers', 'rm', 'dir');
-      await collectGarbage(node());
+      await node().collectGarbage();
       await gone();
     });
 
     for (const type of ['ext4', 'xfs']) {
       test(`a new device with ${type} is empty, has its size, and becomes a layer`, async () => {
-        const client = new TestClient(node().snapshotter.address);
+        const client = new TestClient(node().address);
         const call = async <Request, Response>(
           method: MethodDefinition<Request, Response>,
           request: Request,
@@ -182,13 +174,8 @@ for (const client of [await debianContainerd(), await newContainerd()]) {
     }
 
     test('nothing is left', async () => {
-      const { snapshotter, containerd, image } = node();
-      assert.deepEqual(mountsBelow(snapshotter.root), []);
-      await containerd.ctr('images', 'rm', '--sync', image.reference);
-      const layers = join(snapshotter.root, 'snapshots');
-      assert.ok(existsSync(layers));
-      await waitUntil('no layer on disk', async () => readdirSync(layers).length === 0);
-      assert.deepEqual((await stateOf(node())).devices, []);
+      await node().containerd.ctr('images', 'rm', '--sync', image.reference);
+      await node().nothingLeft();
     });
   });
 }

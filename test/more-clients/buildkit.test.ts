@@ -65,8 +65,7 @@ function testsOf(kind: LayerKind): void {
   let reference: string;
   before(async () => {
     if ('missing' in client) return;
-    const settings = { autoRemoveDev: true, lingerMs: 300 };
-    started = await VarveNode.start({ prefix: 'k-', client, settings });
+    started = await VarveNode.start({ prefix: 'k-', client });
     const registry = await startRegistry(join(started.scratch.path, 'registry'));
     started.scratch.defer(registry.stop);
     reference = await registry.push(await started.image(kind));
@@ -101,8 +100,8 @@ function testsOf(kind: LayerKind): void {
     assert.equal(read('big').length, 2 << 20);
     assert.equal(existsSync(join(output, 'opaque')), false);
     if (kind === 'overlaybd') {
-      const types = await started.eventTypes();
-      assert.equal(types.filter((type) => type === 'DeviceAttached').length, 1);
+      const events = await started.events();
+      assert.equal(events.filter(({ type }) => type === 'DeviceAttached').length, 1);
     }
   });
 

@@ -23,8 +23,7 @@ function testsOf(kind: LayerKind): void {
   };
   before(async () => {
     if ('missing' in client) return;
-    const settings = { autoRemoveDev: true, lingerMs: 300 };
-    started = await VarveNode.start({ prefix: 'c-', client, settings, cri: { sandboxImage } });
+    started = await VarveNode.start({ prefix: 'c-', client, cri: { sandboxImage } });
     await importSandboxImage(started);
     const registry = await startRegistry(join(started.scratch.path, 'registry'));
     started.scratch.defer(registry.stop);
@@ -64,7 +63,8 @@ function testsOf(kind: LayerKind): void {
   });
 
   test('kill -9 of the snapshotter: containers go on, and new ones start', async () => {
-    await node().killAndRestart();
+    await node().kill();
+    await node().restart();
     const [first = ''] = containers;
     assert.equal((await execute(first, 'cat /written')).trim(), 'mine');
     const third = { name: 'third', image: reference, command: ['sleep', '1000'] };

@@ -19,8 +19,7 @@ const limitMs = 90_000;
 
 const client = await kubelet();
 if ('missing' in client) throw new Error(client.missing);
-const settings = { autoRemoveDev: true, lingerMs: 300 };
-const node = await VarveNode.start({ prefix: 'k-', client, settings, cri: { sandboxImage } });
+const node = await VarveNode.start({ prefix: 'k-', client, cri: { sandboxImage } });
 const at = (...names: string[]): string => join(node.scratch.path, ...names);
 await importSandboxImage(node);
 const registry = await startRegistry(at('registry'));
@@ -110,7 +109,8 @@ try {
   };
   await until('the container runs again', isReplaced);
 
-  await node.killAndRestart();
+  await node.kill();
+  await node.restart();
   const [second = ''] = await running();
   await cri.crictl('stop', '--timeout', '0', second);
   await until('it runs again after kill -9 of the snapshotter', async () => {

@@ -7,12 +7,9 @@ import { nerdctl as builtNerdctl, type Client } from '../e2e/lab/clients.ts';
 import { runCommand } from '../e2e/lab/command.ts';
 import { namespaceOfRun, programEnvironment } from '../e2e/lab/containerd.ts';
 import type { Image } from '../e2e/lab/image.ts';
-import { plugin, VarveNode, type LayerKind } from '../e2e/lab/varve-node.ts';
+import { linesOf, plugin, VarveNode, type LayerKind } from '../e2e/lab/varve-node.ts';
 
 const limitMs = 120_000;
-
-const lines = (text: string): readonly string[] =>
-  text.split('\n').filter((line) => line.trim() !== '');
 
 function nerdctlOn(node: VarveNode, client: Client): (...argv: string[]) => Promise<string> {
   const at = (name: string): string => join(node.scratch.path, 'n', name);
@@ -33,8 +30,7 @@ function testsOf(kind: LayerKind): void {
   let nerdctl: (...argv: string[]) => Promise<string>;
   before(async () => {
     if ('missing' in client) return;
-    const settings = { autoRemoveDev: true, lingerMs: 300 };
-    started = await VarveNode.start({ prefix: 'n-', client, settings });
+    started = await VarveNode.start({ prefix: 'n-', client });
     nerdctl = nerdctlOn(started, client);
     image = await started.image(kind);
   });
@@ -45,21 +41,21 @@ function testsOf(kind: LayerKind): void {
     await nerdctl('load', '--input', image.archivePath);
     const script = 'cat /data/replaced /data/opaque/*; ls /data/gone* 2>/dev/null; echo end';
     const run = ['run', '--rm', ...withoutNetwork, image.reference];
-    assert.deepEqual(lines(await nerdctl(...run, 'sh', '-c', script)), ['after', 'shown', 'end']);
+    assert.deepEqual(linesOf(await nerdctl(...run, 'sh', '-c', script)), ['after', 'shown', 'end']);
   });
 
   test('what a container changes is told, committed, and runs', async () => {
     const run = ['run', '--detach', ...withoutNetwork, '--name', 'first', image.reference];
     await nerdctl(...run, 'sleep', '1000');
     await nerdctl('exec', 'first', 'sh', '-c', 'echo mine >/written; rm /data/replaced');
-    const changes = lines(await nerdctl('diff', 'first'));
+    const changes = linesOf(await nerdctl('diff', 'first'));
     for (const change of ['A /written', 'D /data/replaced']) {
       assert.ok(changes.includes(change), changes.join('\n'));
     }
     await nerdctl('commit', 'first', 'committed');
     const look = 'cat /written; ls /data/replaced 2>/dev/null; cat /data/opaque/shown';
     const again = ['run', '--rm', ...withoutNetwork, 'committed', 'sh', '-c', look];
-    assert.deepEqual(lines(await nerdctl(...again)), ['mine', 'shown']);
+    assert.deepEqual(linesOf(await nerdctl(...again)), ['mine', 'shown']);
   });
 
   test('nothing is left when containers and images are removed', async () => {

@@ -14,7 +14,6 @@ export interface ConfigOptions {
   readonly directory: string;
   readonly majorVersion: number;
   readonly snapshotters: readonly ProxySnapshotter[];
-  readonly maxConcurrentUnpacks?: number;
   /** With it CRI is served, too. */
   readonly cri?: CriOptions;
 }
@@ -44,12 +43,13 @@ function proxyLines(proxy: ProxySnapshotter): readonly string[] {
 
 /** containerd 2 imports and pulls only for snapshotters that its transfer service knows. */
 function transferLines(options: ConfigOptions): readonly string[] {
-  const { majorVersion, snapshotters, maxConcurrentUnpacks = 1 } = options;
+  const { majorVersion, snapshotters } = options;
   if (majorVersion < 2) return [];
   const plugin = 'plugins."io.containerd.transfer.v1.local"';
   return [
     `[${plugin}]`,
-    `  max_concurrent_unpacks = ${maxConcurrentUnpacks}`,
+    // Layers are unpacked side by side.
+    '  max_concurrent_unpacks = 3',
     ...snapshotters.flatMap(({ name }) => [
       `[[${plugin}.unpack_config]]`,
       '  platform = "linux"',

@@ -15,7 +15,6 @@ export interface ContainerdOptions {
   /** Searched first for containerd, ctr, the shim and runc, in this order. */
   readonly programDirectories: readonly string[];
   readonly snapshotters: readonly ProxySnapshotter[];
-  readonly maxConcurrentUnpacks?: number;
   readonly cri?: CriOptions;
 }
 
@@ -52,17 +51,14 @@ export function programEnvironment(programDirectories: readonly string[]): Recor
 
 /** Starts a containerd and waits until it answers. */
 export async function startContainerd(options: ContainerdOptions): Promise<Containerd> {
-  const { directory, programDirectories, snapshotters, maxConcurrentUnpacks, cri } = options;
+  const { directory, programDirectories, snapshotters, cri } = options;
   const env = programEnvironment(programDirectories);
   const printed = await runCommand(['containerd', '--version'], { env });
   const version = /\sv?(\d+\.\d+\.\d+)/.exec(printed)?.[1] ?? '';
   mkdirSync(directory, { recursive: true });
   const address = join(directory, 'containerd.sock');
   const configPath = join(directory, 'config.toml');
-  const more = {
-    ...(maxConcurrentUnpacks === undefined ? {} : { maxConcurrentUnpacks }),
-    ...(cri === undefined ? {} : { cri }),
-  };
+  const more = cri === undefined ? {} : { cri };
   const majorVersion = Number.parseInt(version, 10);
   writeFileSync(configPath, containerdConfig({ directory, majorVersion, snapshotters, ...more }));
   const namespace = namespaceOfRun();

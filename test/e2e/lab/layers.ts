@@ -87,7 +87,10 @@ export function variedLayer(): readonly TarEntry[] {
   ];
 }
 
-/** Layer 3: what layer 2 holds is replaced, removed, and a directory begun anew. */
+/**
+ * Layer 3: what layer 2 holds is replaced, removed, and a directory begun anew. Of two names of a
+ * file one is written again, with a further name: that one parts.
+ */
 export function changingLayer(): readonly TarEntry[] {
   return [
     directory('data'),
@@ -96,6 +99,8 @@ export function changingLayer(): readonly TarEntry[] {
     directory('data/opaque'),
     opaque('data/opaque'),
     file('data/opaque/shown', 'shown\n'),
+    file('data/hard1', 'parted\n'),
+    { path: 'data/hard3', kind: 'hardlink', mode: 0o644, target: 'data/hard1' },
     file('data/replaced', 'after\n'),
     file('data/turned', 'now a file\n'),
   ];

@@ -1,5 +1,5 @@
-// varve with a containerd on it, and with the daemon of block devices where they can be attached:
-// what tests of clients need, and what they ask of it.
+// varve with a containerd on it, and with varve-bd where devices can be attached: what tests of
+// clients need, and what they ask of it.
 import { mkdirSync, readdirSync, writeFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { deviceObstacle } from '../../native/device-obstacle.ts';
@@ -13,9 +13,14 @@ import { staticBusybox } from './debian-packages.ts';
 import { buildSampleImage, type Image } from './image.ts';
 import { makeScratch, mountsBelow, type Scratch } from './scratch.ts';
 import { waitUntil } from './service.ts';
-import { startSnapshotter, stopSnapshotter, type Snapshotter } from './snapshotter.ts';
+import {
+  startSnapshotter,
+  stopSnapshotter,
+  type Snapshotter,
+  type SnapshotterOptions,
+} from './snapshotter.ts';
 
-const command = resolve(import.meta.dirname, '../../../bin/varve');
+const varve = resolve(import.meta.dirname, '../../../bin/varve');
 
 /** The name that containerd has for it. */
 export const plugin = 'varve';
@@ -23,6 +28,7 @@ export const plugin = 'varve';
 export interface SnapshotSummary {
   readonly id: number;
   readonly key: string;
+  readonly parent: string;
   readonly role: string;
   readonly backing: string;
 }
@@ -38,71 +44,96 @@ export interface NodeState {
   readonly devices: readonly DeviceSummary[];
 }
 
+export interface RecordedEvent {
+  readonly stream: string;
+  readonly type: string;
+  readonly data: { readonly parent?: string };
+}
+
+type Settings = Readonly<Record<string, unknown>>;
+
 export interface NodeOptions {
   /** Short: sockets lie below it. */
   readonly prefix: string;
   readonly client: Client;
+  /** Another snapshotter than bin/varve. */
+  readonly command?: string;
   /** Keys of varve's configuration. */
-  readonly settings?: Readonly<Record<string, unknown>>;
+  readonly settings?: Settings;
+  /** By default there is a varve-bd where devices can be attached. */
+  readonly hasBlockDaemon?: false;
   /** With it containerd serves CRI, on varve unless another snapshotter is named. */
   readonly cri?: Omit<CriOptions, 'snapshotter'> & { readonly snapshotter?: string };
+  /** Puts something into the directory that the snapshotter is about to get. */
+  readonly prepare?: (directory: string, scratch: Scratch) => Promise<void>;
 }
 
 /** What kind of layers an image is made of. */
 export type LayerKind = 'ordinary' | 'overlaybd';
 
 /** Builds the image that all tests use, of layers of this kind. */
-export async function imageOf(kind: LayerKind, directory: string): Promise<Image> {
+export async function imageOf(kind: LayerKind, directory: string, extraLayers = 0): Promise<Image> {
   mkdirSync(directory, { recursive: true });
   const busybox = await staticBusybox();
-  const ordinary = await buildSampleImage({ name: 'sample', directory, busybox });
+  const ordinary = await buildSampleImage({ name: 'sample', directory, busybox, extraLayers });
   return kind === 'ordinary' ? ordinary : buildBlockImage(ordinary, join(directory, 'block'));
+}
+
+/** A device goes as soon as nobody uses it. */
+const ownSettings: Settings = { autoRemoveDev: true, lingerMs: 300 };
+
+interface Parts {
+  readonly scratch: Scratch;
+  readonly daemon: BlockDaemon | undefined;
+  /** What the snapshotter is started with, now and again. */
+  readonly launch: SnapshotterOptions & { readonly configPath: string };
+  readonly settings: Settings;
+  readonly snapshotter: Snapshotter;
+  readonly containerd: Containerd;
 }
 
 export class VarveNode {
   readonly scratch: Scratch;
   readonly containerd: Containerd;
   readonly #daemon: BlockDaemon | undefined;
-  #settings: Readonly<Record<string, unknown>>;
+  readonly #launch: Parts['launch'];
+  #settings: Settings;
   #snapshotter: Snapshotter;
 
-  private constructor(parts: {
-    readonly scratch: Scratch;
-    readonly daemon: BlockDaemon | undefined;
-    readonly settings: Readonly<Record<string, unknown>>;
-    readonly snapshotter: Snapshotter;
-    readonly containerd: Containerd;
-  }) {
+  private constructor(parts: Parts) {
     this.scratch = parts.scratch;
     this.containerd = parts.containerd;
     this.#daemon = parts.daemon;
+    this.#launch = parts.launch;
     this.#settings = parts.settings;
     this.#snapshotter = parts.snapshotter;
   }
 
-  static async start({ prefix, client, settings = {}, cri }: NodeOptions): Promise<VarveNode> {
+  static async start(options: NodeOptions): Promise<VarveNode> {
+    const { prefix, client, command = varve, cri, prepare } = options;
+    const { programDirectories } = client;
     const scratch = makeScratch(prefix);
+    const at = (name: string): string => join(scratch.path, name);
     try {
-      const isObstructed = deviceObstacle() !== undefined;
-      const daemon = isObstructed ? undefined : await startBlockDaemon(scratch.path);
+      mkdirSync(at('v'));
+      await prepare?.(at('v'), scratch);
+      const hasDaemon = options.hasBlockDaemon ?? deviceObstacle() === undefined;
+      const daemon = hasDaemon ? await startBlockDaemon(scratch.path) : undefined;
       if (daemon !== undefined) scratch.defer(() => daemon.service.stop());
-      const address = daemon === undefined ? {} : { blockDaemonAddress: daemon.address };
-      const all = { ...address, ...settings };
-      const snapshotter = await startOn(scratch, all);
+      const blockDaemon = daemon === undefined ? {} : { blockDaemonAddress: daemon.address };
+      const settings = { ...ownSettings, ...blockDaemon, ...options.settings };
+      const configPath = at('config.json');
+      writeFileSync(configPath, JSON.stringify(settings));
+      const launch = { command, directory: at('v'), configPath, programDirectories };
+      const snapshotter = await startSnapshotter(launch);
+      const { address, root } = snapshotter;
       const containerd = await startContainerd({
-        directory: join(scratch.path, 'c'),
-        programDirectories: client.programDirectories,
+        directory: at('c'),
+        programDirectories,
         ...(cri === undefined ? {} : { cri: { snapshotter: plugin, ...cri } }),
-        snapshotters: [
-          {
-            name: plugin,
-            address: snapshotter.address,
-            root: snapshotter.root,
-            capabilities: ['rebase'],
-          },
-        ],
+        snapshotters: [{ name: plugin, address, root, capabilities: ['rebase'] }],
       });
-      const node = new VarveNode({ scratch, daemon, settings: all, snapshotter, containerd });
+      const node = new VarveNode({ scratch, daemon, launch, settings, snapshotter, containerd });
       scratch.defer(() => stopSnapshotter(node.#snapshotter));
       scratch.defer(() => containerd.stop());
       return node;
@@ -116,39 +147,101 @@ export class VarveNode {
     return this.#snapshotter.root;
   }
 
-  /** The image that all tests use, of layers of this kind. */
-  image(kind: LayerKind): Promise<Image> {
-    return imageOf(kind, join(this.scratch.path, 'images'));
+  get address(): string {
+    return this.#snapshotter.address;
   }
 
-  /** kill -9 of the service, which starts again with other settings where they are given. */
-  async killAndRestart(settings: Readonly<Record<string, unknown>> = {}): Promise<void> {
+  /** The image that all tests use, of layers of this kind. */
+  image(kind: LayerKind, extraLayers = 0): Promise<Image> {
+    return imageOf(kind, join(this.scratch.path, 'images'), extraLayers);
+  }
+
+  /** kill -9 of the service. */
+  async kill(): Promise<void> {
     await this.#snapshotter.service.kill();
+  }
+
+  /** Starts the service that was killed, with other settings where they are given. */
+  async restart(settings: Settings = {}): Promise<void> {
     this.#settings = { ...this.#settings, ...settings };
-    this.#snapshotter = await startOn(this.scratch, this.#settings);
-    await waitUntil('containerd is connected again', async () => {
-      const listed = this.containerd.ctr('snapshots', '--snapshotter', plugin, 'ls');
-      return listed.then(
+    writeFileSync(this.#launch.configPath, JSON.stringify(this.#settings));
+    this.#snapshotter = await startSnapshotter(this.#launch);
+    await waitUntil('containerd is connected again', () =>
+      this.snapshots('ls').then(
         () => true,
         () => false,
-      );
-    });
+      ),
+    );
+  }
+
+  /** `ctr snapshots` on it. */
+  snapshots(...argv: string[]): Promise<string> {
+    return this.containerd.ctr('snapshots', '--snapshotter', plugin, ...argv);
+  }
+
+  async import({ archivePath }: Image): Promise<void> {
+    await this.containerd.ctr('images', 'import', '--snapshotter', plugin, archivePath);
+  }
+
+  /** Starts a container of an image, which sleeps; `labels` are those of its snapshot. */
+  async startContainer(
+    { reference }: Image,
+    name: string,
+    labels: Readonly<Record<string, string>> = {},
+  ): Promise<void> {
+    const given = Object.entries(labels).flatMap(([key, value]) => [
+      '--snapshotter-label',
+      `${key}=${value}`,
+    ]);
+    const options = ['--detach', ...this.#runOptions(), ...given];
+    await this.containerd.ctr('run', ...options, reference, name, 'sleep', '1000');
+  }
+
+  /** What a script says that is run in a container. */
+  execute(name: string, script: string): Promise<string> {
+    const id = `exec-${Math.random().toString(36).slice(2)}`;
+    const options = ['--exec-id', id, ...this.containerd.execOptions];
+    return this.containerd.ctr('tasks', 'exec', ...options, name, 'sh', '-c', script);
+  }
+
+  /** The same in a container of its own, which is gone afterwards. */
+  runOnce(reference: string, script: string): Promise<string> {
+    const options = ['--rm', ...this.#runOptions()];
+    return this.containerd.ctr('run', ...options, reference, 'once', 'sh', '-c', script);
+  }
+
+  #runOptions(): readonly string[] {
+    return ['--snapshotter', plugin, ...this.containerd.runOptions];
+  }
+
+  async removeContainer(name: string): Promise<void> {
+    await this.containerd.ctr('tasks', 'rm', '-f', name);
+    await this.containerd.ctr('containers', 'rm', name);
+  }
+
+  /**
+   * Lets containerd drop now what nothing refers to; by itself it takes its time, and takes what
+   * is made meanwhile with it.
+   */
+  async collectGarbage(): Promise<void> {
+    await this.containerd.ctr('leases', 'create', '--id', 'collection');
+    await this.containerd.ctr('leases', 'delete', '--sync', 'collection');
   }
 
   async state(): Promise<NodeState> {
     return JSON.parse(await this.#varve('ls', '--json')) as NodeState;
   }
 
-  /** The types of all that happened. */
-  async eventTypes(): Promise<readonly string[]> {
-    const lines = (await this.#varve('events', '--json')).split('\n').filter(Boolean);
-    return lines.map((line) => (JSON.parse(line) as { readonly type: string }).type);
+  /** All that happened. */
+  async events(): Promise<readonly RecordedEvent[]> {
+    const printed = await this.#varve('events', '--json');
+    return linesOf(printed).map((line) => JSON.parse(line) as RecordedEvent);
   }
 
-  /** What the daemon of block devices has open. */
+  /** The names of what varve-bd has open. */
   async attachedDevices(): Promise<readonly string[]> {
     if (this.#daemon === undefined) return [];
-    const argv = [command, 'bd', 'ls', '--json', '--socket', this.#daemon.address];
+    const argv = [varve, 'bd', 'ls', '--json', '--socket', this.#daemon.address];
     const { devices } = JSON.parse(await runCommand(argv)) as {
       readonly devices: readonly { readonly device: string }[];
     };
@@ -168,24 +261,19 @@ export class VarveNode {
     await waitUntil('nothing is left', isEmpty).catch((error: unknown) => {
       throw new Error(`${String(error)}: ${JSON.stringify(left)}`);
     });
-    const types = await this.eventTypes();
-    const count = (wanted: string): number => types.filter((type) => type === wanted).length;
-    const [attached, detached] = [count('DeviceAttached'), count('DeviceDetached')];
-    if (attached !== detached) throw new Error(`${attached} attached, ${detached} detached`);
+    const changes = (await this.events()).filter(({ type }) =>
+      ['DeviceAttached', 'DeviceDetached'].includes(type),
+    );
+    const last = new Map(changes.map(({ stream, type }) => [stream, type]));
+    const attached = [...last].filter(([, type]) => type === 'DeviceAttached');
+    if (attached.length > 0) throw new Error(`attached, says the log: ${attached.join('; ')}`);
   }
 
   #varve(...parameters: string[]): Promise<string> {
-    return runCommand([command, ...parameters, '--address', this.#snapshotter.address]);
+    return runCommand([varve, ...parameters, '--address', this.address]);
   }
 }
 
-function startOn(
-  scratch: Scratch,
-  settings: Readonly<Record<string, unknown>>,
-): Promise<Snapshotter> {
-  const directory = join(scratch.path, 'v');
-  mkdirSync(directory, { recursive: true });
-  const configPath = join(scratch.path, 'config.json');
-  writeFileSync(configPath, JSON.stringify(settings));
-  return startSnapshotter({ command, directory, configPath });
-}
+/** The lines of a text that hold something. */
+export const linesOf = (text: string): readonly string[] =>
+  text.split('\n').filter((line) => line.trim() !== '');
