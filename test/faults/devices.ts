@@ -6,6 +6,8 @@ export interface Device {
   readonly device: string;
   readonly state: string;
   readonly path: string | null;
+  /** Not while it is being opened. */
+  readonly openedAt?: string;
 }
 
 export async function devicesOf({ blockDaemon }: BlockNode): Promise<readonly Device[]> {

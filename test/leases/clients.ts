@@ -1,12 +1,14 @@
 // Clients of one node, by chance: what they hold, what they were told, what they may ask for next.
-// Every answer is borne out at once, and again whenever the node was killed.
+// Every answer is borne out at once, and again after each round. What the node's death left without
+// an answer they ask again.
 import assert from 'node:assert/strict';
-import { existsSync, readFileSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readFileSync, rmdirSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { status } from '@grpc/grpc-js';
 import { snapshotsDefinition as snapshots } from '../../src/server/grpc/definitions.ts';
 import { runCommand } from '../e2e/lab/command.ts';
 import { base, top, type BlockNode } from '../cli/block-node.ts';
+import type { Use } from './world.ts';
 
 type Mode = 'overlayfs' | 'dir' | 'dev' | 'view';
 
@@ -28,30 +30,34 @@ type Random = (below: number) => number;
 
 const label = 'containerd.io/snapshot/overlaybd.writable';
 
-/** Whether a call met the node's death: it may be done or not. */
-const isUnanswered = ({ code }: Ended): boolean =>
-  code === status.UNAVAILABLE || code === status.CANCELLED;
+interface Answer extends Ended {
+  readonly value?: { readonly mounts?: readonly Mount[] | null } | undefined;
+}
 
-const unanswered = { code: status.UNAVAILABLE, details: 'the node was gone', value: undefined };
+interface Mount {
+  readonly type?: string | null;
+  readonly source?: string | null;
+  readonly options?: readonly string[] | null;
+}
 
-/** A call; of one that comes while the node is killed nothing is known either. */
-const asked = async <Reply extends Ended>(
-  call: () => Promise<Reply>,
-): Promise<Reply | typeof unanswered> => {
-  try {
-    return await call();
-  } catch (error) {
-    assert.match((error as Error).message, /shut down/);
-    return unanswered;
-  }
-};
+interface Wish {
+  /** For messages: `Prepare client-1`. */
+  readonly what: string;
+  readonly call: () => Promise<Ended>;
+  /** How it is refused where it had happened already. */
+  readonly again: status;
+  /** What the client makes of it. */
+  readonly done: () => void;
+}
 
 export class Clients {
   readonly #node: BlockNode;
   readonly #random: Random;
   readonly #held = new Map<string, Held>();
-  /** Keys and names of calls that were not answered: they may exist or not. */
-  readonly #doubtful = new Set<string>();
+  /** What was asked for and not answered. */
+  readonly #unanswered: Wish[] = [];
+  /** Whether the node is killed in this round. */
+  #isDying = false;
   /** Parents of Prepares that are under way; one that is prepared on twice is there twice. */
   readonly #preparingOn: string[] = [];
   #nextNumber = 1;
@@ -65,8 +71,24 @@ export class Clients {
     this.#hold({ key: top, parent: base, mode: 'layer', files });
   }
 
+  /** So many things at once; `kill` starts the node again that it ends among them. */
+  async round(count: number, kill?: () => Promise<void>): Promise<void> {
+    this.#isDying = kill !== undefined;
+    const busy = new Set<string>();
+    const acting = Promise.allSettled(Array.from({ length: count }, () => this.#act(busy)));
+    await kill?.();
+    for (const one of await acting) if (one.status === 'rejected') throw one.reason;
+    this.#isDying = false;
+    for (const { what, call, again, done } of this.#unanswered.splice(0)) {
+      const { code, details } = await call();
+      const isDone = code === status.OK || code === again;
+      assert.ok(isDone, `${what}, again: ${status[code]}, ${details}`);
+      done();
+    }
+  }
+
   /** Something that a client does; concurrent ones never touch the same snapshot. */
-  async act(busy: Set<string>): Promise<void> {
+  async #act(busy: Set<string>): Promise<void> {
     const free = [...this.#held.values()].filter(
       ({ key, parent }) => !busy.has(key) && !busy.has(parent),
     );
@@ -98,45 +120,65 @@ export class Clients {
     await Promise.all(Array.from({ length: count }, () => this.#prepare(image, 'overlayfs')));
   }
 
-  /** All that was answered is there. */
-  async check(): Promise<void> {
+  /** All that was answered is there; tells what devices are used for it. */
+  async check(): Promise<readonly Use[]> {
+    const uses: Use[] = [];
     for (const one of this.#held.values()) {
       if (one.mode === 'layer') {
         const { code } = await this.#node.daemon.snapshots.call(snapshots.stat, { key: one.key });
         assert.equal(status[code], 'OK', one.key);
-      } else await this.#read(one);
+        continue;
+      }
+      const mount = await this.#read(one);
+      assert.ok(mount, `${one.key} has mounts`);
+      const { key, parent, mode } = one;
+      uses.push({
+        key,
+        parent,
+        isWritable: mode === 'dir' || mode === 'dev',
+        place: placeOf(mount),
+      });
     }
+    return uses;
   }
 
-  /** What is held and what may exist goes, but for the image. */
+  /** What is held goes, but for the image. */
   async removeAll(): Promise<void> {
-    const isKept = (key: string): boolean => key === base || key === top;
-    const keys = [...this.#held.keys(), ...this.#doubtful].filter((key) => !isKept(key));
     // Children come after their parents.
-    for (let left = keys.reverse(); left.length > 0;) {
-      const remaining: string[] = [];
-      for (const key of left) {
-        const { code } = await this.#node.remove(key);
-        if (code !== status.OK && code !== status.NOT_FOUND) remaining.push(key);
-      }
-      assert.ok(remaining.length < left.length, `${remaining.join()} cannot be removed`);
-      left = remaining;
+    for (const { key } of [...this.#held.values()].reverse()) {
+      if (key === base || key === top) continue;
+      const { code, details } = await this.#node.remove(key);
+      assert.equal(status[code], 'OK', `Remove ${key}: ${details}`);
+      this.#held.delete(key);
     }
-    this.#held.clear();
   }
 
   #hold(one: Held): void {
     this.#held.set(one.key, one);
   }
 
-  /** Notes an end that is none, and tells others from it; a refusal fails the test. */
-  #isAnswered(ended: Ended, key: string, what: string): boolean {
-    if (isUnanswered(ended)) {
-      this.#doubtful.add(key);
-      return false;
+  /** Asks; a refusal fails the test, and so does no answer while the node is not killed. */
+  async #ask(wish: Wish): Promise<void> {
+    const { code, details } = await this.#asked(wish.call);
+    if (this.#isDying && code === status.UNAVAILABLE) {
+      this.#unanswered.push(wish);
+      return;
     }
-    assert.equal(status[ended.code], 'OK', `${what} ${key}: ${ended.details}`);
-    return true;
+    assert.equal(status[code], 'OK', `${wish.what}: ${details}`);
+    wish.done();
+  }
+
+  /** A call; nothing is known of one that the node's death meets. */
+  async #asked<Reply extends Ended>(
+    call: () => Promise<Reply>,
+  ): Promise<Reply | (Ended & { readonly value?: undefined })> {
+    try {
+      const reply = await call();
+      return reply.code === status.CANCELLED ? { ...reply, code: status.UNAVAILABLE } : reply;
+    } catch (error) {
+      assert.match((error as Error).message, /shut down/);
+      return { code: status.UNAVAILABLE, details: 'the node was gone' };
+    }
   }
 
   async #prepare(parent: Held, wanted?: Mode): Promise<void> {
@@ -144,67 +186,88 @@ export class Clients {
     const mode = wanted ?? modes[this.#random(modes.length)] ?? 'view';
     const key = `client-${this.#nextNumber++}`;
     const labels = mode === 'view' ? {} : { [label]: mode };
-    this.#preparingOn.push(parent.key);
-    const ended =
-      mode === 'view'
-        ? await asked(() => this.#node.tryView(key, parent.key))
-        : await asked(() => this.#node.tryPrepare(key, parent.key, labels));
-    this.#preparingOn.splice(this.#preparingOn.indexOf(parent.key), 1);
-    if (!this.#isAnswered(ended, key, 'Prepare')) return;
     const one = { key, parent: parent.key, mode, files: new Map(parent.files) };
-    this.#hold(one);
-    await this.#read(one);
+    this.#preparingOn.push(parent.key);
+    await this.#ask({
+      what: `Prepare ${key}`,
+      call: () =>
+        mode === 'view'
+          ? this.#node.tryView(key, parent.key)
+          : this.#node.tryPrepare(key, parent.key, labels),
+      again: status.ALREADY_EXISTS,
+      done: () => this.#hold(one),
+    });
+    this.#preparingOn.splice(this.#preparingOn.indexOf(parent.key), 1);
+    if (this.#held.has(key)) await this.#read(one);
   }
 
   async #remove({ key }: Held): Promise<void> {
     this.#held.delete(key);
-    this.#isAnswered(await asked(() => this.#node.remove(key)), key, 'Remove');
+    await this.#ask({
+      what: `Remove ${key}`,
+      call: () => this.#node.remove(key),
+      again: status.NOT_FOUND,
+      done: () => undefined,
+    });
   }
 
   async #commit(one: Held): Promise<void> {
     const name = `layer-${this.#nextNumber++}`;
-    const ended = await asked(() => this.#node.tryCommit(one.key, name));
     this.#held.delete(one.key);
-    if (this.#isAnswered(ended, name, 'Commit')) {
-      this.#hold({ ...one, key: name, mode: 'layer' });
-    } else this.#doubtful.add(one.key);
+    await this.#ask({
+      what: `Commit ${one.key} as ${name}`,
+      call: () => this.#node.tryCommit(one.key, name),
+      again: status.ALREADY_EXISTS,
+      done: () => this.#hold({ ...one, key: name, mode: 'layer' }),
+    });
   }
 
   async #write(one: Held): Promise<void> {
-    const source = await this.#sourceOf(one);
-    if (source === undefined) return;
+    const mount = await this.#mountOf(one);
+    if (mount === undefined) return;
     const name = `written-${this.#nextNumber++}`;
-    writeFileSync(path.join(source, name), `${name}\n`);
-    await runCommand(['sync', path.join(source, name)]);
+    const file = path.join(mount.source ?? '', name);
+    writeFileSync(file, `${name}\n`);
+    await runCommand(['sync', file]);
     one.files.set(name, `${name}\n`);
   }
 
-  /** Mounts as a client would, and reads all that must be there. */
-  async #read(one: Held): Promise<void> {
-    const { key } = one;
-    const ended = await asked(() => this.#node.tryMounts(key));
-    if (isUnanswered(ended)) return;
-    assert.equal(status[ended.code], 'OK', `Mounts ${key}: ${ended.details}`);
-    const { type = '', source = '', options = [] } = ended.value?.mounts?.[0] ?? {};
+  /** Mounts as a client would, and reads all that must be there; not of a node that is killed. */
+  async #read(one: Held): Promise<Mount | undefined> {
+    const mount = await this.#mountOf(one);
+    if (mount === undefined) return undefined;
+    const { type, source, options } = mount;
     if (type === 'bind') {
       assertFiles(source ?? '', one);
-      return;
+      return mount;
     }
     const target = path.join(this.#node.scratch.path, `mounted-${this.#nextNumber++}`);
-    await runCommand(['mkdir', '-p', target]);
+    mkdirSync(target);
     const all = (options ?? []).join(',');
     await runCommand(['mount', '-t', type ?? '', '-o', all, source ?? '', target]);
     try {
       assertFiles(target, one);
     } finally {
       await runCommand(['umount', target]);
+      rmdirSync(target);
     }
+    return mount;
   }
 
-  async #sourceOf({ key }: Held): Promise<string | undefined> {
-    const { code, value } = await asked(() => this.#node.tryMounts(key));
-    return code === status.OK ? (value?.mounts?.[0]?.source ?? undefined) : undefined;
+  async #mountOf({ key }: Held): Promise<Mount | undefined> {
+    const { code, details, value } = await this.#asked<Answer>(() => this.#node.tryMounts(key));
+    if (this.#isDying && code === status.UNAVAILABLE) return undefined;
+    assert.equal(status[code], 'OK', `Mounts ${key}: ${details}`);
+    assert.equal(value?.mounts?.length, 1, `${key} is one mount`);
+    return value?.mounts?.[0];
   }
+}
+
+/** The device that a mount is of, or the directory with it. */
+function placeOf({ type, source, options }: Mount): string {
+  if (type !== 'overlay') return source ?? '';
+  const lower = options?.find((option) => option.startsWith('lowerdir='));
+  return lower?.slice('lowerdir='.length) ?? '';
 }
 
 function assertFiles(directory: string, { key, files }: Held): void {
