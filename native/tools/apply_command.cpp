@@ -174,6 +174,7 @@ void add_apply(CLI::App& app, Action& action) {
   add_unsupported(*command, {"--from_qcow2", "--extract-rootfs", "--no-extract-rootfs", "--gz_index_path",
                              "--service_config_path", "--verbose"});
   add_json(*command, options->is_json);
+  add_progress(*command);
   command->callback([options, &action] { action = [options] { return apply(*options); }; });
 }
 

@@ -128,6 +128,7 @@ void add_checksum(CLI::App& app, Action& action) {
       ->take_all();
   command->add_option("--index", options->index, "Index file of a writable layer");
   add_json(*command, options->is_json);
+  add_progress(*command);
   command->callback([options, &action] { action = [options] { return checksum(*options); }; });
 }
 

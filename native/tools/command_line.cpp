@@ -6,6 +6,7 @@
 
 #include "tools/amounts.h"
 #include "tools/failure.h"
+#include "tools/progress.h"
 
 namespace varve::tools {
 
@@ -43,6 +44,13 @@ void add_force(CLI::App& command, bool& is_forced) {
 
 void add_json(CLI::App& command, bool& is_json) {
   command.add_flag("--json", is_json, "Print JSON");
+}
+
+void add_progress(CLI::App& command) {
+  command
+      .add_option_function<int>("--progress-fd", report_progress_to,
+                                "Tell how far it is on this descriptor, in lines of JSON")
+      ->type_name("N");
 }
 
 void add_identity(CLI::App& command, IdentityOptions& options, const std::string& parent_names) {

@@ -51,9 +51,10 @@ void add_unsupported(CLI::App& command, std::initializer_list<const char*> names
 void refuse_options(const CLI::App& command, const std::vector<std::string>& names,
                     const std::string& why);
 
-// -f, --json.
+// -f, --json, --progress-fd.
 void add_force(CLI::App& command, bool& is_forced);
 void add_json(CLI::App& command, bool& is_json);
+void add_progress(CLI::App& command);
 
 [[nodiscard]] constexpr Existing existing(bool is_forced) {
   return is_forced ? Existing::kReplace : Existing::kRefuse;

@@ -169,6 +169,7 @@ void add_commit(CLI::App& app, Action& action) {
                     "Leave out writes whose data is missing after a loss of power");
   add_force(*command, options->is_forced);
   add_json(*command, options->is_json);
+  add_progress(*command);
   command->callback([options, command, &action] {
     refuse_unused(*command, *options);
     action = [options] { return commit(*options); };

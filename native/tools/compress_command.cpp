@@ -137,6 +137,7 @@ void add_compress(CLI::App& app, Action& action) {
   add_format(*command, options->format);
   add_force(*command, options->is_forced);
   add_json(*command, options->is_json);
+  add_progress(*command);
   command->callback([options, &action] { action = [options] { return compress(*options); }; });
 }
 
@@ -148,6 +149,7 @@ void add_decompress(CLI::App& app, Action& action) {
   command->add_option("TARGET", options->target, "File to make")->required();
   add_force(*command, options->is_forced);
   add_json(*command, options->is_json);
+  add_progress(*command);
   command->callback([options, &action] { action = [options] { return decompress(*options); }; });
 }
 

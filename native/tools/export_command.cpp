@@ -107,6 +107,7 @@ void add_export(CLI::App& app, Action& action) {
   command->add_option("--index", options->index, "Index file of a writable layer");
   add_force(*command, options->is_forced);
   add_json(*command, options->is_json);
+  add_progress(*command);
   command->callback([options, &action] { action = [options] { return export_device(*options); }; });
 }
 

@@ -63,6 +63,7 @@ void add_merge(CLI::App& app, Action& action) {
   add_identity(*command, options->identity);
   add_force(*command, options->is_forced);
   add_json(*command, options->is_json);
+  add_progress(*command);
   command->callback([options, command, &action] {
     if (!options->is_compressed) {
       refuse_options(*command, kCompressionOptions, "the layer is not to be compressed");

@@ -1,5 +1,5 @@
-// How far a long command is, on a terminal only: a line on standard error that is written over and
-// gone in the end.
+// How far a long command is: on a terminal a line on standard error that is written over and gone in
+// the end, and for a program lines of JSON on a descriptor of its choice.
 #pragma once
 
 #include <chrono>
@@ -8,6 +8,9 @@
 #include <string>
 
 namespace varve::tools {
+
+// Tells programs, too, from now on. Throws Misuse for a descriptor that cannot be written.
+void report_progress_to(int descriptor);
 
 class Progress {
  public:
@@ -24,18 +27,27 @@ class Progress {
  private:
   using Clock = std::chrono::steady_clock;
 
+  void draw(Clock::time_point now);
+  void report();
+
   std::string label_;
   std::uint64_t total_;
   std::uint64_t done_ = 0;
+  std::uint64_t reported_ = 0;
   bool is_shown_;
   bool is_drawn_ = false;
   Clock::time_point begin_;
-  Clock::time_point next_;
+  Clock::time_point next_drawn_;
+  Clock::time_point next_reported_;
 };
 
 // One such line: label, bar, share, amount and speed, in at most `width` columns. Without a total
 // there is no bar and no share.
 [[nodiscard]] std::string progress_line(const std::string& label, std::uint64_t done,
                                         std::uint64_t total, double seconds, std::size_t width);
+
+// The same for a program, with its end of line. Without a total that is null.
+[[nodiscard]] std::string progress_json(const std::string& label, std::uint64_t done,
+                                        std::uint64_t total);
 
 }  // namespace varve::tools

@@ -192,6 +192,7 @@ void add_verify(CLI::App& app, Action& action) {
       ->required();
   command->add_option("--index", options->index, "Index file of a writable layer");
   add_json(*command, options->is_json);
+  add_progress(*command);
   command->callback([options, &action] { action = [options] { return verify(*options); }; });
 }
 
