@@ -25,25 +25,27 @@ export function progressLine(
 }
 
 export class ProgressBar {
-  readonly #label: string;
-  readonly #beginMs = Date.now();
-  // What is done in a moment needs no bar.
-  #nextMs = this.#beginMs + 3 * intervalMs;
+  #label = '';
+  #beginMs = 0;
+  #nextMs = 0;
   #isDrawn = false;
 
-  constructor(label: string) {
-    this.#label = label;
-  }
-
-  show(doneBytes: number, totalBytes: number): void {
+  /** Each label has a bar of its own, one after the other. */
+  show(label: string, doneBytes: number, totalBytes: number): void {
     const nowMs = Date.now();
+    if (label !== this.#label) {
+      this.#label = label;
+      this.#beginMs = nowMs;
+      // What is done in a moment needs no bar.
+      this.#nextMs = nowMs + 3 * intervalMs;
+    }
     if (!process.stderr.isTTY || nowMs < this.#nextMs) return;
     this.#nextMs = nowMs + intervalMs;
     this.#isDrawn = true;
     const amount = { doneBytes, totalBytes, seconds: (nowMs - this.#beginMs) / 1000 };
     // The last column stays free: some terminals begin a new line behind it.
     const columns = (process.stderr.columns || columnsDefault) - 1;
-    process.stderr.write(`${clearLine}${progressLine(this.#label, amount, columns)}`);
+    process.stderr.write(`${clearLine}${progressLine(label, amount, columns)}`);
   }
 
   clear(): void {

@@ -5,9 +5,8 @@ import { createReadStream } from 'node:fs';
 import type { FileHandle } from 'node:fs/promises';
 import { Header } from 'tar/header';
 import { Pax } from 'tar/pax';
-import type { BlobStore } from './blob-store.ts';
 import { hexOf } from './descriptor.ts';
-import type { TopFiles } from './output.ts';
+import type { Layout } from './output.ts';
 
 const blockBytes = 512;
 const endBytes = 2 * blockBytes;
@@ -15,22 +14,35 @@ const endBytes = 2 * blockBytes;
 /** Writes the whole archive. */
 export async function writeArchive(
   handle: FileHandle,
-  files: TopFiles,
-  store: BlobStore,
+  { files, store, progress }: Layout,
 ): Promise<void> {
   for (const [path, content] of Object.entries(files).sort(byName)) {
     await handle.appendFile(headerOf(path, content.length));
     await handle.appendFile(padded(content));
   }
   for (const path of ['blobs/', 'blobs/sha256/']) await handle.appendFile(headerOf(path));
-  for (const { digest, sizeBytes } of store.blobs) {
+  const { blobs } = store;
+  const totalBytes = blobs.reduce((sum, { sizeBytes }) => sum + sizeBytes, 0);
+  let doneBytes = 0;
+  const advance = (moreBytes: number): void => progress((doneBytes += moreBytes), totalBytes);
+  for (const { digest, sizeBytes } of blobs) {
     await handle.appendFile(headerOf(`blobs/sha256/${hexOf(digest)}`, sizeBytes));
-    const content = createReadStream(store.pathOf(digest), { highWaterMark: 1 << 20 });
-    await handle.appendFile(content);
+    await handle.appendFile(contentOf(store.pathOf(digest), advance));
     await handle.appendFile(padding(sizeBytes));
     await store.remove(digest);
   }
   await handle.appendFile(Buffer.alloc(endBytes));
+}
+
+/** Tells of each piece that has been written when the next one is asked for. */
+async function* contentOf(
+  path: string,
+  advance: (moreBytes: number) => void,
+): AsyncIterable<Buffer> {
+  for await (const chunk of createReadStream(path, { highWaterMark: 1 << 20 })) {
+    yield chunk as Buffer;
+    advance((chunk as Buffer).length);
+  }
 }
 
 const byName = ([one]: readonly [string, unknown], [other]: readonly [string, unknown]): number =>

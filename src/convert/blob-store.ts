@@ -3,6 +3,7 @@ import { createReadStream } from 'node:fs';
 import { mkdir, open, rename, rm, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { digestOfBytes, digestOfHash, hexOf, newHash, type Digest } from './descriptor.ts';
+import type { StepListener } from './progress.ts';
 
 export interface Blob {
   readonly digest: Digest;
@@ -42,12 +43,16 @@ export class BlobStore {
   }
 
   /** Takes a file, which lies on the same file system, away to here. */
-  async takeFile(path: string): Promise<Blob> {
+  async takeFile(path: string, progress: StepListener): Promise<Blob> {
     const hash = newHash();
+    const { size: sizeBytes } = await stat(path);
+    let readBytes = 0;
     for await (const chunk of createReadStream(path, { highWaterMark: 1 << 20 })) {
       hash.update(chunk as Buffer);
+      readBytes += (chunk as Buffer).length;
+      progress(readBytes, sizeBytes);
     }
-    const blob = { digest: digestOfHash(hash), sizeBytes: (await stat(path)).size };
+    const blob = { digest: digestOfHash(hash), sizeBytes };
     await rename(path, this.pathOf(blob.digest));
     this.#blobs.set(blob.digest, blob);
     return blob;

@@ -18,6 +18,7 @@ import { LayerConverter, stepsOf, type ConvertedLayer, type LayerOptions } from 
 import { outputOf, putOutput, refuseExisting } from './output.ts';
 import { Places } from './places.ts';
 import type { Platform } from './platform.ts';
+import type { StageListener } from './progress.ts';
 import { ConversionRefused } from './refusal.ts';
 import { openSource, type ImageSource } from './source.ts';
 import { WorkFolder } from './work-folder.ts';
@@ -31,8 +32,7 @@ export interface ConversionOptions extends LayerOptions {
   readonly name: string | undefined;
   /** Where varve-layer is. */
   readonly layerProgram: string;
-  /** Told now and then how many bytes of layers have been read. */
-  readonly progress: (doneBytes: number, totalBytes: number) => void;
+  readonly progress: StageListener;
   /** Registers what deletes everything at once; called when the process has to end. */
   readonly onInterrupt: (cleanup: () => void) => () => void;
 }
@@ -75,7 +75,9 @@ export async function convert(options: ConversionOptions): Promise<Conversion> {
       const index = await indexes.topIndex(tree.root, options.name);
       const layout = Buffer.from(JSON.stringify({ imageLayoutVersion: '1.0.0' }));
       const files = { 'oci-layout': layout, 'index.json': index };
-      await putOutput(output, store, files, layoutFolder);
+      const progress = (doneBytes: number, totalBytes: number): void =>
+        options.progress('writing', doneBytes, totalBytes);
+      await putOutput(output, { store, files, layoutFolder, progress });
       const results = [...images.values()].map(({ result }) => result);
       return { output: output.path, images: results, leftOut: tree.leftOut };
     } finally {
@@ -110,12 +112,12 @@ async function convertImages(
   const sizes = [...steps.values()].map(({ descriptor }) => descriptor.sizeBytes);
   const totalBytes = sizes.reduce((sum, size) => sum + size, 0);
   let doneBytes = 0;
-  const read = (sizeBytes: number): void => {
-    doneBytes += sizeBytes;
-    options.progress(doneBytes, totalBytes);
+  const advance = (moreBytes: number): void => {
+    doneBytes += moreBytes;
+    options.progress('converting', doneBytes, totalBytes);
   };
   const places = new Places(Math.min(placeCountMax, availableParallelism()));
-  const layers = new LayerConverter({ source, store, work, tool, places, options, read });
+  const layers = new LayerConverter({ source, store, work, tool, places, options, advance });
   const running = images.map(async (image): Promise<readonly [string, Result]> => {
     const converted = await layers.convert(image);
     return [image.descriptor.digest, await writeImage(image, converted, store)];

@@ -1,11 +1,24 @@
 // Runs varve-layer, which makes the layers. Every run ends with the conversion, however that ends.
 import { spawn, type ChildProcess } from 'node:child_process';
+import { createInterface } from 'node:readline';
 import type { Readable, Writable } from 'node:stream';
 import { printable } from '../history/text.ts';
+import type { StepListener } from './progress.ts';
 import { refuse } from './refusal.ts';
 
 /** What a program says of a failure is a line or two. */
 const messageCharactersMax = 4000;
+
+export interface RunOptions {
+  /** Standard input. */
+  readonly input?: AsyncIterable<Buffer>;
+  readonly progress?: StepListener;
+}
+
+/** The descriptor on which it tells how far it is. */
+const progressDescriptor = 3;
+
+const pipeFor = (wanted: unknown): 'pipe' | 'ignore' => (wanted === undefined ? 'ignore' : 'pipe');
 
 export class LayerTool {
   readonly #program: string;
@@ -20,15 +33,18 @@ export class LayerTool {
    * Runs one command, and answers what it printed. The input is read to its end whatever the
    * command makes of it, since only its end tells whether it is what it should be.
    */
-  async run(argv: readonly string[], input?: AsyncIterable<Buffer>): Promise<string> {
+  async run(argv: readonly string[], { input, progress }: RunOptions = {}): Promise<string> {
     if (this.#isEnded) return refuse('the conversion has been ended');
-    const stdin = input === undefined ? 'ignore' : 'pipe';
-    const child = spawn(this.#program, argv, { stdio: [stdin, 'pipe', 'pipe'] });
+    const telling = progress === undefined ? [] : ['--progress-fd', `${progressDescriptor}`];
+    const child: ChildProcess = spawn(this.#program, [...argv, ...telling], {
+      stdio: [pipeFor(input), 'pipe', 'pipe', pipeFor(progress)],
+    });
     this.#running.add(child);
     const ended = endOf(child);
     try {
       const printed = textOf(child.stdout as Readable);
       const complaint = textOf(child.stderr as Readable);
+      if (progress !== undefined) tell(child.stdio[progressDescriptor] as Readable, progress);
       if (input !== undefined) await feed(child.stdin as Writable, input);
       const how = await ended;
       if (how === 'done') return await printed;
@@ -55,6 +71,15 @@ function endOf(child: ChildProcess): Promise<string> {
       if (code === 0) resolve('done');
       else resolve(code === null ? `was ended by ${signal ?? 'a signal'}` : `ended with ${code}`);
     });
+  });
+}
+
+/** Hands on how far a command is; of lines that are none nothing depends. */
+function tell(stream: Readable, progress: StepListener): void {
+  stream.on('error', () => undefined);
+  createInterface(stream).on('line', (line) => {
+    const [, done, total] = /"doneBytes":(\d+),"totalBytes":(\d+)/.exec(line) ?? [];
+    if (done !== undefined && total !== undefined) progress(Number(done), Number(total));
   });
 }
 

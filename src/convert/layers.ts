@@ -5,8 +5,9 @@ import { join } from 'node:path';
 import type { Blob, BlobStore } from './blob-store.ts';
 import { digestOfBytes, hexOf, type Descriptor, type Digest } from './descriptor.ts';
 import type { ImageNode } from './image-tree.ts';
-import type { LayerTool } from './layer-tool.ts';
+import type { LayerTool, RunOptions } from './layer-tool.ts';
 import type { Places } from './places.ts';
+import { LayerProgress, type StepListener } from './progress.ts';
 import { refuse } from './refusal.ts';
 import { beginsAsOverlaybd } from './overlaybd-begin.ts';
 import { checkedBlob, type ImageSource } from './source.ts';
@@ -31,8 +32,8 @@ export interface LayerWorkshop {
   readonly tool: LayerTool;
   readonly places: Places;
   readonly options: LayerOptions;
-  /** So many bytes more of layers have been read. */
-  readonly read: (sizeBytes: number) => void;
+  /** So many bytes more of layers are done. */
+  readonly advance: (moreBytes: number) => void;
 }
 
 /** One layer upon those below it. */
@@ -88,7 +89,7 @@ export class LayerConverter {
     below: LayerStep | undefined,
     lowers: readonly Blob[],
   ): Promise<ConvertedLayer> {
-    const { work, store, options } = this.#workshop;
+    const { work, store, options, advance } = this.#workshop;
     const { descriptor, chainId, diffId } = step;
     const folder = await work.folder(hexOf(chainId));
     const at = (name: string): string => join(folder, name);
@@ -104,39 +105,39 @@ export class LayerConverter {
     const size = below === undefined ? options.virtualSize : '0';
     await this.#run(step, ['create', ...base, upper.data, upper.index, size]);
     const checksum = ['--checksum', diffId];
-    const input = this.#content(descriptor);
-    await this.#run(step, ['apply', ...checksum, '-', at('config.v1.json')], input);
+    const progress = new LayerProgress(descriptor.sizeBytes, advance);
+    const input = this.#content(descriptor, progress.of('apply'));
+    await this.#run(step, ['apply', ...checksum, '-', at('config.v1.json')], { input });
     const commit = ['commit', '-z', '-t', '--algorithm', options.compression];
     const uuids = [...uuidOption('--uuid', step), ...uuidOption('--parent-uuid', below)];
     const output = at('overlaybd.commit');
-    await this.#run(step, [...commit, ...uuids, upper.data, upper.index, output]);
-    const blob = await store.takeFile(output);
+    const argv = [...commit, ...uuids, upper.data, upper.index, output];
+    await this.#run(step, argv, { progress: progress.of('commit') });
+    const blob = await store.takeFile(output, progress.of('digest'));
     await work.removeFolder(folder);
     const source = { sourceDigest: descriptor.digest, sourceBytes: descriptor.sizeBytes };
     return { ...blob, ...source };
   }
 
-  async #run(
-    { place }: LayerStep,
-    argv: readonly string[],
-    input?: AsyncIterable<Buffer>,
-  ): Promise<void> {
-    await this.#workshop.tool.run(argv, input).catch((error: unknown) => {
+  async #run({ place }: LayerStep, argv: readonly string[], ends: RunOptions = {}): Promise<void> {
+    await this.#workshop.tool.run(argv, ends).catch((error: unknown) => {
       if (error instanceof Error) error.message = `${place}: ${error.message}`;
       throw error;
     });
   }
 
-  async *#content(descriptor: Descriptor): AsyncIterable<Buffer> {
+  async *#content(descriptor: Descriptor, progress: StepListener): AsyncIterable<Buffer> {
     const stored = await this.#workshop.source.findBlob(descriptor);
     if (stored === undefined) return refuse('it has gone');
     let isFirst = true;
+    let readBytes = 0;
     for await (const chunk of checkedBlob(stored, descriptor.digest)) {
       if (isFirst && beginsAsOverlaybd(chunk)) {
         refuse('it is an overlaybd layer already: import the image as it is');
       }
       isFirst = false;
-      this.#workshop.read(chunk.length);
+      readBytes += chunk.length;
+      progress(readBytes, descriptor.sizeBytes);
       yield chunk;
     }
   }

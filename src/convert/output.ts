@@ -6,6 +6,7 @@ import { dirname, join, resolve } from 'node:path';
 import { printable } from '../history/text.ts';
 import { writeArchive } from './archive-writer.ts';
 import { syncPath, type BlobStore } from './blob-store.ts';
+import type { StepListener } from './progress.ts';
 import { refuse } from './refusal.ts';
 
 export interface Output {
@@ -32,25 +33,22 @@ export function refuseExisting({ path }: Output): void {
 /** The files of a layout besides its blobs. */
 export type TopFiles = Readonly<Record<string, Buffer>>;
 
-/** Puts the layout, whose blobs are in `store`, under its name. */
-export async function putOutput(
-  output: Output,
-  store: BlobStore,
-  files: TopFiles,
-  layoutFolder: string,
-): Promise<void> {
-  await (output.form === 'folder'
-    ? putFolder(output, store, files, layoutFolder)
-    : putArchive(output, store, files, layoutFolder));
+/** A layout whose blobs are in `store`, in a folder. */
+export interface Layout {
+  readonly store: BlobStore;
+  readonly files: TopFiles;
+  readonly layoutFolder: string;
+  /** Told how much of an archive is written. */
+  readonly progress: StepListener;
+}
+
+/** Puts the layout under its name. */
+export async function putOutput(output: Output, layout: Layout): Promise<void> {
+  await (output.form === 'folder' ? putFolder(output, layout) : putArchive(output, layout));
   await syncPath(dirname(output.path));
 }
 
-async function putFolder(
-  output: Output,
-  store: BlobStore,
-  files: TopFiles,
-  layoutFolder: string,
-): Promise<void> {
+async function putFolder(output: Output, { store, files, layoutFolder }: Layout): Promise<void> {
   for (const [name, content] of Object.entries(files)) {
     await writeFile(join(layoutFolder, name), content, { flush: true });
   }
@@ -64,16 +62,11 @@ async function putFolder(
   await rename(layoutFolder, output.path);
 }
 
-async function putArchive(
-  output: Output,
-  store: BlobStore,
-  files: TopFiles,
-  layoutFolder: string,
-): Promise<void> {
-  const path = join(layoutFolder, '..', 'archive.tar');
+async function putArchive(output: Output, layout: Layout): Promise<void> {
+  const path = join(layout.layoutFolder, '..', 'archive.tar');
   const handle = await open(path, 'wx');
   try {
-    await writeArchive(handle, files, store);
+    await writeArchive(handle, layout);
     await handle.sync();
   } finally {
     await handle.close();

@@ -31,15 +31,17 @@ export async function run({ output }: CommandContext, input: ConvertInput): Prom
     layerProgram: findNativeFile('varve-layer'),
     onInterrupt,
   };
-  const bar = new ProgressBar('converting');
-  const progress = (doneBytes: number, totalBytes: number): void => bar.show(doneBytes, totalBytes);
-  const conversion = await convert({ ...options, progress })
+  const bar = new ProgressBar();
+  const forget = onInterrupt(() => bar.clear());
+  const conversion = await convert({ ...options, progress: bar.show.bind(bar) })
     .catch((error: unknown) => {
-      bar.clear();
       if (!(error instanceof ConversionRefused)) throw error;
       throw new CliFailure(exitCodes.failure, error.message, error);
     })
-    .finally(() => bar.clear());
+    .finally(() => {
+      bar.clear();
+      forget();
+    });
   if (output.isJson) {
     await output.json({ format: 'varve-convert', version: 1, ...conversion });
   } else {
