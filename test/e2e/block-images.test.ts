@@ -171,7 +171,7 @@ for (const client of [await debianContainerd(), await newContainerd()]) {
     // `ctr` of the older one hands no annotations on.
     if (client.name === 'containerd 2.4')
       test('an image that asks for mount options is mounted with them; others are refused by name', async () => {
-        const { containerd, image, scratch } = node();
+        const { containerd, scratch } = node();
         const registry = await startRegistry(join(scratch.path, 'registry-of-options'));
         const ctr = (...argv: string[]): Promise<string> =>
           containerd.ctr('--namespace', 'asking', ...argv);
@@ -182,7 +182,7 @@ for (const client of [await debianContainerd(), await newContainerd()]) {
           return reference;
         };
         const paths = async (): Promise<readonly (string | null)[]> =>
-          (await stateOf(node())).devices.map((device) => device.path);
+          (await node().state()).devices.map(({ path }) => path);
         try {
           await containerd.ctr('namespaces', 'create', 'asking');
           await assert.rejects(pull('panicking', 'ext4;noload,errors=panic'), /errors=panic/);

@@ -36,6 +36,7 @@ export interface SnapshotSummary {
 export interface DeviceSummary {
   readonly id: number;
   readonly state: string;
+  readonly path: string | null;
   readonly leases: readonly { readonly snapshotId: number; readonly purpose: string }[];
 }
 
