@@ -1,22 +1,25 @@
 #!/bin/sh
-# install-packages.sh debian|npm: gets what the build needs, and only if it is not there yet.
+# install-packages.sh debian [LIST]|npm: gets what the build needs, or the packages that the file LIST
+# names, and only if it is not there yet.
 # Nothing that is installed is ever removed (apt-get --no-remove); what a package depends on may be
 # brought up to date.
 set -eu
 cd "$(dirname "$0")/.."
 
+list=${2:-native/debian-packages.txt}
+
 # missing_debian_packages PATTERN: those of the lines that match.
 missing_debian_packages() {
-  sed -e 's/#.*//' native/debian-packages.txt | grep "$1" | tr -d '? \t' | while read -r package; do
+  sed -e 's/#.*//' "$list" | grep "$1" | tr -d '? \t' | while read -r package; do
     state=$(dpkg-query -W -f '${db:Status-Status}' "$package" 2>/dev/null) || state=absent
     [ "$state" = installed ] || echo "$package"
   done
 }
 
 install_debian() {
-  [ -f native/debian-packages.txt ] || return 0
+  [ -f "$list" ] || return 0
   if ! command -v dpkg-query >/dev/null; then
-    echo "Debian packages … not a Debian machine: install what native/debian-packages.txt names"
+    echo "Debian packages … not a Debian machine: install what $list names"
     return 0
   fi
   [ -n "$(missing_debian_packages '^[^?]')" ] || return 0
@@ -51,7 +54,7 @@ case ${1:-} in
   debian) install_debian ;;
   npm) install_npm ;;
   *)
-    echo "usage: install-packages.sh debian|npm" >&2
+    echo "usage: install-packages.sh debian [LIST]|npm" >&2
     exit 2
     ;;
 esac

@@ -25,7 +25,7 @@ export interface Suite {
 }
 
 /** How long all suites in their short form may take together. */
-export const shortBudgetSeconds = 1210;
+export const shortBudgetSeconds = 1260;
 
 /** How long one preparation may take. */
 export const preparationSeconds = 1_500;
@@ -102,7 +102,7 @@ const areas: readonly {
 ];
 
 /** Folders whose tests other suites run. */
-const foldersOfOthers = ['native', 'conformance'];
+const foldersOfOthers = ['native', 'conformance', 'vm'];
 
 const hasTests = (checkout: string, folder: string): boolean =>
   existsSync(`${checkout}/test/${folder}`) &&
@@ -211,6 +211,14 @@ function nativeSuite({ checkout, isLong }: SuiteOptions): Suite {
   };
 }
 
+/** What needs a kernel of its own. */
+const vmSuite: Suite = {
+  name: 'vm',
+  budgetSeconds: 50,
+  longBudgetSeconds: 60,
+  steps: [prepare([node, 'test/vm/prepare.ts']), nodeTests('vm/*.test.ts', 1)],
+};
+
 function conformanceSuite({ checkout, isLong }: SuiteOptions): Suite[] {
   const script = 'test/conformance/run.ts';
   if (!existsSync(`${checkout}/${script}`)) return [];
@@ -239,6 +247,7 @@ export function suitesOf(options: SuiteOptions): readonly Suite[] {
     sourcesSuite(options),
     ...before,
     ...(existsSync(`${options.checkout}/native/CMakeLists.txt`) ? [nativeSuite(options)] : []),
+    vmSuite,
     ...conformanceSuite(options),
     ...after,
   ];

@@ -27,46 +27,63 @@ async function debianMirror(): Promise<string> {
   return found;
 }
 
+/** Asks apt-cache with the lists of one suite alone; gives what it printed. */
+export type SuiteApt = (...argv: string[]) => Promise<string>;
+
+/**
+ * Unpacks packages of a suite below a directory; which ones may be asked of the suite itself.
+ */
+export async function unpackFromSuite(
+  directory: string,
+  suite: string,
+  choose: (apt: SuiteApt) => Promise<readonly string[]>,
+): Promise<void> {
+  const mirror = await debianMirror();
+  const apt = join(directory, 'apt');
+  const at = (path: string): string => join(apt, path);
+  for (const folder of ['lists/partial', 'sources', 'cache/archives/partial', 'packages']) {
+    mkdirSync(at(folder), { recursive: true });
+  }
+  const source = { Types: 'deb', URIs: mirror, Suites: suite, Components: 'main' };
+  const lines = Object.entries({ ...source, 'Signed-By': keyring });
+  const text = lines.map(([field, value]) => `${field}: ${value}\n`).join('');
+  writeFileSync(at('sources/suite.sources'), text);
+  const settings = {
+    'Dir::Etc::sourcelist': '/dev/null',
+    'Dir::Etc::sourceparts': at('sources'),
+    'Dir::State::lists': at('lists'),
+    'Dir::Cache': at('cache'),
+    // apt would rather download as another user, who may not write here.
+    'APT::Sandbox::User': 'root',
+    'APT::Default-Release': '',
+    'Acquire::Retries': '3',
+  };
+  const options = Object.entries(settings).flatMap(([key, value]) => ['-o', `${key}=${value}`]);
+  const run = (program: string, argv: readonly string[]): Promise<string> =>
+    runCommand([program, '-q', ...options, ...argv], {
+      cwd: at('packages'),
+      limitMs: downloadLimitMs,
+    });
+  await run('apt-get', ['update']);
+  const packages = await choose((...argv) => run('apt-cache', argv));
+  await run('apt-get', ['download', ...packages]);
+  for (const file of readdirSync(at('packages'))) {
+    await runCommand(['dpkg', '-x', join(at('packages'), file), directory], {
+      limitMs: downloadLimitMs,
+    });
+  }
+  for (const needless of [apt, join(directory, 'usr/share')]) {
+    rmSync(needless, { recursive: true, force: true });
+  }
+}
+
 /** Packages of a suite, all below one directory, under a name of their own in the cache. */
 export function suitePackages(
   name: string,
   suite: string,
   packages: readonly string[],
 ): Promise<string> {
-  return cached(join('debian', `${suite}-${name}`), async (directory) => {
-    const mirror = await debianMirror();
-    const apt = join(directory, 'apt');
-    const at = (path: string): string => join(apt, path);
-    for (const folder of ['lists/partial', 'sources', 'cache/archives/partial', 'packages']) {
-      mkdirSync(at(folder), { recursive: true });
-    }
-    const source = { Types: 'deb', URIs: mirror, Suites: suite, Components: 'main' };
-    const lines = Object.entries({ ...source, 'Signed-By': keyring });
-    const text = lines.map(([field, value]) => `${field}: ${value}\n`).join('');
-    writeFileSync(at('sources/suite.sources'), text);
-    const settings = {
-      'Dir::Etc::sourcelist': '/dev/null',
-      'Dir::Etc::sourceparts': at('sources'),
-      'Dir::State::lists': at('lists'),
-      'Dir::Cache': at('cache'),
-      // apt would rather download as another user, who may not write here.
-      'APT::Sandbox::User': 'root',
-      'APT::Default-Release': '',
-      'Acquire::Retries': '3',
-    };
-    const options = Object.entries(settings).flatMap(([key, value]) => ['-o', `${key}=${value}`]);
-    const get = (...argv: string[]): Promise<string> =>
-      runCommand(['apt-get', '-q', ...options, ...argv], {
-        cwd: at('packages'),
-        limitMs: downloadLimitMs,
-      });
-    await get('update');
-    await get('download', ...packages);
-    for (const file of readdirSync(at('packages'))) {
-      await runCommand(['dpkg', '-x', join(at('packages'), file), directory]);
-    }
-    for (const needless of [apt, join(directory, 'usr/share')]) {
-      rmSync(needless, { recursive: true, force: true });
-    }
-  });
+  return cached(join('debian', `${suite}-${name}`), (directory) =>
+    unpackFromSuite(directory, suite, async () => packages),
+  );
 }
