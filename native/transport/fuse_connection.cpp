@@ -37,17 +37,6 @@ UniqueFd with_high_number(UniqueFd fuse) {
 
 }  // namespace
 
-void ConnectionEnd::set() noexcept {
-  const std::lock_guard lock(mutex_);
-  has_ended_ = true;
-  changed_.notify_all();
-}
-
-bool ConnectionEnd::wait(std::chrono::milliseconds patience) {
-  std::unique_lock lock(mutex_);
-  return changed_.wait_for(lock, patience, [this] { return has_ended_; });
-}
-
 FuseConnection::FuseConnection(UniqueFd fuse, std::shared_ptr<BlockDevice> content,
                                bool is_read_only, ConnectionPlace parked)
     : fuse_(with_high_number(std::move(fuse))),
@@ -69,8 +58,18 @@ FuseConnection::~FuseConnection() {
   end_->set();
 }
 
-FuseConnection::Received FuseConnection::receive(const RequestBuffer& buffer,
-                                                 std::size_t& request_bytes) const noexcept {
+Connection::Served FuseConnection::serve(const RequestBuffer& buffer,
+                                         const std::function<void()>& taken) noexcept {
+  std::size_t request_bytes = 0;
+  const Served received = receive(buffer, request_bytes);
+  if (received != Served::kRequest) return received;
+  taken();
+  answer(buffer, request_bytes);
+  return received;
+}
+
+Connection::Served FuseConnection::receive(const RequestBuffer& buffer,
+                                           std::size_t& request_bytes) const noexcept {
   const std::span<std::byte> space = buffer.request();
   buffer.begin_reading(parked_.key);
   while (true) {
@@ -78,13 +77,13 @@ FuseConnection::Received FuseConnection::receive(const RequestBuffer& buffer,
     if (length >= 0) {
       request_bytes = static_cast<std::size_t>(length);
       buffer.taken(request_bytes);
-      return Received::kRequest;
+      return Served::kRequest;
     }
     // ENOENT: the request was taken back before it was read.
     if (errno == EINTR || errno == ENOENT) continue;
     const bool is_empty = errno == EAGAIN;
     buffer.free();
-    return is_empty ? Received::kNothing : Received::kEnd;
+    return is_empty ? Served::kNothing : Served::kEnd;
   }
 }
 

@@ -1,35 +1,19 @@
-// One FUSE connection: the descriptor of /dev/fuse and the content that it serves. Its end (the
-// object is destroyed: descriptor closed, content let go) is told to whoever waits for it.
+// One FUSE connection: the descriptor of /dev/fuse and the content that it serves, which its end
+// closes and lets go of.
 #pragma once
 
-#include <chrono>
-#include <condition_variable>
 #include <cstdint>
 #include <memory>
-#include <mutex>
 #include <span>
 #include <string>
 
 #include "holder/parking.h"
 #include "syscalls/unique_fd.h"
 #include "transport/block_device.h"
+#include "transport/connection.h"
 #include "transport/fuse_protocol.h"
-#include "transport/request_buffer.h"
 
 namespace varve::transport {
-
-// Outlives the connection.
-class ConnectionEnd {
- public:
-  void set() noexcept;
-  // Whether the connection has ended within `patience`.
-  bool wait(std::chrono::milliseconds patience);
-
- private:
-  std::mutex mutex_;
-  std::condition_variable changed_;
-  bool has_ended_ = false;
-};
 
 // Where a connection is parked, so that a successor of this process serves it on.
 struct ConnectionPlace {
@@ -38,20 +22,17 @@ struct ConnectionPlace {
   bool wants_resend = true;
 };
 
-class FuseConnection {
+class FuseConnection final : public Connection {
  public:
   FuseConnection(UniqueFd fuse, std::shared_ptr<BlockDevice> content, bool is_read_only,
                  ConnectionPlace parked = {});
-  ~FuseConnection();
+  ~FuseConnection() override;
   FuseConnection(const FuseConnection&) = delete;
   FuseConnection& operator=(const FuseConnection&) = delete;
 
-  enum class Received { kRequest, kNothing, kEnd };
+  [[nodiscard]] int descriptor() const noexcept override { return fuse_.get(); }
+  Served serve(const RequestBuffer& buffer, const std::function<void()>& taken) noexcept override;
 
-  // Takes one request from the kernel, if there is one. Never blocks. For any thread, like answer.
-  Received receive(const RequestBuffer& buffer, std::size_t& request_bytes) const noexcept;
-  // Carries it out and replies.
-  void answer(const RequestBuffer& buffer, std::size_t request_bytes) noexcept;
   // Parks a record, the descriptor and `others`, in place of what is parked. Throws std::system_error.
   void park(const std::string& record, std::span<const int> others);
   // Nothing of it is left for a successor.
@@ -66,10 +47,12 @@ class FuseConnection {
   // Makes the kernel forget the attributes that it keeps, the size among them.
   [[nodiscard]] int invalidate_attributes() const noexcept;
 
-  [[nodiscard]] int descriptor() const noexcept { return fuse_.get(); }
   [[nodiscard]] const std::shared_ptr<ConnectionEnd>& end() const noexcept { return end_; }
 
  private:
+  // Never blocks.
+  Served receive(const RequestBuffer& buffer, std::size_t& request_bytes) const noexcept;
+  void answer(const RequestBuffer& buffer, std::size_t request_bytes) noexcept;
   void reply(std::span<const std::byte> bytes) const noexcept;
 
   UniqueFd fuse_;

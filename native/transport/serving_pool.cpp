@@ -7,6 +7,7 @@
 #include <cerrno>
 #include <cstring>
 #include <exception>
+#include <functional>
 #include <string>
 #include <utility>
 
@@ -30,9 +31,9 @@ constexpr int kTurnRequests = 16;
 
 // A connection and the threads that are in it.
 struct ServingPool::Served {
-  explicit Served(std::shared_ptr<FuseConnection> served) : connection(std::move(served)) {}
+  explicit Served(std::shared_ptr<Connection> served) : connection(std::move(served)) {}
 
-  const std::shared_ptr<FuseConnection> connection;
+  const std::shared_ptr<Connection> connection;
   std::atomic<unsigned> thread_count = 0;
   // Not armed, because it has its share of threads; whoever leaves it next arms it.
   std::atomic<bool> is_parked = false;
@@ -84,7 +85,7 @@ void ServingPool::stop() noexcept {
   retired_.clear();
 }
 
-ServingPool::Id ServingPool::add(std::shared_ptr<FuseConnection> connection) {
+ServingPool::Id ServingPool::add(std::shared_ptr<Connection> connection) {
   const int descriptor = connection->descriptor();
   Id id = 0;
   {
@@ -188,22 +189,23 @@ void ServingPool::serve(Id id, const RequestBuffer& buffer) noexcept {
 }
 
 void ServingPool::serve(Id id, Served& served, const RequestBuffer& buffer) noexcept {
-  FuseConnection& connection = *served.connection;
   bool is_armed = false;
+  // Before a request is carried out: others may take the next one meanwhile.
+  const auto arm_once = [&] {
+    if (!is_armed) arm_or_park(id, served);
+    is_armed = true;
+  };
+  const std::function<void()> taken = std::ref(arm_once);
   for (int turn = 0; turn < kTurnRequests; ++turn) {
-    std::size_t request_bytes = 0;
-    const FuseConnection::Received received = connection.receive(buffer, request_bytes);
-    if (received == FuseConnection::Received::kEnd) {
+    const Connection::Served result = served.connection->serve(buffer, taken);
+    if (result == Connection::Served::kEnd) {
       remove(id);
       return;
     }
-    // Before the request is carried out: others may take the next one meanwhile.
-    if (!is_armed) {
-      arm_or_park(id, served);
-      is_armed = true;
+    if (result == Connection::Served::kNothing) {
+      taken();
+      return;
     }
-    if (received == FuseConnection::Received::kNothing) return;
-    connection.answer(buffer, request_bytes);
     ++completed_count_;
   }
 }

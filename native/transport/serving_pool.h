@@ -1,4 +1,4 @@
-// The threads that serve all FUSE connections, on one epoll. Any thread serves any connection, and
+// The threads that serve all connections, on one epoll. Any thread serves any connection, and
 // a request that takes long keeps only its own thread: when all of them wait for something (a disk,
 // a registry) further ones are started, up to a bound, and end when they have had nothing to do.
 //
@@ -19,7 +19,7 @@
 #include <unordered_map>
 
 #include "syscalls/unique_fd.h"
-#include "transport/fuse_connection.h"
+#include "transport/connection.h"
 
 namespace varve::transport {
 
@@ -44,7 +44,7 @@ class ServingPool {
   ServingPool& operator=(const ServingPool&) = delete;
 
   // Serves the connection until the kernel ends it or it is removed. Throws TransportError.
-  Id add(std::shared_ptr<FuseConnection> connection);
+  Id add(std::shared_ptr<Connection> connection);
   void remove(Id id) noexcept;
 
   [[nodiscard]] unsigned thread_count() const;
