@@ -33,10 +33,11 @@ class Connection {
 
   // Readable while there may be a request, and at the kernel's end of the connection.
   [[nodiscard]] virtual int descriptor() const noexcept = 0;
-  // Takes one request from the kernel, if there is one, and carries it out; only that may block. For
-  // several threads at once, each with a buffer of its own. `taken` is called in between: others may
-  // take the next request then.
-  virtual Served serve(const RequestBuffer& buffer, const std::function<void()>& taken) noexcept = 0;
+  // Takes one request from the kernel, if there is one, and carries it out; only that may block.
+  // For several threads at once, each with a buffer of its own. `taken` is called in between:
+  // others may take the next request then.
+  virtual Served serve(const RequestBuffer& buffer,
+                       const std::function<void()>& taken) noexcept = 0;
 };
 
 }  // namespace varve::transport

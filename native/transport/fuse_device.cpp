@@ -1,6 +1,5 @@
 #include "transport/fuse_device.h"
 
-#include <linux/close_range.h>
 #include <sys/random.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -15,6 +14,8 @@
 #include <system_error>
 #include <thread>
 #include <utility>
+
+#include "transport/own_descriptors.h"
 
 namespace varve::transport {
 
@@ -35,11 +36,6 @@ void take_size(int file, std::uint64_t expected_bytes) {
   if (static_cast<std::uint64_t>(status.st_size) != expected_bytes) {
     throw TransportError(EIO, "the kernel did not take over the size of the FUSE file");
   }
-}
-
-// Of this thread alone, from now on; those of the others stay as they are.
-void hold_standard_descriptors_alone() noexcept {
-  static_cast<void>(::close_range(STDERR_FILENO + 1, ~0U, CLOSE_RANGE_UNSHARE));
 }
 
 // Not one of a predecessor, either: its requests may still lie beside ours.

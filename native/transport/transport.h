@@ -1,11 +1,12 @@
 // A transport presents a BlockDevice to the kernel as a block device: a loop device on a FUSE file,
-// later TCMU or ublk. Attaching and closing may be done from many threads at once, and one that
-// takes long delays no other.
+// or a device of the kernel's target. Attaching and closing may be done from many threads at once,
+// and one that takes long delays no other.
 #pragma once
 
 #include <chrono>
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <stdexcept>
 #include <string>
 #include <vector>
@@ -66,6 +67,12 @@ class AttachedDevice {
   // Waits at most `patience` for the device to be gone. May be called again after a refusal, and to
   // wait on.
   virtual CloseResult close(CloseMode mode, std::chrono::milliseconds patience) = 0;
+  // For the end of this process: stops serving a device that the kernel keeps for a successor,
+  // users and requests included, which wait for it. Within `patience` what is under way is
+  // answered; else it is left to the successor. Nothing for a device that would not be kept.
+  virtual std::optional<CloseResult> leave(std::chrono::milliseconds /*patience*/) {
+    return std::nullopt;
+  }
 };
 
 // A device whose process has ended, and whose users wait. Its end leaves it as it is.

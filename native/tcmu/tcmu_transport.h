@@ -1,0 +1,47 @@
+// Serves one device of the kernel's target, which is there already: whoever configured it waits for
+// a content. Its disk, if it has one, comes and goes by the kernel's configuration alone.
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+#include <memory>
+#include <string>
+
+#include "tcmu/target_name.h"
+#include "tcmu/tcmu_connection.h"
+#include "transport/serving_pool.h"
+#include "transport/transport.h"
+
+namespace varve::tcmu {
+
+struct Target {
+  std::uint32_t minor = 0;  // of its UIO device
+  std::string full_name;    // as the kernel calls it
+  TargetName name;
+  // Whether another process served it before: what that has left undone is given back.
+  bool is_taken_over = false;
+};
+
+class TcmuTransport final : public transport::Transport {
+ public:
+  // The pool outlives the devices, which may outlive this.
+  TcmuTransport(std::shared_ptr<transport::ServingPool> pool, Target target,
+                TcmuConnection::Ended ended);
+
+  [[nodiscard]] std::string name() const override { return "tcmu"; }
+  // For once. Without a content requests are answered with errors. Throws TransportError.
+  std::unique_ptr<transport::AttachedDevice> attach(
+      std::shared_ptr<transport::BlockDevice> content,
+      const transport::AttachOptions& options) override;
+
+  // The kernel takes the device away: from now on a close ends it.
+  void set_removed() noexcept { *is_removed_ = true; }
+
+ private:
+  std::shared_ptr<transport::ServingPool> pool_;
+  Target target_;
+  TcmuConnection::Ended ended_;
+  std::shared_ptr<std::atomic<bool>> is_removed_ = std::make_shared<std::atomic<bool>>(false);
+};
+
+}  // namespace varve::tcmu
