@@ -63,10 +63,13 @@ std::shared_ptr<Device> Device::open(const OpenRequest& request, const Surroundi
     around.log.warn("a result file cannot be written",
                     {{"device", parts.name}, {"path", result_file}, {"reason", *obstacle}});
   };
-  const auto refuse = [&](const char* code, const std::string& text, const char* next = "") {
+  const auto refuse = [&](const char* code, const std::string& text, int error = 0,
+                          const char* next = "") {
     tell(text);
-    throw DeviceError(code, text + next);
+    throw DeviceError(code, text + next, {}, error);
   };
+  transport::Transport& transport =
+      request.transport != nullptr ? *request.transport : around.transport;
   std::shared_ptr<Device> device;
   try {
     const auto configuration = around.images.load(request.config);
@@ -76,7 +79,7 @@ std::shared_ptr<Device> Device::open(const OpenRequest& request, const Surroundi
                        request.is_read_only ? OpenMode::kReadOnly : OpenMode::kWritable,
                        request.config, around.log);
     if (!cancellation.is_cancelled()) {
-      device->attached_ = around.transport.attach(
+      device->attached_ = transport.attach(
           device->content_, {.name = kernel_name(parts.name),
                              .is_read_only = device->is_read_only_,
                              .note = encoded({.device = parts.name,
@@ -87,19 +90,19 @@ std::shared_ptr<Device> Device::open(const OpenRequest& request, const Surroundi
     }
   } catch (const image::ConfigError& error) {
     result_file = error.result_file();
-    refuse("open-failed", error.what(), next_step(error.error()));
+    refuse("open-failed", error.what(), error.error(), next_step(error.error()));
   } catch (const io::FormatError& error) {
-    refuse("open-failed", error.what(), next_step(error.error()));
+    refuse("open-failed", error.what(), error.error(), next_step(error.error()));
   } catch (const transport::TransportError& error) {
     std::string text = request.config + " cannot be attached: " + error.what();
-    for (const std::string& lacking : around.transport.lacking()) text += "; " + lacking;
-    refuse("attach-failed", text);
+    for (const std::string& lacking : transport.lacking()) text += "; " + lacking;
+    refuse("attach-failed", text, error.error());
   }
   // Last, because it can take long as well, and then what it says must be taken back.
   if (!cancellation.is_cancelled()) tell(std::nullopt);
   if (!cancellation.finish()) {
     device.reset();
-    refuse("deadline", request.config + " was not open in time and was given up");
+    refuse("deadline", request.config + " was not open in time and was given up", ETIMEDOUT);
   }
   device->result_file_ = result_file;
   parts.result_files->add(result_file);
@@ -164,13 +167,21 @@ Device::Closed Device::close(transport::CloseMode mode, std::chrono::millisecond
   is_let_go_ = true;
   // What is still written after an abort fails at once, and has kept the device open.
   if (is_abort && syncing_.valid() && sync_until(deadline)) result = let_go();
-  Closed closed{.is_gone = result.is_gone, .users = without_ourselves(std::move(result.users))};
+  Closed closed{.is_gone = result.is_gone,
+                .is_left = false,
+                .users = without_ourselves(std::move(result.users))};
   if (closed.is_gone) closed.flush_error = final_flush_error();
   return closed;
 }
 
 Device::Closed Device::abandon(std::chrono::milliseconds sync_patience,
                                std::chrono::milliseconds patience) {
+  if (const auto left = attached_->leave(patience)) {
+    return {.is_gone = left->is_gone,
+            .is_left = true,
+            .users = {},
+            .flush_error = final_flush_error()};
+  }
   const bool is_synced = is_read_only_ || sync_until(Clock::now() + sync_patience);
   // What takes too long to be written has the device open, too, so nobody else is waited for.
   transport::CloseResult result;
@@ -181,6 +192,7 @@ Device::Closed Device::abandon(std::chrono::milliseconds sync_patience,
     if (result.users.empty()) result.users = users;
   }
   return {.is_gone = result.is_gone,
+          .is_left = false,
           .users = without_ourselves(std::move(result.users)),
           // Users that let go meanwhile had something written as well.
           .flush_error = final_flush_error()};

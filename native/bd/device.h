@@ -26,15 +26,18 @@ namespace varve::bd {
 class DeviceError : public std::runtime_error {
  public:
   DeviceError(std::string code, const std::string& text,
-              std::vector<transport::DeviceUser> users = {})
-      : std::runtime_error(text), code_(std::move(code)), users_(std::move(users)) {}
+              std::vector<transport::DeviceUser> users = {}, int error = 0)
+      : std::runtime_error(text), code_(std::move(code)), users_(std::move(users)), error_(error) {}
   [[nodiscard]] const std::string& code() const noexcept { return code_; }
   // Who is in the way.
   [[nodiscard]] const std::vector<transport::DeviceUser>& users() const noexcept { return users_; }
+  // A positive errno where a file or the kernel gave one, else 0.
+  [[nodiscard]] int error() const noexcept { return error_; }
 
  private:
   std::string code_;
   std::vector<transport::DeviceUser> users_;
+  int error_;
 };
 
 // What stays of a device while it is opened, open and closed.
@@ -79,6 +82,7 @@ class Device {
 
   struct Closed {
     bool is_gone = false;
+    bool is_left = false;                      // the kernel keeps it for the next daemon
     std::vector<transport::DeviceUser> users;  // of one that is not gone yet
     int flush_error = 0;                       // negative errno: what was written may be lost
   };
@@ -87,7 +91,8 @@ class Device {
   // called again for one that is not gone.
   Closed close(transport::CloseMode mode, std::chrono::milliseconds patience);
   // For the end of the daemon: makes durable what was written, as far as that is done in time, waits
-  // a while for users to let go, and ends it in any case.
+  // a while for users to let go, and ends it in any case; but one that the kernel keeps for the next
+  // daemon is left to that.
   Closed abandon(std::chrono::milliseconds sync_patience, std::chrono::milliseconds patience);
 
   // These throw DeviceError. Whoever has the device open is in the way of all but a larger size.

@@ -52,6 +52,11 @@ inline constexpr unsigned kTakeOverAtOnceMax = 32;
 inline constexpr std::chrono::milliseconds kTakeOverPause{250};
 inline constexpr std::chrono::milliseconds kTakeOverPauseMax{15'000};
 
+// Devices of the kernel's target: how many are opened at once, the others wait; and how long the kernel
+// waits for one that it takes away, since whoever configures another one waits behind it.
+inline constexpr std::size_t kTargetOpensMax = 64;
+inline constexpr std::chrono::milliseconds kRemovalPatience{5'000};
+
 // How often a device that was let go of is looked at until it is gone.
 inline constexpr std::chrono::milliseconds kLingerInterval{500};
 

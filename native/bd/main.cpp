@@ -20,6 +20,7 @@
 #include <functional>
 #include <iostream>
 #include <memory>
+#include <optional>
 #include <system_error>
 #include <thread>
 
@@ -28,6 +29,7 @@
 #include "bd/log.h"
 #include "bd/options.h"
 #include "bd/service.h"
+#include "bd/target_server.h"
 #include "holder/holder_client.h"
 #include "image/global_config.h"
 #include "place/socket_place.h"
@@ -153,6 +155,13 @@ void serve(const Options& options, Log& log, asio::io_context& context,
     }
   };
   server = std::make_unique<ControlServer>(std::move(acceptor), service, log);
+  std::optional<TargetServer> targets;
+  try {
+    if (options.serves_target) targets.emplace(context, service, pool, log);
+  } catch (...) {
+    ::unlink(options.socket.c_str());
+    throw;
+  }
 
   asio::posix::stream_descriptor signals(context, open_end_signals());
   bool hands_over = false;
@@ -173,8 +182,10 @@ void serve(const Options& options, Log& log, asio::io_context& context,
     } else {
       service.stop(end);
     }
+    if (targets) targets->stop();
   });
   server->begin();
+  if (targets) targets->begin();
   tell_pool(*pool, log);
   for (const std::string& lacking : transport.lacking()) {
     log.warn("no device can be attached: " + lacking, {});
@@ -182,9 +193,12 @@ void serve(const Options& options, Log& log, asio::io_context& context,
   log.info("serving", {{"address", options.socket},
                        {"runDir", options.run_dir},
                        {"transport", transport.name()},
+                       {"tcmu", options.serves_target},
                        {"process", ::getpid()}});
   notify("READY=1");
   context.run();
+  // Before anything that can hang: whoever waits for an answer of the kernel gets none any more.
+  if (targets) targets->fail_unanswered();
   if (hands_over) {
     log.info("stopped: devices wait for the next one", {{"holder", options.holder}});
     leave(options, EXIT_SUCCESS);

@@ -29,6 +29,8 @@ Options parse_options(const std::vector<std::string>& arguments) {
     };
     if (name == "--help" && !own) {
       options.wants_help = true;
+    } else if (name == "--tcmu" && !own) {
+      options.serves_target = true;
     } else if (name == "--socket") {
       options.socket = absolute(name, value());
     } else if (name == "--run-dir") {

@@ -22,12 +22,13 @@ struct Options {
   std::string holder;   // absolute; empty: none
   bool uses_resend = true;
   std::optional<LogLevel> log_level;
+  bool serves_target = false;
   bool wants_help = false;
 };
 
 inline constexpr const char* kUsage =
     "usage: varve-bd --socket PATH [--run-dir DIR] [--config FILE] [--holder PATH]\n"
-    "                [--log-level LEVEL]\n"
+    "                [--log-level LEVEL] [--tcmu]\n"
     "\n"
     "Presents stacks of overlaybd layers as block devices.\n"
     "\n"
@@ -39,7 +40,9 @@ inline constexpr const char* kUsage =
     "  --no-resend        treat the kernel as one before 6.9, which does not keep unanswered\n"
     "                     requests for a successor of this process\n"
     "  --log-level LEVEL  trace, debug, info, warn, error or fatal (default: that of the\n"
-    "                     configuration, else info)\n";
+    "                     configuration, else info)\n"
+    "  --tcmu             also serve the devices of the kernel's target whose dev_config begins\n"
+    "                     with overlaybd (docs/transport.md)\n";
 
 // Relative paths are taken from where the daemon is started. Throws UsageError.
 Options parse_options(const std::vector<std::string>& arguments);

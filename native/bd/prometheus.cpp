@@ -77,6 +77,11 @@ std::string prometheus_text(const std::vector<NamedMetrics>& devices) {
   std::string text;
   begin(text, "varve_bd_devices", "gauge", "Devices that are open.");
   text += "varve_bd_devices " + std::to_string(devices.size()) + "\n";
+  begin(text, "varve_bd_device_info", "gauge", "How a device reaches the kernel.");
+  for (const NamedMetrics& device : devices) {
+    text += "varve_bd_device_info{device=\"" + label_value(device.device) + "\",transport=\"" +
+            label_value(device.transport) + "\"} 1\n";
+  }
   add_counter(text, devices, "varve_bd_bytes_total", "Bytes of requests that succeeded.",
               [](const Counts& counts) { return counts.bytes; });
   add_counter(text, devices, "varve_bd_errors_total", "Requests that failed.",

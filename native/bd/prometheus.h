@@ -13,6 +13,7 @@ namespace varve::bd {
 
 struct NamedMetrics {
   std::string device;
+  std::string transport;
   std::shared_ptr<const DeviceMetrics> metrics;
 };
 

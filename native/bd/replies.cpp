@@ -32,8 +32,10 @@ Json users_document(const std::vector<transport::DeviceUser>& users) {
   return list;
 }
 
-Json error_reply(const std::string& code, const std::string& message) {
-  return {{"error", {{"code", code}, {"message", message}}}};
+Json error_reply(const std::string& code, const std::string& message, int error) {
+  Json document = {{"error", {{"code", code}, {"message", message}}}};
+  if (error != 0) document["error"]["errno"] = error;
+  return document;
 }
 
 Json closed_reply(const std::string& device, const Device::Closed& closed) {

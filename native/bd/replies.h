@@ -11,7 +11,8 @@
 namespace varve::bd {
 
 Json ok_reply(Json document);
-Json error_reply(const std::string& code, const std::string& message);
+// `error` is a positive errno, or 0 where there is none.
+Json error_reply(const std::string& code, const std::string& message, int error = 0);
 
 Json users_document(const std::vector<transport::DeviceUser>& users);
 

@@ -5,6 +5,7 @@
 
 #include <chrono>
 #include <cstdint>
+#include <memory>
 #include <optional>
 #include <stdexcept>
 #include <string>
@@ -34,6 +35,8 @@ struct OpenRequest {
   std::string device{};  // empty: the daemon chooses a name
   bool is_read_only = false;
   std::chrono::milliseconds deadline = kOpenDeadline;
+  // Null: the daemon's own. No client asks for another one.
+  std::shared_ptr<transport::Transport> transport{};
 };
 
 struct CloseRequest {

@@ -82,7 +82,7 @@ void Service::fail(Job& job, const DeviceError& error) {
     tell("error", entry,
          {{"operation", job.name}, {"code", error.code()}, {"message", error.what()}});
   }
-  Json document = error_reply(error.code(), error.what());
+  Json document = error_reply(error.code(), error.what(), error.error());
   if (!error.users().empty()) document["error"]["users"] = users_document(error.users());
   job.answer(std::move(document));
 }
@@ -141,8 +141,10 @@ std::string Service::unused_name() {
   }
 }
 
-Service::EntryPointer Service::make_entry(const std::string& name, const std::string& config) {
+Service::EntryPointer Service::make_entry(const std::string& name, const std::string& config,
+                                          const std::string& transport) {
   const auto entry = std::make_shared<Entry>();
+  entry->transport = transport;
   entry->config = config;
   entry->parts.name = name;
   entry->parts.result_files = result_files_;
@@ -167,7 +169,9 @@ void Service::run(OpenRequest request, Reply reply) {
                                              found->second->config +
                                              "): close it, or choose another name");
   }
-  const EntryPointer entry = make_entry(request.device, request.config);
+  const EntryPointer entry = make_entry(
+      request.device, request.config,
+      request.transport != nullptr ? request.transport->name() : around_.transport.name());
   const auto job = std::make_shared<Job>(context_, "open", std::move(reply));
   const std::chrono::milliseconds deadline = request.deadline;
   start_job(entry, job,
@@ -187,7 +191,9 @@ void Service::opened(const EntryPointer& entry, Job& job) {
   const Device& device = *entry->device;
   entry->state = "open";
   entry->opened_at = utc_now();
-  Json fields = {{"path", device.path()}, {"config", entry->config}};
+  Json fields = {{"path", device.path()},
+                 {"config", entry->config},
+                 {"transport", entry->transport}};
   fields.update(description_of(device));
   if (!device.has_direct_io()) {
     around_.log.warn("the device works without direct I/O, which is many times slower",
@@ -254,7 +260,7 @@ void Service::run(const ListRequest&, const Reply& reply) const {
   Json list = Json::array();
   for (const auto& [name, entry] : devices_) {
     Json one = {{"device", name}, {"state", entry->state}, {"work", nullptr},
-                {"config", entry->config}, {"path", nullptr}};
+                {"config", entry->config}, {"transport", entry->transport}, {"path", nullptr}};
     if (entry->job != nullptr) one["work"] = entry->job->name;
     if (entry->device != nullptr) {
       const Device& device = *entry->device;
@@ -273,7 +279,7 @@ void Service::run(const ListRequest&, const Reply& reply) const {
 void Service::run(const StatsRequest& request, const Reply& reply) const {
   Json list = Json::array();
   const auto add = [&list](const Entry& entry) {
-    Json one = {{"device", entry.parts.name}};
+    Json one = {{"device", entry.parts.name}, {"transport", entry.transport}};
     one.update(metrics_document(*entry.parts.metrics));
     list.push_back(std::move(one));
   };
@@ -298,7 +304,7 @@ void Service::run(const StatsRequest& request, const Reply& reply) const {
 void Service::run(const MetricsRequest&, const Reply& reply) const {
   std::vector<NamedMetrics> devices;
   for (const auto& [name, entry] : devices_) {
-    if (entry->device != nullptr) devices.push_back({name, entry->parts.metrics});
+    if (entry->device != nullptr) devices.push_back({name, entry->transport, entry->parts.metrics});
   }
   reply(ok_reply({{"contentType", kMetricsContentType}, {"text", prometheus_text(devices)}}));
 }

@@ -42,6 +42,10 @@ class Service {
   // Gives up what is under way and leaves every device as it is, to a successor; calls `done` when
   // nothing is under way, or at the deadline.
   void hand_over(std::function<void()> done);
+  // For a device that the kernel takes away: gives up what works on it and closes it; then calls
+  // `done`, at once if there is no such device. One that takes longer goes when it can.
+  void end(const std::string& name, std::function<void()> done);
+
   // Gives up what is under way, then lets go of every device; calls `done` when nothing is left, or
   // at the deadline. Requests are refused from now on.
   void stop(std::function<void()> done);
@@ -78,7 +82,8 @@ class Service {
   [[nodiscard]] EntryPointer find_writable(const std::string& name) const;
   std::string unused_name();
   void opened(const EntryPointer& entry, Job& job);
-  EntryPointer make_entry(const std::string& name, const std::string& config);
+  EntryPointer make_entry(const std::string& name, const std::string& config,
+                          const std::string& transport);
   void take_over_next();
   void taken_over(const EntryPointer& entry, const std::shared_ptr<Device>& device);
   void not_taken_over(const EntryPointer& entry, const std::string& problem);

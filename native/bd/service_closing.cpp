@@ -97,6 +97,39 @@ void Service::close_next(const EntryPointer& entry, const CloseRequest& request,
   };
 }
 
+void Service::end(const std::string& name, std::function<void()> done) {
+  const auto found = devices_.find(name);
+  if (found == devices_.end()) {
+    done();
+    return;
+  }
+  const EntryPointer entry = found->second;
+  if (entry->job != nullptr) {
+    entry->job->cancellation.cancel();
+    entry->next = [this, entry, name, done = std::move(done),
+                   before = std::exchange(entry->next, nullptr)] {
+      if (before) before();
+      const auto still = devices_.find(name);
+      if (still != devices_.end() && still->second == entry) {
+        end(name, done);
+      } else {
+        done();
+      }
+    };
+    return;
+  }
+  entry->state = "closing";
+  watch_lingering();
+  try {
+    run(CloseRequest{.device = name,
+                     .mode = transport::CloseMode::kDetach,
+                     .patience = kRemovalPatience},
+        [done = std::move(done)](const Json&) { done(); });
+  } catch (const std::exception&) {
+    // There is no thread for it now; it is tried again as for all that linger.
+  }
+}
+
 // Devices that were let go of stay in the table until their last user is gone.
 void Service::watch_lingering() {
   if (is_linger_watched_) return;
@@ -226,7 +259,8 @@ void Service::abandon(const EntryPointer& entry) {
       return [this, job, closed, path] {
         const EntryPointer of = job->entry;
         Json fields = {{"path", path}};
-        if (!closed.is_gone) {
+        if (closed.is_left) fields["left"] = true;
+        if (!closed.is_gone && !closed.is_left) {
           fields["users"] = users_document(closed.users);
           around_.log.error("the daemon ends while the device is in use: its users get errors",
                             {{"device", of->parts.name}, {"users", fields["users"]}});

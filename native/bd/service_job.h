@@ -14,6 +14,7 @@ namespace varve::bd {
 struct Service::Entry {
   DeviceParts parts;
   std::string config;
+  std::string transport;
   std::string opened_at;
   // What the device is: opening, open, sealed, closing, recovering.
   const char* state = "opening";

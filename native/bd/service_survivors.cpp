@@ -31,7 +31,7 @@ void Service::take_over(std::vector<std::unique_ptr<transport::Survivor>> surviv
                         {{"device", note.device}, {"path", survivor->path()}});
       continue;
     }
-    const EntryPointer entry = make_entry(note.device, note.config);
+    const EntryPointer entry = make_entry(note.device, note.config, around_.transport.name());
     entry->state = "recovering";
     entry->opened_at = note.opened_at;
     entry->survivor = std::move(survivor);

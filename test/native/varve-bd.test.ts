@@ -87,6 +87,14 @@ test('a refused key is told in the result file, too', { skip }, async (t) => {
   assert.match(result, /^failed:.*config\.v1\.json: lowers\[0\]\.targetFile: .*not supported yet/);
 });
 
+test('without the kernel’s module a target cannot be served', { skip }, async (t) => {
+  if (existsSync('/sys/module/target_core_user')) return t.skip('the module is loaded');
+  const directory = scratchDirectory(t);
+  const socket = join(directory, 'run/bd.sock');
+  await assert.rejects(start(t, socket, ['--tcmu']), /load its module target_core_user/);
+  assert.deepEqual(readdirSync(join(directory, 'run')), []);
+});
+
 test('whoever may not, cannot reach the socket', { skip }, async (t) => {
   const directory = scratchDirectory(t);
   chmodSync(directory, 0o755);
@@ -538,7 +546,10 @@ test('every command of varve bd works, for people and for programs', { skip }, a
   };
   const config = writableConfig(directory);
   assert.match(await succeed('open', config, '--device', 'cli'), /^\/dev\/loop\d+ {2}cli\n$/);
-  assert.match(await succeed('ls'), /^DEVICE +PATH .*\ncli +\/dev\/loop\d+ +open +rw +20\.0 MiB/);
+  assert.match(
+    await succeed('ls'),
+    /^DEVICE +PATH +TRANSPORT .*\ncli +\/dev\/loop\d+ +fuse +open +rw +20\.0 MiB/,
+  );
   const listed = JSON.parse(await succeed('ls', '--json')) as { format: string; devices: object[] };
   assert.equal(listed.format, 'varve-bd-devices');
   assert.equal(listed.devices.length, 1);

@@ -160,6 +160,10 @@ class MemoryAttached final : public transport::AttachedDevice {
     result.is_gone = result.users.empty();
     return result;
   }
+  std::optional<transport::CloseResult> leave(std::chrono::milliseconds /*patience*/) override {
+    if (!transport_.keeps_devices) return std::nullopt;
+    return transport::CloseResult{.error = 0, .is_gone = true, .users = {}};
+  }
 
  private:
   MemoryTransport& transport_;

@@ -90,6 +90,8 @@ class MemoryTransport final : public transport::Transport {
   // Gives every device a user, or none. A close waits for it, an abort does not.
   void use(bool is_used) noexcept;
   Stall syncs;  // which an abort lets go, with an error
+  // Whether the kernel would keep its devices for another process.
+  std::atomic<bool> keeps_devices = false;
   [[nodiscard]] unsigned attached() const noexcept { return attached_; }
   // How often a device was asked to close, and whether it has ended.
   [[nodiscard]] unsigned close_count() const noexcept { return close_count_; }

@@ -59,7 +59,7 @@ TEST(MetricsTest, PrometheusGetsCumulativeBuckets) {
   metrics->count(Counted::kRead, 512, 900, false);          // up to 1 us
   metrics->count(Counted::kRead, 512, 3'000'000, false);    // up to 4.096 ms
   metrics->count(Counted::kRead, 512, 60'000'000'000, true);  // longer than all
-  const std::string text = bd::prometheus_text({{"a\"b", metrics}});
+  const std::string text = bd::prometheus_text({{"a\"b", "fuse", metrics}});
   const auto has = [&text](const std::string& line) {
     return text.find("\n" + line + "\n") != std::string::npos;
   };

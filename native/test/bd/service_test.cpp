@@ -94,6 +94,19 @@ class ServiceTest : public TemporaryDirectory {
                        [this](const Json& event) { events_.push_back(event); }};
 };
 
+class OtherTransport final : public transport::Transport {
+ public:
+  [[nodiscard]] std::string name() const override { return "other"; }
+  std::unique_ptr<transport::AttachedDevice> attach(
+      std::shared_ptr<transport::BlockDevice> content,
+      const transport::AttachOptions& options) override {
+    return devices_.attach(std::move(content), options);
+  }
+
+ private:
+  MemoryTransport devices_;
+};
+
 }  // namespace
 
 TEST_F(ServiceTest, ADeviceIsOpenedListedAndClosed) {
@@ -399,6 +412,67 @@ TEST_F(ServiceTest, EverythingEndsWithTheDaemon) {
   EXPECT_EQ(wait(slow)["code"], "deadline");
   run_until([this] { return transport_.attached() == 0; });
   EXPECT_TRUE(has_event("closed", "a"));
+}
+
+TEST_F(ServiceTest, ADeviceThatTheKernelKeepsIsLeft) {
+  transport_.keeps_devices = true;
+  open("kept", "/writable");
+  transport_.use(true);
+  bool has_stopped = false;
+  service_.stop([&] { has_stopped = true; });
+  run_until([&] { return has_stopped; });
+  EXPECT_EQ(transport_.aborts(), 0U);
+  EXPECT_EQ(transport_.sync_count(), 0U) << "what the kernel holds of it stays there";
+  ASSERT_TRUE(has_event("closed", "kept"));
+  EXPECT_EQ(events_.back()["left"], true);
+  EXPECT_FALSE(events_.back().contains("users"));
+  run_until([this] { return transport_.attached() == 0; });
+}
+
+TEST_F(ServiceTest, ADeviceThatIsTakenAwayEndsWhateverWorksOnIt) {
+  open("a", "/writable");
+  images_.commits.close();
+  const Answer commit = ask(bd::CommitRequest{.device = "a", .output = at("layer")});
+  images_.commits.wait_for(1);
+  bool has_ended = false;
+  service_.end("a", [&] { has_ended = true; });
+  EXPECT_FALSE(has_ended) << "the commit uses it";
+  images_.commits.open();
+  run_until([&] { return has_ended; });
+  EXPECT_EQ(wait(commit)["code"], "deadline");
+  EXPECT_FALSE(std::filesystem::exists(at("layer")));
+  EXPECT_EQ(list(), Json::array());
+  run_until([this] { return transport_.attached() == 0; });
+  has_ended = false;
+  service_.end("a", [&] { has_ended = true; });
+  EXPECT_TRUE(has_ended) << "there is none any more";
+}
+
+TEST_F(ServiceTest, ADeviceThatIsTakenAwayMayHaveBeenLetGoOf) {
+  open("a", "/one");
+  transport_.use(true);
+  const Answer waiting = close_patiently("a");
+  bool has_ended = false;
+  service_.end("a", [&] { has_ended = true; });
+  transport_.use(false);
+  run_until([&] { return has_ended; });
+  EXPECT_TRUE(wait(waiting).contains("gone"));
+  EXPECT_EQ(list(), Json::array());
+}
+
+TEST_F(ServiceTest, SaysHowADeviceReachesTheKernelAndWhichErrorItWas) {
+  const auto other = std::make_shared<OtherTransport>();
+  const Json opened = ask_and_wait(bd::OpenRequest{.config = "/one",
+                                                   .device = "other",
+                                                   .is_read_only = false,
+                                                   .deadline = bd::kOpenDeadline,
+                                                   .transport = other});
+  EXPECT_EQ(opened["transport"], "other");
+  EXPECT_EQ(open("own", "/one")["transport"], "memory");
+  EXPECT_EQ(list()[0]["transport"], "other");
+  EXPECT_EQ(open("none", "/absent")["errno"], ENOENT);
+  // Devices end before their transport here.
+  ask_and_wait(bd::CloseRequest{.device = "other"});
 }
 
 TEST_F(ServiceTest, TheEndWritesOutWhatACloseWaitsFor) {

@@ -6,6 +6,8 @@ export interface BlockDevice {
   /** The operation that is under way on it. */
   readonly work: string | null;
   readonly config: string;
+  /** How it reaches the kernel. */
+  readonly transport: string;
   readonly path: string | null;
   readonly sizeBytes?: number;
   readonly readOnly?: boolean;
@@ -30,6 +32,7 @@ export interface OperationStats {
 
 export interface DeviceStats {
   readonly device: string;
+  readonly transport: string;
   readonly damageCount: number;
   readonly operations: Readonly<Record<string, OperationStats>>;
 }

@@ -11,6 +11,7 @@ export function deviceTable(devices: readonly BlockDevice[], output: Output): re
   const columns = [
     { title: 'DEVICE', isFlexible: true },
     { title: 'PATH' },
+    { title: 'TRANSPORT' },
     { title: 'STATE' },
     { title: 'MODE' },
     { title: 'SIZE', isRight: true },
@@ -20,6 +21,7 @@ export function deviceTable(devices: readonly BlockDevice[], output: Output): re
   const rows = devices.map((one) => [
     one.device,
     one.path ?? '-',
+    one.transport,
     one.work === null || one.state === 'opening' ? one.state : `${one.state}, ${one.work}`,
     one.readOnly === undefined ? '-' : one.readOnly ? 'ro' : 'rw',
     one.sizeBytes === undefined ? '-' : humanSize(one.sizeBytes),

@@ -1,0 +1,296 @@
+#include "bd/target_server.h"
+
+#include <unistd.h>
+
+#include <algorithm>
+#include <asio/post.hpp>
+#include <cerrno>
+#include <system_error>
+#include <utility>
+
+#include "helper/failure.h"
+#include "tcmu/kernel_files.h"
+#include "tcmu/uio_device.h"
+
+namespace varve::bd {
+
+namespace {
+
+constexpr int kErrnoMax = 4095;
+
+// What the kernel tells whoever added the device. To EAGAIN clients answer by trying again for a
+// while, which only helps where another daemon is about to come.
+int status_of(const Json& reply) {
+  if (!reply.contains("error")) return 0;
+  const Json& error = reply["error"];
+  if (error["code"] == "stopping") return -EAGAIN;
+  if (error["code"] == "already-exists") return -EEXIST;
+  const int number = error.value("errno", EIO);
+  if (number == EAGAIN) return -EBUSY;
+  return number > 0 && number <= kErrnoMax ? -number : -EIO;
+}
+
+Json fields_of(const tcmu::Target& target) {
+  return {{"target", printable(target.full_name)}, {"path", tcmu::uio_path(target.minor)}};
+}
+
+// As a name in the table of devices, which has fewer characters.
+std::string sanitized(const std::string& text) {
+  std::string name = text.substr(0, kDeviceNameBytesMax);
+  std::replace_if(
+      name.begin(), name.end(),
+      [](char one) {
+        const bool is_letter = (one >= 'a' && one <= 'z') || (one >= 'A' && one <= 'Z');
+        return !is_letter && !(one >= '0' && one <= '9') &&
+               std::string_view("._:-").find(one) == std::string_view::npos;
+      },
+      '_');
+  return name;
+}
+
+}  // namespace
+
+TargetServer::TargetServer(asio::io_context& context, Service& service,
+                           std::shared_ptr<transport::ServingPool> pool, Log& log)
+    : context_(context),
+      service_(service),
+      pool_(std::move(pool)),
+      log_(log),
+      socket_([this] {
+        if (::access(tcmu::kParameters, F_OK) != 0) {
+          throw transport::TransportError(
+              errno, "the kernel has no devices for us to serve: load its module target_core_user, "
+                     "or leave out --tcmu");
+        }
+        // Nobody is to be told of until those that are there are known.
+        set_blocked(true);
+        fail_unanswered();
+        return tcmu::NetlinkSocket();
+      }()),
+      readable_(context, socket_.descriptor()) {}
+
+TargetServer::~TargetServer() { readable_.release(); }
+
+void TargetServer::set_blocked(bool is_blocked) {
+  const std::string path = std::string(tcmu::kParameters) + "block_netlink";
+  const int error = tcmu::write_text(path, is_blocked ? "1" : "0");
+  if (error == 0) return;
+  log_.warn("the kernel cannot be told whether devices may be added",
+            {{"path", path}, {"reason", error_name(-error)}});
+}
+
+void TargetServer::fail_unanswered() {
+  static_cast<void>(tcmu::write_text(std::string(tcmu::kParameters) + "reset_netlink", "1"));
+}
+
+void TargetServer::begin() {
+  for (const std::uint32_t minor : tcmu::uio_minors()) {
+    tcmu::Target target{.minor = minor,
+                        .full_name = tcmu::uio_target(minor),
+                        .name = {},
+                        .is_taken_over = true};
+    const auto parsed = tcmu::parse_target_name(target.full_name);
+    if (!parsed) continue;
+    if (!parsed->name) {
+      log_.error("a device of the kernel's target is not served: " + parsed->reason,
+                 fields_of(target));
+      continue;
+    }
+    target.name = *parsed->name;
+    add(target, [](int) {});
+  }
+  set_blocked(false);
+  listen();
+}
+
+void TargetServer::stop() {
+  is_stopping_ = true;
+  set_blocked(true);
+  // What waits has not been begun.
+  for (auto& waiting : std::exchange(waiting_, {})) waiting();
+}
+
+void TargetServer::listen() {
+  readable_.async_wait(asio::posix::stream_descriptor::wait_read,
+                       [this](const std::error_code& error) {
+                         if (error) return;
+                         receive();
+                         listen();
+                       });
+}
+
+void TargetServer::receive() {
+  // A turn of others comes in between, however much there is.
+  constexpr int kTurnMessages = 64;
+  for (int turn = 0; turn < kTurnMessages; ++turn) {
+    const tcmu::NetlinkSocket::Received received = socket_.receive();
+    if (received.has_missed) {
+      log_.error("messages of the kernel were lost: whoever waits for an answer fails", {});
+      fail_unanswered();
+    }
+    for (const Message& message : received.devices) handle(message);
+    if (received.is_empty) return;
+  }
+}
+
+void TargetServer::handle(const Message& message) {
+  const auto parsed = tcmu::parse_target_name(message.device);
+  // Of another handler, which answers.
+  if (!parsed) return;
+  const Answer answer = answer_to(message);
+  tcmu::Target target{.minor = message.minor,
+                      .full_name = message.device,
+                      .name = parsed->name.value_or(tcmu::TargetName()),
+                      .is_taken_over = false};
+  switch (message.kind) {
+    case Message::Kind::kAdded:
+      if (!parsed->name) {
+        log_.error("a device of the kernel's target is refused: " + parsed->reason,
+                   fields_of(target));
+        answer(-EINVAL);
+        return;
+      }
+      add(target, answer);
+      return;
+    case Message::Kind::kRemoved: remove(message.minor, message.device, answer); return;
+    case Message::Kind::kReconfigured: break;
+  }
+  // The size is that of the image, and what is behind a device does not change.
+  answer(-EOPNOTSUPP);
+}
+
+TargetServer::Answer TargetServer::answer_to(const Message& message) {
+  return [this, message](int status) {
+    if (const int error = socket_.answer(message, status); error != 0) {
+      log_.error("the kernel cannot be answered",
+                 {{"target", printable(message.device)}, {"reason", error_name(-error)}});
+    }
+  };
+}
+
+TargetServer::DevicePointer TargetServer::find(std::uint32_t minor,
+                                               const std::string& full_name) const {
+  const auto found = devices_.find(minor);
+  const bool is_it = found != devices_.end() && found->second->full_name == full_name;
+  return is_it ? found->second : nullptr;
+}
+
+std::string TargetServer::name_for(const tcmu::Target& target) const {
+  std::string name = sanitized(target.name.adapter + ":" + target.name.device);
+  const bool is_taken = std::any_of(devices_.begin(), devices_.end(), [&](const auto& one) {
+    return one.second->name == name;
+  });
+  if (!is_taken) return name;
+  const std::string number = ":uio" + std::to_string(target.minor);
+  return name.substr(0, kDeviceNameBytesMax - number.size()) + number;
+}
+
+void TargetServer::add(const tcmu::Target& target, Answer answer) {
+  if (const auto before = devices_.find(target.minor); before != devices_.end()) {
+    // Its end was not told, but its number is given to another one.
+    remove(target.minor, before->second->full_name,
+           [this, target, answer](int) { add(target, answer); });
+    return;
+  }
+  const auto device = std::make_shared<Device>();
+  device->full_name = target.full_name;
+  device->name = name_for(target);
+  device->transport = std::make_shared<tcmu::TcmuTransport>(
+      pool_, target,
+      // Called by threads that may outlive this; what they post only runs while it lives.
+      [this, &context = context_, minor = target.minor,
+       full_name = target.full_name](const std::string& reason) {
+        asio::post(context, [=, this] { ended(minor, full_name, reason); });
+      });
+  devices_[target.minor] = device;
+  waiting_.push_back(
+      [this, device, target, answer = std::move(answer)] { open(device, target, answer); });
+  open_next();
+}
+
+void TargetServer::open_next() {
+  while (opening_count_ < kTargetOpensMax && !waiting_.empty()) {
+    const std::function<void()> next = std::move(waiting_.front());
+    waiting_.pop_front();
+    next();
+  }
+}
+
+void TargetServer::open(const DevicePointer& device, const tcmu::Target& target,
+                        const Answer& answer) {
+  ++opening_count_;
+  const auto opened = [this, device, target, answer](const Json& reply) {
+    --opening_count_;
+    const int status = status_of(reply);
+    if (status != 0 && target.is_taken_over && !is_stopping_) refuse_requests(device);
+    if (status != 0 && !target.is_taken_over) {
+      const auto found = devices_.find(target.minor);
+      if (found != devices_.end() && found->second == device) devices_.erase(found);
+    }
+    answer(status);
+    if (!is_stopping_) asio::post(context_, [this] { open_next(); });
+  };
+  service_.handle(OpenRequest{.config = target.name.config_path,
+                              .device = device->name,
+                              .is_read_only = false,
+                              .deadline = kOpenDeadline,
+                              .transport = device->transport},
+                  opened);
+}
+
+// Whoever has requests of it would wait for ever.
+void TargetServer::refuse_requests(const DevicePointer& device) {
+  log_.error("a device that another daemon has served cannot be opened: its users get errors until "
+             "it is removed, or served by a daemon that is started when this is mended",
+             {{"device", device->name}, {"target", printable(device->full_name)}});
+  try {
+    jobs_.start([&context = context_, &log = log_, device] {
+      try {
+        auto unserved = std::make_shared<std::unique_ptr<transport::AttachedDevice>>(
+            device->transport->attach(nullptr, {}));
+        asio::post(context, [device, unserved] { device->unserved = std::move(*unserved); });
+      } catch (const std::exception& error) {
+        log.error(error.what(), {{"device", device->name}});
+      }
+    });
+  } catch (const std::system_error& error) {
+    log_.error(error.what(), {{"device", device->name}});
+  }
+}
+
+void TargetServer::remove(std::uint32_t minor, const std::string& full_name,
+                          const Answer& answer) {
+  const DevicePointer device = find(minor, full_name);
+  if (device == nullptr) {
+    answer(0);
+    return;
+  }
+  const Answer answer_once = [answer, is_answered = std::make_shared<bool>(false)](int status) {
+    if (!std::exchange(*is_answered, true)) answer(status);
+  };
+  devices_.erase(minor);
+  device->transport->set_removed();
+  device->unserved.reset();
+  // The kernel holds a lock that everybody needs who configures its target.
+  const auto bound = std::make_shared<asio::steady_timer>(context_, kRemovalPatience);
+  bound->async_wait([this, device, answer_once](const std::error_code& error) {
+    if (error) return;
+    log_.warn("the kernel removes a device that is not closed yet", {{"device", device->name}});
+    answer_once(0);
+  });
+  service_.end(device->name, [bound, answer_once] {
+    bound->cancel();
+    answer_once(0);
+  });
+}
+
+void TargetServer::ended(std::uint32_t minor, const std::string& full_name,
+                         const std::string& reason) {
+  const DevicePointer device = find(minor, full_name);
+  if (device == nullptr) return;
+  log_.warn("a device of the kernel's target is not served any more: " + reason,
+            {{"device", device->name}});
+  remove(minor, full_name, [](int) {});
+}
+
+}  // namespace varve::bd
