@@ -4,7 +4,7 @@
 set -u
 folder=$1
 shift
-ctest --test-dir "$folder" --output-on-failure --no-tests=error "$@"
+ctest --test-dir "$folder" --output-on-failure --no-tests=error --parallel 2 "$@"
 status=$?
 awk '
   / Skipped$/ { getline reason }

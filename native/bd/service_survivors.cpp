@@ -73,7 +73,9 @@ void Service::taken_over(const EntryPointer& entry, const std::shared_ptr<Device
   entry->device = device;
   entry->state = device->is_let_go() ? "closing" : device->is_sealed() ? "sealed" : "open";
   if (device->is_let_go()) watch_lingering();
-  Json fields = {{"path", device->path()}, {"config", entry->config}};
+  Json fields = {{"path", device->path()},
+                 {"config", entry->config},
+                 {"transport", entry->transport}};
   fields.update(description_of(*device));
   tell("recovered", entry, fields);
   take_over_next();

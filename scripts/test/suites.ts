@@ -187,7 +187,8 @@ function nativeSuite({ checkout, isLong }: SuiteOptions): Suite {
     };
   };
   // What takes minutes under ThreadSanitizer and has one thread only.
-  const oneThread = 'RandomOperations|GoldenImage/|NoFlippedBit|WithoutSums';
+  const oneThread =
+    'RandomOperations|LargeDisk|GoldenImage/|NoFlippedBit|WithoutSums|DamageTest|RandomTest|Fuzz';
   const sanitizers = isLong ? ['address,undefined', 'thread'] : ['address,undefined'];
   return {
     name: 'native',
