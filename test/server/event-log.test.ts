@@ -215,7 +215,7 @@ test('an initial state of any size comes in parts, to a client of ordinary limit
 });
 
 test('a Watch that does not take its initial state is cut off within it', async (t) => {
-  const node = await servedNode(t, { clock: { afterScale: 0.05 } });
+  const node = await servedNode(t, { clock: { afterScale: 0.2 } });
   await prepareLarge(node, 50);
   const watch = new Watch(t, node, { initialState: true });
   const first = await watch.next();
