@@ -82,7 +82,8 @@ const adapterUsers: readonly { readonly from: RegExp; readonly to: string }[] = 
   { from: /^src\/cli\/commands\/repair/, to: 'src/adapters/level' },
   { from: /^src\/cli\/commands\/repair/, to: 'src/adapters/system/crash-points.ts' },
   // Programs of ours that a command starts itself.
-  { from: /^src\/cli\/commands\/up\.ts$/, to: 'src/adapters/native' },
+  { from: /^src\/cli\/(commands\/up\.ts$|supervisor\/)/, to: 'src/adapters/native' },
+  { from: /^src\/cli\/commands\/up\.ts$/, to: 'src/adapters/system/directories.ts' },
   { from: /^src\/cli\/commands\/convert\.ts$/, to: 'src/adapters/native/location.ts' },
   // varve-bd is a daemon of its own, which `varve bd` asks directly.
   {

@@ -1,6 +1,9 @@
-// The end of this process, process descriptors, and passing descriptors between processes.
+// The end of this process, process descriptors, who listens on a socket, and passing descriptors
+// between processes.
+#include <poll.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
+#include <sys/un.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -26,6 +29,33 @@ int varve_sys_exit_now(int status) { ::_exit(status); }
 int varve_sys_pidfd_open(int pid) {
   const long fd = ::syscall(SYS_pidfd_open, pid, 0);
   return fd >= 0 ? static_cast<int>(fd) : -errno;
+}
+
+int varve_sys_pidfd_has_ended(int fd) {
+  pollfd process = {fd, POLLIN, 0};
+  if (retry_interrupted([&] { return ::poll(&process, 1, 0); }) < 0) return -errno;
+  if ((process.revents & POLLNVAL) != 0) return -EBADF;
+  return process.revents != 0 ? 1 : 0;
+}
+
+int varve_sys_pidfd_signal(int fd, int signal) {
+  return ::syscall(SYS_pidfd_send_signal, fd, signal, nullptr, 0) == 0 ? 0 : -errno;
+}
+
+int varve_sys_peer_process(const char* socket_path) {
+  sockaddr_un address = {};
+  const size_t length = std::strlen(socket_path);
+  if (length >= sizeof address.sun_path) return -ENAMETOOLONG;
+  address.sun_family = AF_UNIX;
+  std::memcpy(address.sun_path, socket_path, length);
+  const varve::UniqueFd fd(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
+  if (!fd) return -errno;
+  const auto* plain = reinterpret_cast<const sockaddr*>(&address);
+  if (::connect(fd.get(), plain, sizeof address) != 0) return -errno;
+  ucred peer = {};
+  socklen_t size = sizeof peer;
+  if (::getsockopt(fd.get(), SOL_SOCKET, SO_PEERCRED, &peer, &size) != 0) return -errno;
+  return peer.pid;
 }
 
 int varve_sys_reap(int pid) {

@@ -25,7 +25,7 @@ extern "C" {
 
 #define VARVE_SYS_API __attribute__((visibility("default")))
 
-#define VARVE_SYS_ABI_VERSION 3
+#define VARVE_SYS_ABI_VERSION 4
 
 // Returns VARVE_SYS_ABI_VERSION of the loaded library.
 VARVE_SYS_API int varve_sys_abi_version(void);
@@ -164,6 +164,18 @@ VARVE_SYS_API int varve_sys_exit_now(int status);
 
 // Returns a descriptor that stands for the process; it becomes readable when the process ends.
 VARVE_SYS_API int varve_sys_pidfd_open(int pid);
+
+// Whether the process that a descriptor stands for has ended: 1 or 0.
+VARVE_SYS_API int varve_sys_pidfd_has_ended(int fd);
+
+// Sends a signal to the process that a descriptor stands for, and never to another one that has got
+// its id since. ESRCH if it has ended.
+VARVE_SYS_API int varve_sys_pidfd_signal(int fd, int signal);
+
+// Returns the id of the process that listens on a unix socket (SOCK_STREAM); 0 if this process
+// cannot see it, from its namespace. ECONNREFUSED or ENOENT if none does; EAGAIN if too many wait
+// for it. Connects, and never blocks.
+VARVE_SYS_API int varve_sys_peer_process(const char* socket_path);
 
 // Takes note of the end of a child of this process, which nobody else waits for: 1 if it had ended,
 // 0 if it has not. ECHILD if it is no child.

@@ -1,6 +1,6 @@
 // The typed wrappers around libvarve_sys, called through koffi.
 import assert from 'node:assert/strict';
-import { spawnSync } from 'node:child_process';
+import { spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
 import {
   chownSync,
@@ -32,9 +32,12 @@ import { mount, mountFlag, mountWithOptions, unmount } from '../../src/adapters/
 import { notifyServiceManager } from '../../src/adapters/native/notify.ts';
 import {
   closeDescriptor,
+  hasEnded,
+  listenerOf,
   openProcess,
   receiveDescriptor,
   sendDescriptor,
+  signalProcess,
 } from '../../src/adapters/native/processes.ts';
 import {
   getProject,
@@ -247,6 +250,36 @@ test('a process descriptor is opened for the living only', () => {
   const gone = openProcess(pid);
   assert.ok(!gone.ok);
   assert.equal(gone.code, 'ESRCH');
+});
+
+test('a process descriptor tells the end of its process, and signals it alone', async () => {
+  const child = spawn('sleep', ['1000']);
+  const ended = once(child, 'exit');
+  const opened = openProcess(child.pid ?? 0);
+  assert.ok(opened.ok);
+  assert.deepEqual(hasEnded(opened.value), { ok: true, value: false });
+  assert.ok(signalProcess(opened.value, 'SIGTERM').ok);
+  assert.deepEqual(await ended, [null, 'SIGTERM']);
+  assert.deepEqual(hasEnded(opened.value), { ok: true, value: true });
+  const late = signalProcess(opened.value, 'SIGTERM');
+  assert.ok(!late.ok && late.code === 'ESRCH');
+  assert.ok(closeDescriptor(opened.value).ok);
+  const closed = hasEnded(opened.value);
+  assert.ok(!closed.ok && closed.code === 'EBADF');
+});
+
+test('a socket tells which process listens on it', async (t) => {
+  const path = join(scratchDirectory(t), 's');
+  const absent = listenerOf(path);
+  assert.ok(!absent.ok && absent.code === 'ENOENT');
+  const server = createServer();
+  server.listen(path);
+  await once(server, 'listening');
+  assert.deepEqual(listenerOf(path), { ok: true, value: process.pid });
+  server.close();
+  await once(server, 'close');
+  const long = listenerOf(`/${'x'.repeat(200)}`);
+  assert.ok(!long.ok && long.code === 'ENAMETOOLONG');
 });
 
 test('a descriptor passes through a socket', async (t) => {

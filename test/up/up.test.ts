@@ -1,83 +1,35 @@
 // `varve up` with the real services: what dies comes back, and what is told to end leaves nothing.
 import assert from 'node:assert/strict';
-import { spawn, type ChildProcess } from 'node:child_process';
-import { once } from 'node:events';
-import { existsSync, mkdirSync, readFileSync, readdirSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readFileSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';
-import { createInterface } from 'node:readline';
 import { after, describe, test } from 'node:test';
-import { isAnswered } from '../../src/cli/supervisor/child.ts';
+import { isAnswered } from '../../src/cli/supervisor/service-process.ts';
 import { pauseBefore } from '../../src/cli/supervisor/supervisor.ts';
-import { program, varve } from '../cli/varve.ts';
+import { varve } from '../cli/varve.ts';
 import { startBlockDaemon } from '../e2e/lab/block-daemon.ts';
 import { runCommand } from '../e2e/lab/command.ts';
 import { makeScratch } from '../e2e/lab/scratch.ts';
 import { waitUntil } from '../e2e/lab/service.ts';
-import { isServing } from '../e2e/lab/snapshotter.ts';
 import { deviceObstacle } from '../native/device-obstacle.ts';
+import {
+  childrenOf,
+  commandOf,
+  isBlockDaemonReady,
+  makePlace,
+  statusOf,
+  Up,
+  waitUntilUp,
+  type Place,
+} from './up-process.ts';
 
 const skip = deviceObstacle() ?? false;
 const timeout = 120_000;
 
-interface Place {
-  readonly directory: string;
-  readonly address: string;
-  readonly blockAddress: string;
-  readonly argv: readonly string[];
-}
-
 const scratch = makeScratch('varve-up-');
 after(() => scratch.dispose());
 
-/** A place of its own for one run; `settings` go into the configuration. */
-function place(name: string, settings: Readonly<Record<string, unknown>> = {}): Place {
-  const directory = join(scratch.path, name);
-  mkdirSync(directory);
-  const address = join(directory, 'varve.sock');
-  const blockAddress = join(directory, 'bd', 'bd.sock');
-  const config = join(directory, 'config.json');
-  const own = { root: join(directory, 'root'), address, blockDaemonAddress: blockAddress };
-  writeFileSync(config, JSON.stringify({ ...own, ...settings }));
-  return { directory, address, blockAddress, argv: ['up', '--config', config] };
-}
-
-class Up {
-  readonly process: ChildProcess;
-  readonly said: string[] = [];
-  readonly ended: Promise<unknown>;
-
-  constructor(argv: readonly string[], before: readonly string[] = []) {
-    const [command = '', ...rest] = [...before, process.execPath, program, ...argv];
-    const { VARVE_ADDRESS: _one, VARVE_ADMIN_ADDRESS: _other, ...environment } = process.env;
-    this.process = spawn(command, rest, { env: environment, stdio: ['ignore', 'pipe', 'pipe'] });
-    this.ended = once(this.process, 'exit');
-    this.process.stdout?.resume();
-    if (this.process.stderr !== null) {
-      createInterface(this.process.stderr).on('line', (line) => this.said.push(line));
-    }
-    // `unshare` does not pass SIGTERM on.
-    scratch.defer(() => this.end(before.length === 0 ? 'SIGTERM' : 'SIGKILL'));
-  }
-
-  /** What it said itself, and not its services. */
-  get own(): readonly string[] {
-    return this.said.filter((line) => /^varve(?: up)?: /.test(line));
-  }
-
-  async end(signal: NodeJS.Signals): Promise<number | null> {
-    if (this.process.exitCode === null) this.process.kill(signal);
-    await this.ended;
-    return this.process.exitCode;
-  }
-}
-
-const statusOf = (pid: string): string => {
-  try {
-    return readFileSync(`/proc/${pid}/stat`, 'utf8');
-  } catch {
-    return '';
-  }
-};
+const place = (name: string, settings: Readonly<Record<string, unknown>> = {}): Place =>
+  makePlace(scratch, name, settings);
 
 /** Whether every thread of a process is stopped: until then one may still take a signal. */
 function isStopped(pid: number): boolean {
@@ -89,36 +41,6 @@ function isStopped(pid: number): boolean {
 function isTold(pid: number): boolean {
   const pending = /^ShdPnd:\s*([0-9a-f]+)$/m.exec(readFileSync(`/proc/${pid}/status`, 'utf8'))?.[1];
   return (BigInt(`0x${pending ?? '0'}`) & (1n << 14n)) !== 0n;
-}
-
-const commandOf = (pid: number): string => {
-  try {
-    return readFileSync(`/proc/${pid}/cmdline`, 'utf8').replaceAll('\0', ' ');
-  } catch {
-    return '';
-  }
-};
-
-/** The children of a process whose command line holds a word. */
-function childrenOf(parent: number | undefined, word = ''): readonly number[] {
-  return readdirSync('/proc')
-    .filter((name) => /^\d+$/.test(name))
-    .filter((pid) => {
-      const text = statusOf(pid);
-      return text.slice(text.lastIndexOf(')') + 2).split(' ')[1] === String(parent);
-    })
-    .map(Number)
-    .filter((pid) => commandOf(pid).includes(word));
-}
-
-const isBlockDaemonReady = async ({ blockAddress }: Place): Promise<boolean> =>
-  (await varve(['bd', 'ls', '--socket', blockAddress])).code === 0;
-
-async function waitUntilUp(one: Place, up: Up): Promise<void> {
-  await waitUntil('both answer', async () => {
-    if (up.process.exitCode !== null) throw new Error(`it ended:\n${up.said.join('\n')}`);
-    return (await isServing(one.address)) && (await isBlockDaemonReady(one));
-  });
 }
 
 /** Kills a child by its word; waits until another one is there in its stead. */
@@ -142,7 +64,7 @@ describe('varve up', { skip, timeout }, () => {
   for (const signal of ['SIGTERM', 'SIGINT'] as const) {
     test(`starts both and ends both on ${signal}, varve serve first`, async () => {
       const one = place(signal);
-      const up = new Up(one.argv);
+      const up = new Up(one);
       await waitUntilUp(one, up);
       const [blockDaemon] = childrenOf(up.process.pid, 'varve-bd');
       const [serve] = childrenOf(up.process.pid, ' serve ');
@@ -167,7 +89,7 @@ describe('varve up', { skip, timeout }, () => {
 
   test('kill -9 of either brings it back, and one line says so', async () => {
     const one = place('kill');
-    const up = new Up(one.argv);
+    const up = new Up(one);
     await waitUntilUp(one, up);
     await killAndWait(one, up, 'varve-bd');
     await killAndWait(one, up, ' serve ');
@@ -180,7 +102,7 @@ describe('varve up', { skip, timeout }, () => {
 
   test('a signal during a pause ends it', async () => {
     const one = place('pause');
-    const up = new Up(one.argv);
+    const up = new Up(one);
     await waitUntilUp(one, up);
     const [pid] = childrenOf(up.process.pid, 'varve-bd');
     process.kill(pid!, 'SIGKILL');
@@ -199,7 +121,7 @@ describe('varve up', { skip, timeout }, () => {
 
   test('what varve serve refuses ends it with the message, and varve-bd with it', async () => {
     const one = place('refused', { root: '/proc/varve' });
-    const up = new Up(one.argv);
+    const up = new Up(one);
     await up.ended;
     assert.equal(up.process.exitCode, 1);
     assert.match(up.said.join('\n'), /varve serve cannot start: /);
@@ -209,7 +131,7 @@ describe('varve up', { skip, timeout }, () => {
 
   test('a varve-bd that cannot run ends it', async () => {
     const one = place('no-bd');
-    const up = new Up([...one.argv, '--block-config', join(one.directory, 'absent.json')]);
+    const up = new Up(one, { more: ['--block-config', join(one.directory, 'absent.json')] });
     await up.ended;
     assert.equal(up.process.exitCode, 1);
     assert.match(up.own.join('\n'), /^varve: varve-bd cannot run: it ended with [12]$/);
@@ -221,10 +143,15 @@ describe('varve up', { skip, timeout }, () => {
     mkdirSync(join(one.directory, 'bd'));
     const daemon = await startBlockDaemon(join(one.directory, 'bd'));
     try {
-      const up = new Up(one.argv);
+      const up = new Up(one);
       await up.ended;
       assert.equal(up.process.exitCode, 1);
-      assert.match(up.own.join('\n'), /bd\.sock is in use: varve-bd runs already/);
+      const said = up.own.join('\n');
+      assert.match(
+        said,
+        /bd\.sock is in use by process \d+ \(.*varve-bd --socket .*\), which is none /,
+      );
+      assert.ok(said.includes(`process ${daemon.service.pid} `), said);
       assert.ok(await isBlockDaemonReady(one));
     } finally {
       await daemon.service.stop();
@@ -241,7 +168,7 @@ describe('varve up', { skip, timeout }, () => {
       '--mount-proc',
       '--propagation=slave',
     ];
-    const up = new Up(one.argv, namespace);
+    const up = new Up(one, { before: namespace });
     await waitUntil('it runs', async () => childrenOf(up.process.pid, ' up ').length > 0);
     const [first] = childrenOf(up.process.pid, ' up ');
     assert.ok(first !== undefined);

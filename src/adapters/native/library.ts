@@ -10,7 +10,7 @@ import { constants } from 'node:os';
 import { failedCall, succeeded, type NativeResult } from './errno.ts';
 import { findNativeFile } from './location.ts';
 
-const abiVersion = 3;
+const abiVersion = 4;
 
 /** An argument of a native call; an object or array is filled by the call. */
 export type NativeArgument = string | number | Buffer | object | null;
@@ -71,6 +71,9 @@ const parameters = {
   unmount: 'const char *target, int flags',
   exit_now: 'int status',
   pidfd_open: 'int pid',
+  pidfd_has_ended: 'int fd',
+  pidfd_signal: 'int fd, int signal',
+  peer_process: 'const char *path',
   reap: 'int pid',
   send_fd: 'int socket, int fd',
   receive_fd: 'int socket',

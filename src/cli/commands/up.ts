@@ -1,14 +1,20 @@
 // varve up: runs `varve serve` and varve-bd together, for a demo, a test or a container image. It
-// may be the first process of a container.
+// may be the first process of a container. What one that was killed left running is taken over.
+import { dirname } from 'node:path';
 import { findNativeFile } from '../../adapters/native/location.ts';
+import { lockFile } from '../../adapters/native/lock.ts';
+import { notifyServiceManager } from '../../adapters/native/notify.ts';
 import { reapOrphans } from '../../adapters/native/orphans.ts';
+import { makeDirectory } from '../../adapters/system/directories.ts';
 import type { Configuration } from '../../config/configuration.ts';
 import { loadConfiguration, type ConfigurationFlags } from '../../config/load.ts';
 import { printable } from '../../history/text.ts';
 import type { CommandContext } from '../command-context.ts';
 import { CliFailure, exitCodes } from '../exit-codes.ts';
 import { leaveProcess } from '../process-events.ts';
-import type { Service } from '../supervisor/child.ts';
+import { version } from '../../server/version.ts';
+import { Records } from '../supervisor/records.ts';
+import type { Service } from '../supervisor/service-process.ts';
 import { Supervisor } from '../supervisor/supervisor.ts';
 
 type UpInput = ConfigurationFlags & {
@@ -25,11 +31,12 @@ export async function run({ environment }: CommandContext, input: UpInput): Prom
   const flags = { root, address, adminAddress, logLevel };
   const loaded = loadConfiguration({ flags, configPath: input.config, environment });
   if (!loaded.ok) throw new CliFailure(exitCodes.configuration, loaded.problems.join('\n'));
-  const services = [
-    blockDaemon(loaded.configuration, input, environment),
-    snapshotter(loaded.configuration, input, environment),
-  ];
-  const supervisor = new Supervisor(services, say);
+  const { configuration } = loaded;
+  await lockPlace(configuration);
+  const serve = snapshotter(configuration, input, environment);
+  const services = [blockDaemon(configuration, input, environment), serve];
+  const records = new Records(`${configuration.address}.up.json`);
+  const supervisor = new Supervisor({ services, records, say });
   leaveProcess();
   const told = new Promise<void>((resolve) => {
     // However often it is told, it ends once.
@@ -41,8 +48,24 @@ export async function run({ environment }: CommandContext, input: UpInput): Prom
     const exitCode = failure.exitCode === exitCodes.configuration ? 'configuration' : 'failure';
     throw new CliFailure(exitCodes[exitCode], failure.message);
   }
+  // One that was started here says it itself.
+  if (supervisor.isTakenOver(serve)) notifyServiceManager('READY=1', environment['NOTIFY_SOCKET']);
   await told;
   process.exitCode = (await supervisor.stop()) ? exitCodes.success : exitCodes.failure;
+}
+
+/** Keeps others away that would supervise the same services, until the process ends. */
+async function lockPlace({ address }: Configuration): Promise<void> {
+  await makeDirectory(dirname(address));
+  const lock = lockFile(`${address}.up.lock`);
+  if (lock.ok) return;
+  const { code } = lock;
+  const who = 'holderPid' in lock ? `another varve up (process ${lock.holderPid})` : 'another one';
+  const message =
+    code === 'EAGAIN'
+      ? `${who} runs the services of ${address}: end it first, or choose another --address`
+      : `the lock ${address}.up.lock cannot be taken (${code}): look at its folder, or run as root`;
+  throw new CliFailure(exitCodes.failure, message);
 }
 
 function say(line: string): void {
@@ -58,17 +81,23 @@ function blockDaemon(
     ...option('--config', blockConfig),
     ...option('--log-level', logLevel?.toLowerCase()),
   ];
+  const argv = [findNativeFile('varve-bd'), '--socket', blockDaemonAddress, ...options] as const;
   return {
     name: 'varve-bd',
-    argv: [findNativeFile('varve-bd'), '--socket', blockDaemonAddress, ...options],
+    argv,
     // That everything is ready is for varve serve to say, which comes after it.
     environment: { ...environment, NOTIFY_SOCKET: undefined },
     address: blockDaemonAddress,
+    place: blockDaemonAddress,
+    placeOption: 'blockDaemonAddress in the configuration',
+    settings: JSON.stringify([argv, version]),
+    outlivesSettings: true,
+    endMeans: 'its devices go with it: stop the containers on them before',
   };
 }
 
 function snapshotter(
-  { address }: Configuration,
+  configuration: Configuration,
   { config, root, address: given, adminAddress, logLevel }: UpInput,
   environment: Environment,
 ): Service {
@@ -80,11 +109,18 @@ function snapshotter(
     ...option('--log-level', logLevel),
   ];
   const [program = ''] = process.argv.slice(1);
+  const argv = [process.execPath, ...process.execArgv, program, 'serve', ...options] as const;
+  const { address } = configuration;
   return {
     name: 'varve serve',
-    argv: [process.execPath, ...process.execArgv, program, 'serve', ...options],
+    argv,
     environment,
     address,
+    place: `the root ${configuration.root} on ${address}`,
+    placeOption: '--address',
+    settings: JSON.stringify([argv, configuration, version]),
+    outlivesSettings: false,
+    endMeans: 'containers do not notice',
   };
 }
 

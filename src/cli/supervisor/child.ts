@@ -1,38 +1,14 @@
-// A service as a child process: started, known to be ready, ended in order.
+// A service that was started here.
 import { spawn, type ChildProcess } from 'node:child_process';
-import { connect } from 'node:net';
-import { setTimeout as delay } from 'node:timers/promises';
+import { ServiceProcess, type End, type Service } from './service-process.ts';
 
-/** What a child is started from. */
-export interface Service {
-  /** For messages. */
-  readonly name: string;
-  readonly argv: readonly [string, ...string[]];
-  readonly environment: Readonly<Record<string, string | undefined>>;
-  /** The unix socket on which it answers when it is ready. */
-  readonly address: string;
-}
-
-export interface End {
-  readonly exitCode: number | null;
-  /** How it ended, in words: `ended with status 1`. */
-  readonly text: string;
-}
-
-const pollMs = 50;
-/** Both services end within five seconds by themselves. */
-const stopDeadlineMs = 10_000;
-
-export class Child {
+export class Child extends ServiceProcess {
   readonly #process: ChildProcess;
-  readonly #service: Service;
   readonly startedMs = Date.now();
-  /** Fulfilled when it has ended, or could not be started. */
   readonly ended: Promise<End>;
-  #isRunning = true;
 
   constructor(service: Service) {
-    this.#service = service;
+    super(service);
     const [program, ...parameters] = service.argv;
     this.#process = spawn(program, parameters, {
       env: service.environment,
@@ -47,8 +23,8 @@ export class Child {
     return this.#process.pid;
   }
 
-  async #end(): Promise<End> {
-    const end = await new Promise<End>((resolve) => {
+  #end(): Promise<End> {
+    return new Promise<End>((resolve) => {
       this.#process.once('error', (error) => {
         resolve({ exitCode: null, text: `could not be started (${error.message})` });
       });
@@ -57,41 +33,9 @@ export class Child {
         resolve({ exitCode, text: how });
       });
     });
-    this.#isRunning = false;
-    return end;
   }
 
-  /** Waits until it answers; false if it ended before. */
-  async isReady(): Promise<boolean> {
-    while (this.#isRunning) {
-      if (await isAnswered(this.#service.address)) return true;
-      await Promise.race([this.ended, delay(pollMs)]);
-    }
-    return false;
+  protected signal(signal: NodeJS.Signals): void {
+    this.#process.kill(signal);
   }
-
-  /** Tells it to end, and waits until it has. Answers whether it did so by itself. */
-  async stop(): Promise<boolean> {
-    this.#process.kill('SIGTERM');
-    const deadline = new AbortController();
-    const late = delay(stopDeadlineMs, true, { signal: deadline.signal }).catch(() => false);
-    const isLate = await Promise.race([this.ended.then(() => false), late]);
-    deadline.abort();
-    if (isLate) this.#process.kill('SIGKILL');
-    await this.ended;
-    return !isLate;
-  }
-}
-
-/** Whether somebody accepts connections on a unix socket. */
-export function isAnswered(address: string): Promise<boolean> {
-  return new Promise((resolve) => {
-    const socket = connect(address);
-    const end = (isConnected: boolean): void => {
-      socket.destroy();
-      resolve(isConnected);
-    };
-    socket.once('connect', () => end(true));
-    socket.once('error', () => end(false));
-  });
 }
