@@ -19,7 +19,7 @@ build: native bundle ## Get what is missing and build; then bin/varve runs from 
 demo: build ## Run containers of a small image through varve, show their history, clean up
 	@$(NODE) scripts/demo.ts
 
-test: build ## Run every test in its short form (about 12 minutes)
+test: build ## Run every test in its short form (about 15 minutes)
 	@$(NODE) scripts/test.ts
 
 test-long: build ## Run every test in its long form

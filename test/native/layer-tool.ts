@@ -116,6 +116,7 @@ export const rangeArguments = ({ ranges }: Expected): readonly string[] =>
 export interface ImageConfig {
   readonly lowers?: readonly { readonly file: string }[];
   readonly upper?: { readonly data: string; readonly index: string };
+  readonly resultFile?: string;
 }
 
 /** Writes a configuration with absolute paths; returns its path. */

@@ -1,20 +1,7 @@
 // File systems on devices of varve-bd: what is in layers is what was put there, as the kernel's own
 // file systems read it; what they discard is given back; what they hold is written at the end.
 import assert from 'node:assert/strict';
-import {
-  chmodSync,
-  linkSync,
-  lstatSync,
-  mkdirSync,
-  readFileSync,
-  readdirSync,
-  readlinkSync,
-  rmSync,
-  statSync,
-  symlinkSync,
-  truncateSync,
-  writeFileSync,
-} from 'node:fs';
+import { mkdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { randomBytes } from 'node:crypto';
 import { join } from 'node:path';
 import { test, type TestContext } from 'node:test';
@@ -32,48 +19,9 @@ import {
   start,
   type UpperKind,
 } from './block-daemon.ts';
+import { contentOf, makeTree } from './file-tree.ts';
 import { sha256, writeConfig } from './layer-tool.ts';
 import { runProgram, scratchDirectory, until } from './scratch.ts';
-
-/** Files around the sizes of blocks and pages, half of their bytes hard to compress. */
-function makeTree(directory: string): void {
-  mkdirSync(directory);
-  const sizes = [0, 1, 511, 512, 4095, 4096, 4097, 65_536, 300_001, 1 << 20, 3_000_000];
-  for (const depth of ['', 'a', 'a/b', 'a/b/ç']) {
-    mkdirSync(join(directory, depth), { recursive: true });
-    for (const size of sizes) {
-      const text = Buffer.alloc(size, `${depth} holds ${size} bytes. `);
-      randomBytes(size >> 1).copy(text);
-      writeFileSync(join(directory, depth, `of ${size}`), text);
-    }
-  }
-  for (let number = 0; number < 300; number += 1) {
-    writeFileSync(join(directory, 'a', `small-${number}`), `${number}`.repeat(number));
-  }
-  writeFileSync(join(directory, 'holes'), 'begin');
-  truncateSync(join(directory, 'holes'), 5_000_000);
-  chmodSync(join(directory, 'holes'), 0o4711);
-  linkSync(join(directory, 'holes'), join(directory, 'a', 'also-holes'));
-  symlinkSync('a/b', join(directory, 'link'));
-  symlinkSync('x'.repeat(900), join(directory, 'long-link'));
-}
-
-/** Every path below a directory, with what is there. */
-function contentOf(directory: string): ReadonlyMap<string, string> {
-  const found = new Map<string, string>();
-  for (const name of readdirSync(directory, { recursive: true, encoding: 'utf8' })) {
-    if (name === 'lost+found') continue;
-    const path = join(directory, name);
-    const status = lstatSync(path);
-    const content = status.isSymbolicLink()
-      ? readlinkSync(path)
-      : status.isFile()
-        ? `${status.nlink} ${status.size} ${sha256(readFileSync(path))}`
-        : '';
-    found.set(name, `${status.mode.toString(8)} ${status.uid} ${content}`);
-  }
-  return found;
-}
 
 function mount(device: string, target: string, ...options: readonly string[]): void {
   mkdirSync(target, { recursive: true });

@@ -1,0 +1,201 @@
+// How disks of the kernel's target come and go with varve-bd: opens that fail or hang, daemons that
+// die or end while disks are used, and what waits meanwhile.
+import assert from 'node:assert/strict';
+import { spawn } from 'node:child_process';
+import { closeSync, mkdirSync, openSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
+import { randomBytes } from 'node:crypto';
+import { join } from 'node:path';
+import { test, type TestContext } from 'node:test';
+import { setTimeout as delay } from 'node:timers/promises';
+
+import { createUpper, list, open, readOnlyConfig } from '../../native/block-daemon.ts';
+import { writeConfig } from '../../native/layer-tool.ts';
+import { chooseSeed, randomNumbers } from '../../native/random.ts';
+import { skipOutside } from '../inside.ts';
+import { run, waitUntil } from './programs.ts';
+import {
+  attach,
+  detach,
+  deviceName,
+  enable,
+  expose,
+  isNetlinkBlocked,
+  TargetDaemon,
+} from './target.ts';
+
+const skip = skipOutside('6.1');
+const isLong = process.env['VARVE_LONG'] === '1';
+
+const writable = (directory: string, name: string, size: string): string =>
+  writeConfig(join(directory, `${name}.json`), {
+    upper: createUpper(directory, name, 'append-only', size),
+  });
+
+test('an open that fails says why, and can be tried again', { skip }, async (t) => {
+  const node = await TargetDaemon.start(t);
+  const { directory } = node;
+  const bd = await node.client();
+  const config = join(directory, 'later.json');
+  await assert.rejects(enable('1', `overlaybd/${config}`), { code: 'ENOENT' });
+  await assert.rejects(enable('2', 'overlaybd/relative.json'), { code: 'EINVAL' });
+  const resultFile = join(directory, 'result');
+  const lowers = [{ file: join(directory, 'missing') }];
+  writeConfig(config, { lowers, resultFile });
+  await assert.rejects(enable('1', `overlaybd/${config}`), { code: 'ENOENT' });
+  assert.match(readFileSync(resultFile, 'utf8'), /^failed:.*missing/);
+  writeFileSync(join(directory, 'missing'), 'no layer');
+  await assert.rejects(enable('1', `overlaybd/${config}`), { code: 'EINVAL' });
+
+  const upper = writable(directory, 'rw', '16M');
+  await attach('3', upper);
+  await assert.rejects(enable('4', `overlaybd/${upper}`), { code: 'EBUSY' });
+  assert.deepEqual(
+    (await list(bd)).map(({ device }) => device),
+    [deviceName('3')],
+  );
+
+  readOnlyConfig(directory, 'later', { resultFile });
+  await enable('1', `overlaybd/${config}`);
+  assert.equal(readFileSync(resultFile, 'utf8'), 'success');
+  const { path } = await expose('1');
+  assert.equal(await run('blockdev', '--getsize64', path), String(20 << 20));
+  // Whose configuration begins otherwise is somebody else's: varve-bd says nothing to it.
+  for (const id of ['1', '2', '3', '4']) await detach(id);
+  assert.deepEqual(await list(bd), []);
+  // What was locked is free when the kernel has let go.
+  await open(bd, upper, 'again');
+});
+
+/** A directory in which whoever looks for something waits until it is let go. */
+function hangingDirectory(t: TestContext, path: string): () => void {
+  mkdirSync(path);
+  const fuse = openSync('/dev/fuse', 'r+');
+  let isOpen = true;
+  const letGo = (): void => {
+    if (isOpen) closeSync(fuse);
+    isOpen = false;
+  };
+  t.after(letGo);
+  const options = 'fd=3,rootmode=40000,user_id=0,group_id=0';
+  const mounting = spawn('mount', ['-i', '-t', 'fuse', '-o', options, 'hanging', path], {
+    stdio: ['ignore', 'inherit', 'inherit', fuse],
+  });
+  mounting.unref();
+  return letGo;
+}
+
+test('one that hangs among twenty delays nobody, and gets an answer', { skip }, async (t) => {
+  const node = await TargetDaemon.start(t);
+  const bd = await node.client();
+  const hanging = join(node.directory, 'hanging');
+  const letGo = hangingDirectory(t, hanging);
+  await waitUntil('the directory is there', async () =>
+    readFileSync('/proc/self/mounts', 'utf8').includes(` ${hanging} fuse`),
+  );
+  const config = readOnlyConfig(node.directory);
+  let isAnswered = false;
+  const slow = enable('99', `overlaybd/${hanging}/config.v1.json`).finally(() => {
+    isAnswered = true;
+  });
+  slow.catch(() => undefined);
+  const ids = Array.from({ length: 19 }, (_, at) => String(at + 1));
+  const disks = await Promise.all(ids.map((id) => attach(id, config)));
+  await Promise.all(disks.map(({ path }) => run('dd', `if=${path}`, 'of=/dev/null', 'bs=1M')));
+  assert.equal(isAnswered, false);
+  await Promise.all(ids.map(detach));
+  const left = await list(bd);
+  assert.deepEqual(
+    left.map(({ device, state }) => [device, state]),
+    [[deviceName('99'), 'opening']],
+  );
+  letGo();
+  await assert.rejects(slow, { code: 'ENOTCONN' });
+  await run('umount', hanging);
+});
+
+test('kills under load lose nothing and fail nothing', { skip }, async (t) => {
+  const kills = isLong ? 60 : 6;
+  const random = randomNumbers(chooseSeed(t));
+  const node = await TargetDaemon.start(t);
+  const { path } = await attach('1', writable(node.directory, 'rw', '64M'));
+  const writeAndVerify = (): Promise<string> =>
+    run(
+      'fio',
+      ...[`--filename=${path}`, '--ioengine=libaio', '--direct=1', '--minimal', '--size=8M'],
+      ...['--verify=crc32c', '--verify_fatal=1', '--verify_state_save=0', '--verify_backlog=64'],
+      ...['--rw=randwrite', '--allrandrepeat=0'],
+      ...['--name=small', '--bs=4k', '--iodepth=16'],
+      ...['--name=odd', '--offset=16M', '--bsrange=512-64k', '--iodepth=8'],
+      ...['--name=synced', '--offset=32M', '--bs=8k', '--iodepth=2', '--fsync=4'],
+    );
+  let isOver = false;
+  const load = (async () => {
+    while (!isOver) await writeAndVerify();
+  })();
+  // Told at the end; a load that fails ends the kills.
+  load.catch(() => (isOver = true));
+  for (let kill = 0; kill < kills && !isOver; kill += 1) {
+    await delay(500 + random(1500));
+    await node.end('SIGKILL');
+    await delay(random(300));
+    const bd = await node.start();
+    await waitUntil('the device is served again', async () =>
+      (await list(bd)).some(({ state }) => state === 'open'),
+    );
+  }
+  isOver = true;
+  await load;
+  await detach('1');
+});
+
+test('a daemon that ends leaves its disks to the next one', { skip }, async (t) => {
+  const node = await TargetDaemon.start(t);
+  const { directory } = node;
+  const config = writable(directory, 'rw', '64M');
+  const { path } = await attach('1', config);
+  const mountPoint = join(directory, 'mounted');
+  mkdirSync(mountPoint);
+  await run('mkfs.ext4', '-q', '-F', path);
+  await run('mount', path, mountPoint);
+  const bytes = randomBytes(8 << 20);
+  writeFileSync(join(mountPoint, 'unsynced'), bytes);
+
+  assert.equal(await node.end('SIGTERM'), 0);
+  assert.deepEqual(node.daemon.said(/users get errors/), []);
+  // Whoever wants a device is told to try again, instead of waiting for nobody.
+  assert.equal(isNetlinkBlocked(), true);
+  await assert.rejects(enable('2', `overlaybd/${config}`), { code: 'EAGAIN' });
+  const syncing = run('sync', '--file-system', mountPoint);
+  let isSynced = false;
+  void syncing.then(() => (isSynced = true));
+  await delay(500);
+  assert.equal(isSynced, false);
+
+  await node.start();
+  await syncing;
+  assert.equal(isNetlinkBlocked(), false);
+  await run('umount', mountPoint);
+  await run('e2fsck', '-f', '-n', path);
+  await run('mount', '--read-only', path, mountPoint);
+  assert.ok(readFileSync(join(mountPoint, 'unsynced')).equals(bytes));
+  await run('umount', mountPoint);
+  await detach('1');
+});
+
+test('a disk whose image is gone after a restart fails, until it is back', { skip }, async (t) => {
+  const node = await TargetDaemon.start(t);
+  const { directory } = node;
+  const config = readOnlyConfig(directory);
+  const { path } = await attach('1', config);
+  await node.end('SIGKILL');
+  renameSync(config, `${config}.away`);
+  await node.start();
+  const read = ['dd', `if=${path}`, 'of=/dev/null', 'bs=4k', 'count=1', 'iflag=direct'] as const;
+  await assert.rejects(run(...read), /Input\/output error/);
+  assert.ok(node.daemon.said(/its users get errors/).length > 0);
+  renameSync(`${config}.away`, config);
+  assert.equal(await node.end('SIGTERM'), 0);
+  await node.start();
+  await run(...read);
+  await detach('1');
+});
