@@ -404,8 +404,12 @@ test('hostile lines are refused by name, and harm nobody', { skip }, async (t) =
   );
   assert.ok(descriptorsMax < 64 + 40, `${descriptorsMax} descriptors`);
   sockets.forEach((socket) => socket.destroy());
-  await until(() => isRunning(daemon.pid));
-  assert.deepEqual(await list(await client(t, daemon)), []);
+  // It sees their ends one after the other.
+  let answer = '';
+  while (!answer.includes('"devices":[]')) {
+    assert.ok(isRunning(daemon.pid));
+    answer = (await raw(t, daemon.socket, '{"version":1,"id":1,"operation":"list"}')).join('');
+  }
 });
 
 test('events tell what happens, and a slow reader of a gap', { skip }, async (t) => {
