@@ -176,7 +176,8 @@ void serve(const Options& options, Log& log, asio::io_context& context,
     ::unlink(options.socket.c_str());
     const auto end = [&] { asio::post(context, [&] { server->close_all(); context.stop(); }); };
     // A person's interrupt ends the devices, too; a service manager replaces the daemon.
-    hands_over = signal.ssi_signo == SIGTERM && holder && holder->is_connected();
+    hands_over = signal.ssi_signo == SIGTERM && holder && holder->is_connected() &&
+                 service.has_devices();
     if (hands_over) {
       service.hand_over(end);
     } else {

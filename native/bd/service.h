@@ -39,6 +39,7 @@ class Service {
   // and again.
   void take_over(std::vector<std::unique_ptr<transport::Survivor>> survivors);
 
+  [[nodiscard]] bool has_devices() const noexcept { return !devices_.empty(); }
   // Gives up what is under way and leaves every device as it is, to a successor; calls `done` when
   // nothing is under way, or at the deadline.
   void hand_over(std::function<void()> done);

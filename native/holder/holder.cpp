@@ -4,6 +4,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <chrono>
 #include <iterator>
@@ -32,7 +33,7 @@ Holder::Holder(UniqueFd listener, UniqueFd signals, Tell tell)
     : listener_(std::move(listener)), signals_(std::move(signals)), tell_(std::move(tell)) {}
 
 void Holder::run() {
-  while (!may_end()) {
+  while (!is_ending_ || is_needed()) {
     std::vector<pollfd> waited = {{listener_.get(), POLLIN, 0}, {signals_.get(), POLLIN, 0}};
     for (const Client& client : clients_) waited.push_back({client.socket.get(), POLLIN, 0});
     if (::poll(waited.data(), waited.size(), -1) < 0) continue;  // EINTR, or no memory for now
@@ -50,7 +51,7 @@ void Holder::run() {
       signalfd_siginfo signal = {};
       static_cast<void>(::read(signals_.get(), &signal, sizeof signal));
       is_ending_ = true;
-      if (!items_.empty()) {
+      if (is_needed()) {
         tell_("asked to end, which would end devices that are in use: ending when they are closed; " +
               status());
       }
@@ -58,7 +59,10 @@ void Holder::run() {
   }
 }
 
-bool Holder::may_end() { return is_ending_ && items_.empty(); }
+bool Holder::is_needed() const {
+  return std::any_of(items_.begin(), items_.end(),
+                     [](const auto& item) { return !item.first.starts_with(kServingPrefix); });
+}
 
 std::string Holder::status() const {
   return std::to_string(items_.size()) + " held" +

@@ -29,7 +29,7 @@ class Holder {
   // `signals` becomes readable when the process is asked to end.
   Holder(UniqueFd listener, UniqueFd signals, Tell tell);
 
-  // Until it is asked to end and holds nothing: what it holds would be lost with it.
+  // Until it is asked to end and holds nothing that counts: it would be lost with it.
   void run();
 
  private:
@@ -46,7 +46,7 @@ class Holder {
   bool answer(Client& client, Message& message);
   bool take_on(Client& client);
   bool park(const Client& client, Message& message);
-  [[nodiscard]] bool may_end();
+  [[nodiscard]] bool is_needed() const;
   [[nodiscard]] std::string status() const;
 
   UniqueFd listener_;

@@ -48,6 +48,9 @@ struct Message {
 // message.
 [[nodiscard]] int receive_message(int socket, Message& message);
 
+// Things whose names begin so serve others: alone they keep no holder from ending.
+inline constexpr const char* kServingPrefix = "serving/";
+
 // Letters, digits and . _ : / -, at most 200: names stand in logs and lists.
 [[nodiscard]] bool is_name(const std::string& text) noexcept;
 

@@ -22,7 +22,7 @@ namespace varve::transport {
 namespace {
 
 constexpr std::uint64_t kSectorBytes = 512;
-constexpr const char* kRequestPrefix = "request/";
+constexpr const char* kRequestPrefix = "serving/request/";
 
 bool has_admin_capability() {
   __user_cap_header_struct header = {_LINUX_CAPABILITY_VERSION_3, 0};

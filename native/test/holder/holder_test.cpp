@@ -130,6 +130,17 @@ TEST_F(HolderTest, ItEndsWhenItHoldsNothing) {
   held.join();
 }
 
+TEST_F(HolderTest, WhatOnlyServesOthersKeepsItFromNothing) {
+  HolderThread held(at("h.sock"));
+  {
+    Peer worker(at("h.sock"));
+    worker.hello();
+    worker.ask(Kind::kPark, "serving/1", std::array{file_.get()});
+  }
+  held.ask_to_end();
+  held.join();
+}
+
 TEST_F(HolderTest, MoreThanASocketHoldsComesWhole) {
   HolderThread held(at("h.sock"));
   constexpr int kCount = 2'000;

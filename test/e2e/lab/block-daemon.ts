@@ -1,5 +1,5 @@
-// varve-bd as a service of a test.
-import { existsSync } from 'node:fs';
+// varve-bd as a service of a test, and with a holder one that can be replaced.
+import { existsSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { findNativeFile } from '../../../src/adapters/native/location.ts';
 import { startService, waitUntilReady, type Service } from './service.ts';
@@ -9,13 +9,69 @@ export interface BlockDaemon {
   readonly service: Service;
 }
 
-export async function startBlockDaemon(directory: string): Promise<BlockDaemon> {
-  const address = join(directory, 'bd.sock');
+async function start(
+  directory: string,
+  name: 'varve-bd' | 'varve-bd-holder',
+  address: string,
+  flags: readonly string[] = [],
+): Promise<Service> {
   const service = startService({
-    name: 'varve-bd',
-    argv: [findNativeFile('varve-bd'), '--socket', address],
-    logPath: join(directory, 'bd.log'),
+    name,
+    argv: [findNativeFile(name), '--socket', address, ...flags],
+    logPath: join(directory, `${name}.log`),
   });
   await waitUntilReady(service, async () => existsSync(address));
-  return { address, service };
+  return service;
 }
+
+export async function startBlockDaemon(
+  directory: string,
+  flags: readonly string[] = [],
+): Promise<BlockDaemon> {
+  const address = join(directory, 'bd.sock');
+  return { address, service: await start(directory, 'varve-bd', address, flags) };
+}
+
+/** A daemon whose devices outlive it. */
+export class HeldBlockDaemon implements BlockDaemon {
+  readonly #directory: string;
+  readonly #holder: Service;
+  #daemon: BlockDaemon;
+
+  private constructor(directory: string, holder: Service, daemon: BlockDaemon) {
+    this.#directory = directory;
+    this.#holder = holder;
+    this.#daemon = daemon;
+  }
+
+  static async start(directory: string): Promise<HeldBlockDaemon> {
+    const holder = await start(directory, 'varve-bd-holder', holderAddress(directory));
+    return new HeldBlockDaemon(directory, holder, await startHeld(directory));
+  }
+
+  get address(): string {
+    return this.#daemon.address;
+  }
+
+  get service(): Service {
+    return this.#daemon.service;
+  }
+
+  /** kill -9, or SIGTERM as a service manager sends it; then the next one. */
+  async replace(how: 'kill' | 'stop'): Promise<void> {
+    await this.service[how]();
+    rmSync(this.address, { force: true });
+    this.#daemon = await startHeld(this.#directory);
+  }
+
+  /** Ends the devices, too. */
+  async stop(): Promise<void> {
+    if (this.service.isRunning()) process.kill(this.service.pid, 'SIGINT');
+    await this.service.stop();
+    await this.#holder.stop();
+  }
+}
+
+const holderAddress = (directory: string): string => join(directory, 'holder.sock');
+const startHeld = (directory: string): Promise<BlockDaemon> =>
+  startBlockDaemon(directory, ['--holder', holderAddress(directory)]);

@@ -1,9 +1,10 @@
 // varve with a containerd on it, and with varve-bd where devices can be attached: what tests of
 // clients need, and what they ask of it.
+import assert from 'node:assert/strict';
 import { mkdirSync, readdirSync, writeFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { deviceObstacle } from '../../native/device-obstacle.ts';
-import { startBlockDaemon, type BlockDaemon } from './block-daemon.ts';
+import { HeldBlockDaemon, startBlockDaemon, type BlockDaemon } from './block-daemon.ts';
 import { buildBlockImage } from './block-image.ts';
 import type { Client } from './clients.ts';
 import { runCommand } from './command.ts';
@@ -63,6 +64,8 @@ export interface NodeOptions {
   readonly settings?: Settings;
   /** By default there is a varve-bd where devices can be attached. */
   readonly hasBlockDaemon?: false;
+  /** Whether devices outlive that varve-bd. */
+  readonly hasHolder?: true;
   /** With it containerd serves CRI, on varve unless another snapshotter is named. */
   readonly cri?: Omit<CriOptions, 'snapshotter'> & { readonly snapshotter?: string };
   /** Puts something into the directory that the snapshotter is about to get. */
@@ -119,8 +122,10 @@ export class VarveNode {
       mkdirSync(at('v'));
       await prepare?.(at('v'), scratch);
       const hasDaemon = options.hasBlockDaemon ?? deviceObstacle() === undefined;
-      const daemon = hasDaemon ? await startBlockDaemon(scratch.path) : undefined;
-      if (daemon !== undefined) scratch.defer(() => daemon.service.stop());
+      const startDaemon = options.hasHolder ? HeldBlockDaemon.start : startBlockDaemon;
+      const daemon = hasDaemon ? await startDaemon(scratch.path) : undefined;
+      if (daemon instanceof HeldBlockDaemon) scratch.defer(() => daemon.stop());
+      else if (daemon !== undefined) scratch.defer(() => daemon.service.stop());
       const blockDaemon = daemon === undefined ? {} : { blockDaemonAddress: daemon.address };
       const settings = { ...ownSettings, ...blockDaemon, ...options.settings };
       const configPath = at('config.json');
@@ -155,6 +160,12 @@ export class VarveNode {
   /** The image that all tests use, of layers of this kind. */
   image(kind: LayerKind, extraLayers = 0): Promise<Image> {
     return imageOf(kind, join(this.scratch.path, 'images'), extraLayers);
+  }
+
+  /** Ends varve-bd and starts the next one, to which the holder hands the devices. */
+  async replaceBlockDaemon(how: 'kill' | 'stop'): Promise<void> {
+    assert(this.#daemon instanceof HeldBlockDaemon, 'there is a holder');
+    await this.#daemon.replace(how);
   }
 
   /** kill -9 of the service. */
