@@ -6,6 +6,7 @@
 #include <sys/un.h>
 #include <sys/wait.h>
 
+#include <csignal>
 #include <cstddef>
 #include <cstdlib>
 #include <cstring>
@@ -279,6 +280,24 @@ TEST_F(SyscallsTest, AProcessDescriptorTellsTheEnd) {
   EXPECT_EQ(::poll(&waiting, 1, 5000), 1);
   ::waitpid(child, nullptr, 0);
   EXPECT_EQ(varve_sys_pidfd_open(child), -ESRCH);
+}
+
+TEST_F(SyscallsTest, AProcessDescriptorIsAskedAndSignalsItsProcessAlone) {
+  const pid_t child = ::fork();
+  if (child == 0) {
+    ::pause();
+    ::_exit(0);
+  }
+  const UniqueFd fd(varve_sys_pidfd_open(child));
+  ASSERT_TRUE(fd);
+  EXPECT_EQ(varve_sys_pidfd_has_ended(fd.get()), 0);
+  EXPECT_EQ(varve_sys_pidfd_signal(fd.get(), SIGKILL), 0);
+  int status = 0;
+  ASSERT_EQ(::waitpid(child, &status, 0), child);
+  EXPECT_TRUE(WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL);
+  EXPECT_EQ(varve_sys_pidfd_has_ended(fd.get()), 1);
+  EXPECT_EQ(varve_sys_pidfd_signal(fd.get(), SIGKILL), -ESRCH);
+  EXPECT_EQ(varve_sys_pidfd_has_ended(-1), 0) << "poll leaves out what is negative";
 }
 
 TEST_F(SyscallsTest, AnEndedChildIsReapedAndARunningOneIsNot) {
