@@ -10,6 +10,7 @@ import { test, type TestContext } from 'node:test';
 import { setTimeout as delay } from 'node:timers/promises';
 
 import type { BlockDaemonClient } from '../../src/adapters/block-daemon/client.ts';
+import { varve } from '../cli/varve.ts';
 import {
   client,
   close,
@@ -279,7 +280,9 @@ test('a device whose image is missing waits for it, or is given up', { skip }, a
   await until(() => line.daemon.said(/cannot be served: its users wait/).length > 0);
   const [waiting] = await list(line.bd);
   assert.equal(waiting?.state, 'recovering');
-  assert.match(String((waiting as { problem?: string }).problem), /rw\.data/);
+  assert.match(waiting.problem ?? '', /rw\.data/);
+  const { stdout } = await varve(['bd', 'ls', '--socket', line.daemon.socket]);
+  assert.match(stdout, /^missing is not served again yet: .*rw\.data/m);
   await assert.rejects(close(line.bd, 'missing'), /not served again yet.*mode abort/);
   await assert.rejects(
     line.bd.request('seal', { device: 'missing' }),

@@ -13,6 +13,8 @@ export interface BlockDevice {
   readonly readOnly?: boolean;
   readonly damageCount?: number;
   readonly openedAt?: string;
+  /** Why one of a daemon before is not served again. */
+  readonly problem?: string;
 }
 
 export interface DeviceUser {

@@ -5,7 +5,7 @@ import type { BlockDevice, DeviceStats, OperationStats } from '../block-devices/
 import type { Output } from '../output.ts';
 import { tableLines } from '../table.ts';
 
-/** The devices as a table. */
+/** The devices as a table, and below it why some are not served. */
 export function deviceTable(devices: readonly BlockDevice[], output: Output): readonly string[] {
   if (devices.length === 0) return ['No devices.'];
   const columns = [
@@ -28,7 +28,10 @@ export function deviceTable(devices: readonly BlockDevice[], output: Output): re
     String(one.damageCount ?? '-'),
     printable(one.config),
   ]);
-  return tableLines(columns, rows, output);
+  const problems = devices.flatMap(({ device, problem }) =>
+    problem === undefined ? [] : [`${device} is not served again yet: ${printable(problem)}`],
+  );
+  return [...tableLines(columns, rows, output), ...problems];
 }
 
 /** The figures of devices: a line for each kind of request that there was. */
