@@ -15,6 +15,7 @@
 #include <exception>
 #include <filesystem>
 #include <fstream>
+#include <nlohmann/json.hpp>
 #include <string>
 #include <string_view>
 
@@ -34,15 +35,16 @@ constexpr const char* kUsage =
     "Keeps the descriptors of varve-bd's devices, so that they outlive it: varve-bd --holder PATH.\n"
     "When it is asked to end (SIGTERM, SIGINT) it ends as soon as it holds nothing any more.\n";
 
-// Texts are of names and numbers: nothing in them needs an escape.
 void tell(const char* level, const std::string& text) {
   const std::time_t now = std::time(nullptr);
   std::tm parts = {};
   ::gmtime_r(&now, &parts);
   std::array<char, 32> time = {};
-  std::strftime(time.data(), time.size(), "%Y-%m-%dT%H:%M:%S.000Z", &parts);
-  std::fprintf(stderr, "{\"level\":\"%s\",\"time\":\"%s\",\"msg\":\"%s\"}\n", level, time.data(),
-               text.c_str());
+  std::strftime(time.data(), time.size(), "%Y-%m-%dT%H:%M:%SZ", &parts);
+  using Json = nlohmann::json;
+  const std::string message = Json(text).dump(-1, ' ', false, Json::error_handler_t::replace);
+  std::fprintf(stderr, "{\"level\":\"%s\",\"time\":\"%s\",\"msg\":%s}\n", level, time.data(),
+               message.c_str());
 }
 
 int open_signals() {

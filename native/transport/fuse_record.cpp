@@ -22,7 +22,6 @@ constexpr off_t kBytesMax = off_t{16} << 20;
 }  // namespace
 
 std::string encoded(const FuseRecord& record) {
-  // A path is bytes, which need not be UTF-8; the note is its writer's JSON.
   return nlohmann::json({{"version", kVersion},
                          {"key", record.key},
                          {"readOnly", record.is_read_only},

@@ -42,7 +42,12 @@ class FuseSurvivor final : public Survivor {
   FuseSurvivor(const FuseSurroundings& around, LeftDevice left,
                std::shared_ptr<const LeftRequests> requests)
       : around_(around), left_(std::move(left)), requests_(std::move(requests)) {}
-  ~FuseSurvivor() override { left_.place.leave(); }
+  ~FuseSurvivor() override {
+    if (!left_.place.is_there()) return;
+    // Neither served nor given up: another daemon may know what to do with it, and needs all of it.
+    left_.place.leave();
+    for (const auto& request : *requests_) request->leave();
+  }
   FuseSurvivor(const FuseSurvivor&) = delete;
   FuseSurvivor& operator=(const FuseSurvivor&) = delete;
 
@@ -125,7 +130,13 @@ std::vector<std::unique_ptr<Survivor>> FuseTransport::survivors() {
       place.leave();
       continue;
     }
-    LeftDevice left{.record = read_record(thing.descriptors[0].get()),
+    FuseRecord record;
+    try {
+      record = read_record(thing.descriptors[0].get());
+    } catch (const TransportError&) {
+      // Of another version: without a note nobody serves it, and it is left as it is.
+    }
+    LeftDevice left{.record = std::move(record),
                     .place = std::move(place),
                     .fuse = std::move(thing.descriptors[1]),
                     .mount = {},

@@ -33,6 +33,8 @@ class RequestBuffer {
   // That of a predecessor; throws std::system_error for a file that is none.
   RequestBuffer(holder::ParkedPlace place, UniqueFd file);
   ~RequestBuffer();
+  // Leaves it parked, for whoever comes after this process.
+  void leave() noexcept { place_.leave(); }
   RequestBuffer(const RequestBuffer&) = delete;
   RequestBuffer& operator=(const RequestBuffer&) = delete;
 

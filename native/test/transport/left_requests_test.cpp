@@ -8,6 +8,7 @@
 
 #include <array>
 #include <cstring>
+#include <set>
 
 #include "test/transport/memory_device.h"
 #include "test/transport/transport_test_case.h"
@@ -123,6 +124,25 @@ TEST_F(LeftRequestsTest, AnAnswerLeavesTheRequestAsItWas) {
   EXPECT_FALSE(protocol.answer(buffer_, bytes).empty());
   EXPECT_EQ(content_->content()[0], std::byte{6}) << "a death in between must not spoil it";
   EXPECT_EQ(content_->content()[kBlock - 1], std::byte{6});
+}
+
+// A holder that only remembers.
+class RememberedParking final : public holder::Parking {
+ public:
+  void park(const std::string& name, std::span<const int>) override { names.insert(name); }
+  void drop(const std::string& name) noexcept override { names.erase(name); }
+  [[nodiscard]] int process() const noexcept override { return 0; }
+  std::set<std::string> names;
+};
+
+TEST(ParkedRequestsTest, AreDroppedWithTheirMemoryUnlessTheyAreLeft) {
+  RememberedParking parking;
+  { const RequestBuffer dropped(holder::ParkedPlace(&parking, "dropped")); }
+  {
+    RequestBuffer left(holder::ParkedPlace(&parking, "left"));
+    left.leave();
+  }
+  EXPECT_EQ(parking.names, std::set<std::string>{"left"});
 }
 
 TEST_F(LeftRequestsTest, MemoryOfAnotherSizeIsRefused) {
