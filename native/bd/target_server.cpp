@@ -9,7 +9,8 @@
 #include <utility>
 
 #include "helper/failure.h"
-#include "tcmu/kernel_files.h"
+#include "tcmu/protocol.h"
+#include "transport/kernel_files.h"
 #include "tcmu/uio_device.h"
 
 namespace varve::bd {
@@ -73,14 +74,14 @@ TargetServer::~TargetServer() { readable_.release(); }
 
 void TargetServer::set_blocked(bool is_blocked) {
   const std::string path = std::string(tcmu::kParameters) + "block_netlink";
-  const int error = tcmu::write_text(path, is_blocked ? "1" : "0");
+  const int error = transport::write_text(path, is_blocked ? "1" : "0");
   if (error == 0) return;
   log_.warn("the kernel cannot be told whether devices may be added",
             {{"path", path}, {"reason", error_name(-error)}});
 }
 
 void TargetServer::fail_unanswered() {
-  static_cast<void>(tcmu::write_text(std::string(tcmu::kParameters) + "reset_netlink", "1"));
+  static_cast<void>(transport::write_text(std::string(tcmu::kParameters) + "reset_netlink", "1"));
 }
 
 void TargetServer::begin() {

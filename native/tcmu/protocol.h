@@ -6,6 +6,9 @@
 
 namespace varve::tcmu {
 
+inline constexpr const char* kParameters = "/sys/module/target_core_user/parameters/";
+inline constexpr const char* kTargetRoot = "/sys/kernel/config/target/";
+
 // The mailbox, at the beginning of the memory that is shared.
 inline constexpr std::uint16_t kMailboxVersion = 2;
 inline constexpr std::uint16_t kAnswersInAnyOrder = 1 << 0;  // flags

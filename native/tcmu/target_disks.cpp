@@ -7,7 +7,8 @@
 #include <array>
 #include <charconv>
 
-#include "tcmu/kernel_files.h"
+#include "tcmu/protocol.h"
+#include "transport/kernel_files.h"
 
 namespace varve::tcmu {
 
@@ -25,7 +26,7 @@ bool ends_with(const std::string& text, const std::string& end) {
 
 // Whether a unit of a fabric is the device.
 bool is_unit_of(const std::string& unit, const TargetName& target) {
-  const std::vector<std::string> names = names_in(unit);
+  const std::vector<std::string> names = transport::names_in(unit);
   return std::any_of(names.begin(), names.end(), [&](const std::string& name) {
     return ends_with(link_target(unit + "/" + name), "/core/" + target.directory());
   });
@@ -46,8 +47,8 @@ void add_disks(const std::string& address, std::vector<TargetDisk>& disks) {
     return one == ':' || (one >= '0' && one <= '9');
   });
   if (!is_address) return;
-  for (const std::string& name : names_in("/sys/class/scsi_device/" + address + "/device/block")) {
-    const dev_t device = number_of(read_line("/sys/class/block/" + name + "/dev"));
+  for (const std::string& name : transport::names_in("/sys/class/scsi_device/" + address + "/device/block")) {
+    const dev_t device = number_of(transport::read_line("/sys/class/block/" + name + "/dev"));
     disks.push_back({.name = name, .device = device});
   }
 }
@@ -58,13 +59,13 @@ std::vector<TargetDisk> find_disks(const TargetName& target) {
   const std::string unit_prefix = "lun_";
   const std::string fabric = std::string(kTargetRoot) + "loopback";
   std::vector<TargetDisk> disks;
-  for (const std::string& port : names_in(fabric)) {
-    for (const std::string& group : names_in(fabric + "/" + port)) {
+  for (const std::string& port : transport::names_in(fabric)) {
+    for (const std::string& group : transport::names_in(fabric + "/" + port)) {
       const std::string folder = fabric + "/" + port + "/" + group;
-      for (const std::string& unit : names_in(folder + "/lun")) {
+      for (const std::string& unit : transport::names_in(folder + "/lun")) {
         const bool is_unit = unit.rfind(unit_prefix, 0) == 0;
         if (!is_unit || !is_unit_of(folder + "/lun/" + unit, target)) continue;
-        add_disks(read_line(folder + "/address") + ":" + unit.substr(unit_prefix.size()), disks);
+        add_disks(transport::read_line(folder + "/address") + ":" + unit.substr(unit_prefix.size()), disks);
       }
     }
   }

@@ -8,7 +8,8 @@
 #include <thread>
 #include <utility>
 
-#include "tcmu/kernel_files.h"
+#include "tcmu/protocol.h"
+#include "transport/kernel_files.h"
 #include "tcmu/target_disks.h"
 #include "tcmu/uio_device.h"
 #include "transport/loop_device.h"
@@ -32,9 +33,9 @@ std::string core_folder(const TargetName& name) {
 class Blocked {
  public:
   explicit Blocked(std::string folder) : file_(std::move(folder) + "/action/block_dev") {
-    static_cast<void>(write_text(file_, "1"));
+    static_cast<void>(transport::write_text(file_, "1"));
   }
-  ~Blocked() { static_cast<void>(write_text(file_, "0")); }
+  ~Blocked() { static_cast<void>(transport::write_text(file_, "0")); }
   Blocked(const Blocked&) = delete;
   Blocked& operator=(const Blocked&) = delete;
 
@@ -44,7 +45,7 @@ class Blocked {
 
 // That of the configuration if it has one, else one of the names that no other device here has.
 std::string serial_of(const TargetName& name) {
-  const std::string line = read_line(core_folder(name) + "/wwn/vpd_unit_serial");
+  const std::string line = transport::read_line(core_folder(name) + "/wwn/vpd_unit_serial");
   const std::size_t colon = line.find(": ");
   std::string serial = colon == std::string::npos ? std::string() : line.substr(colon + 2);
   if (serial.empty()) serial = name.adapter + "-" + name.device;
@@ -89,7 +90,7 @@ class TcmuDevice final : public transport::AttachedDevice {
   [[nodiscard]] int resized() override {
     if (const auto connection = connection_.lock()) connection->tell_of_size();
     return with_disks([](const TargetDisk& disk) {
-      return write_text("/sys/class/block/" + disk.name + "/device/rescan", "1");
+      return transport::write_text("/sys/class/block/" + disk.name + "/device/rescan", "1");
     });
   }
 
@@ -186,7 +187,7 @@ std::unique_ptr<transport::AttachedDevice> TcmuTransport::attach(
   if (target_.is_taken_over) {
     blocked.emplace(folder);
     // What the process before has begun is told to be sent again.
-    static_cast<void>(write_text(folder + "/action/reset_ring", "1"));
+    static_cast<void>(transport::write_text(folder + "/action/reset_ring", "1"));
   }
   auto device = std::make_unique<UioDevice>(target_.minor, target_.full_name);
   const auto connection = std::make_shared<TcmuConnection>(

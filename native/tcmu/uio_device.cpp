@@ -11,7 +11,8 @@
 #include <cstring>
 #include <string_view>
 
-#include "tcmu/kernel_files.h"
+#include "tcmu/protocol.h"
+#include "transport/kernel_files.h"
 #include "transport/transport.h"
 
 namespace varve::tcmu {
@@ -30,7 +31,7 @@ constexpr std::uint64_t kMemoryBytesMax = std::uint64_t{4} << 30;
 std::string folder_of(std::uint32_t minor) { return "/sys/class/uio/uio" + std::to_string(minor); }
 
 std::uint64_t mapping_size(std::uint32_t minor) {
-  const std::string text = read_line(folder_of(minor) + "/maps/map0/size");
+  const std::string text = transport::read_line(folder_of(minor) + "/maps/map0/size");
   std::uint64_t size = 0;
   if (text.rfind("0x", 0) != 0) return 0;
   const char* end = text.data() + text.size();
@@ -42,7 +43,7 @@ std::uint64_t mapping_size(std::uint32_t minor) {
 
 std::vector<std::uint32_t> uio_minors() {
   std::vector<std::uint32_t> minors;
-  for (const std::string& name : names_in("/sys/class/uio")) {
+  for (const std::string& name : transport::names_in("/sys/class/uio")) {
     std::uint32_t minor = 0;
     if (name.rfind(kName, 0) != 0) continue;
     const char* end = name.data() + name.size();
@@ -52,7 +53,7 @@ std::vector<std::uint32_t> uio_minors() {
   return minors;
 }
 
-std::string uio_target(std::uint32_t minor) { return read_line(folder_of(minor) + "/name"); }
+std::string uio_target(std::uint32_t minor) { return transport::read_line(folder_of(minor) + "/name"); }
 
 std::string uio_path(std::uint32_t minor) { return "/dev/uio" + std::to_string(minor); }
 
@@ -63,7 +64,7 @@ UioDevice::UioDevice(std::uint32_t minor, const std::string& target) {
   if (::fstat(device_.get(), &status) != 0) fail(minor, "fstat", errno);
   const std::string number =
       std::to_string(major(status.st_rdev)) + ":" + std::to_string(::minor(status.st_rdev));
-  if (!S_ISCHR(status.st_mode) || number != read_line(folder_of(minor) + "/dev")) {
+  if (!S_ISCHR(status.st_mode) || number != transport::read_line(folder_of(minor) + "/dev")) {
     fail(minor, "it is not the device that the kernel calls so", ENODEV);
   }
   if (uio_target(minor) != target) fail(minor, "it belongs to another device by now", ENODEV);

@@ -1,6 +1,5 @@
 #include "transport/device_users.h"
 
-#include <dirent.h>
 #include <fcntl.h>
 #include <linux/loop.h>
 #include <sys/ioctl.h>
@@ -18,36 +17,16 @@
 #include <utility>
 
 #include "syscalls/unique_fd.h"
+#include "transport/kernel_files.h"
 
 namespace varve::transport {
 
 namespace {
 
-struct CloseDirectory {
-  void operator()(DIR* directory) const noexcept { ::closedir(directory); }
-};
-
-std::vector<std::string> names_in(const std::string& path) {
-  std::vector<std::string> names;
-  const std::unique_ptr<DIR, CloseDirectory> directory(::opendir(path.c_str()));
-  if (directory == nullptr) return names;
-  while (const dirent* entry = ::readdir(directory.get())) {
-    if (entry->d_name[0] != '.') names.emplace_back(entry->d_name);
-  }
-  return names;
-}
-
 int number_of(std::string_view text) {
   int number = -1;
   const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), number);
   return error == std::errc() && end == text.data() + text.size() ? number : -1;
-}
-
-std::string first_line(const std::string& path) {
-  std::ifstream file(path);
-  std::string line;
-  std::getline(file, line);
-  return line;
 }
 
 std::string link_target(const std::string& path) {
@@ -76,7 +55,7 @@ std::string unescaped(std::string_view text) {
 
 // The device that lies behind a loop device; 0 for one on a file, or without anything.
 dev_t device_behind(const std::string& loop) {
-  const std::string file = first_line("/sys/block/" + loop + "/loop/backing_file");
+  const std::string file = read_line("/sys/block/" + loop + "/loop/backing_file");
   // The root of a file system is no device: those of our own devices need not be opened.
   if (file.empty() || file == "/") return 0;
   const UniqueFd fd(::open(("/dev/" + loop).c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK));
@@ -86,7 +65,7 @@ dev_t device_behind(const std::string& loop) {
 
 std::string process_text(int process) {
   return "process " + std::to_string(process) + " (" +
-         first_line("/proc/" + std::to_string(process) + "/comm") + ")";
+         read_line("/proc/" + std::to_string(process) + "/comm") + ")";
 }
 
 // What one look at everything collects.

@@ -1,13 +1,10 @@
-// Small files of the kernel, in sysfs and configfs, that say what there is and take orders.
+// Small files of the kernel, in procfs, sysfs and configfs, that say what there is and take orders.
 #pragma once
 
 #include <string>
 #include <vector>
 
-namespace varve::tcmu {
-
-inline constexpr const char* kParameters = "/sys/module/target_core_user/parameters/";
-inline constexpr const char* kTargetRoot = "/sys/kernel/config/target/";
+namespace varve::transport {
 
 // The first line; empty if it cannot be read.
 std::string read_line(const std::string& path);
@@ -16,4 +13,4 @@ int write_text(const std::string& path, const std::string& text) noexcept;
 // The names in a directory; none if it cannot be read.
 std::vector<std::string> names_in(const std::string& path);
 
-}  // namespace varve::tcmu
+}  // namespace varve::transport

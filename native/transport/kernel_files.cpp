@@ -1,4 +1,4 @@
-#include "tcmu/kernel_files.h"
+#include "transport/kernel_files.h"
 
 #include <dirent.h>
 #include <fcntl.h>
@@ -10,7 +10,7 @@
 
 #include "syscalls/unique_fd.h"
 
-namespace varve::tcmu {
+namespace varve::transport {
 
 namespace {
 
@@ -44,4 +44,4 @@ std::vector<std::string> names_in(const std::string& path) {
   return names;
 }
 
-}  // namespace varve::tcmu
+}  // namespace varve::transport
