@@ -40,6 +40,8 @@ export interface Configuration extends UnusedConfiguration {
   readonly remoteLayers: boolean;
   /** Unix socket of varve-bd. */
   readonly blockDaemonAddress: string;
+  /** How block devices reach the kernel; `auto`: the first of the others that there is. */
+  readonly transport: 'auto' | 'ublk' | 'tcmu' | 'fuse';
   readonly retention: { readonly maxAgeMs: number; readonly maxEventCount: number };
   /** A checkpoint is stored after so many events. */
   readonly checkpointEveryEventCount: number;
@@ -97,6 +99,7 @@ export const defaultConfiguration: Configuration = {
   lingerMs: 10_000,
   remoteLayers: false,
   blockDaemonAddress: '/run/varve-bd/bd.sock',
+  transport: 'auto',
   retention: { maxAgeMs: 7 * 24 * 3600 * 1000, maxEventCount: 1_000_000 },
   checkpointEveryEventCount: 10_000,
   rwMode: 'overlayfs',

@@ -329,6 +329,16 @@ const ownKeys: readonly ConfigurationKey[] = [
     summary: 'Unix socket of varve-bd, which attaches block devices.',
   },
   {
+    name: 'transport',
+    owner: 'varve',
+    rule: isOneOf('auto', 'ublk', 'tcmu', 'fuse'),
+    defaultValue: defaults.transport,
+    sets: 'transport',
+    summary:
+      'How block devices reach the kernel. `auto`: the first of `ublk`, `tcmu` and `fuse` that there ' +
+      'is when a device is attached. Devices that are attached already stay as they are.',
+  },
+  {
     name: 'retention.maxAgeMs',
     owner: 'varve',
     rule: isWholeNumber(1, 100 * yearMs, 'milliseconds'),

@@ -214,6 +214,8 @@ export interface AttachedDevice {
   /** `/dev/…` */
   readonly path: string;
   readonly sizeBytes: number;
+  /** How it reaches the kernel: `fuse`, `ublk` or `tcmu`. */
+  readonly transport: string;
 }
 
 /** What the machine shows of one device of ours. */

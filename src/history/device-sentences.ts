@@ -29,8 +29,9 @@ export function describeDevice(event: DeviceEvent): Described {
     case 'DeviceAttachStarted':
       return started(`Attaching it began${by}, ${planText(event.data.plan)}.`);
     case 'DeviceAttached': {
-      const { path, sizeBytes } = event.data;
-      return done(`It was attached as ${quoted(path)}, ${humanSize(sizeBytes)}${by}.`);
+      const { path, sizeBytes, transport } = event.data;
+      const how = `over ${printable(transport)}, ${humanSize(sizeBytes)}`;
+      return done(`It was attached as ${quoted(path)} ${how}${by}.`);
     }
     case 'DeviceFormatted':
       return done(`It got its file system${by}.`);

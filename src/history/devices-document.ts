@@ -35,8 +35,7 @@ export interface DeviceDocument extends Omit<DeviceSummary, 'leases'> {
   /** Where it is mounted while it can be used; null otherwise, and where the root is not known. */
   readonly mountPoint: string | null;
   readonly leases: readonly (NamedSnapshot & { readonly purpose: LeasePurpose })[];
-  /** How it reaches the kernel, and what it has done; null where that cannot be asked. */
-  readonly transport: string | null;
+  /** What it has done; null where that cannot be asked. */
   readonly figures: Omit<DeviceFigures, 'deviceId'> | null;
   /** As far as recent history tells of it. */
   readonly lastTrouble: DeviceTrouble | null;
@@ -84,7 +83,7 @@ function deviceDocument(
   snapshots: Snapshots,
   { directory, figures, troubles }: DevicesRequest,
 ): DeviceDocument {
-  const { deviceId, leases, path, plan } = state.context;
+  const { deviceId, leases, plan } = state.context;
   const known = typeof figures === 'string' ? undefined : figures;
   const own = known?.devices.find((one) => one.deviceId === deviceId);
   const isMounted = usable.includes(state.value.attachment) && plan?.mount !== 'none';
@@ -98,7 +97,6 @@ function deviceDocument(
       key: snapshots.get(snapshotId)?.context.key ?? null,
       purpose,
     })),
-    transport: path === null ? null : (known?.transport ?? null),
     figures: own === undefined ? null : figuresOf(own),
     lastTrouble: troubles.get(deviceId) ?? null,
   };

@@ -144,7 +144,7 @@ export const eventDataShapes: Readonly<
   DeviceLeased: { deviceId: isPosition, snapshotId: isPosition, purpose: isPurpose },
   DeviceReleased: { snapshotId: isPosition },
   DeviceAttachStarted: { plan: isPlan },
-  DeviceAttached: { ...outcome, path: isText, sizeBytes: isCount },
+  DeviceAttached: { ...outcome, path: isText, sizeBytes: isCount, transport: isText },
   DeviceFormatted: outcome,
   DeviceMounted: outcome,
   DeviceAttachFailed: failedOutcome,
@@ -257,6 +257,8 @@ export const deviceStateShape: Shape = {
     leases: listOf(shaped({ snapshotId: isPosition, purpose: isPurpose })),
     plan: orNull(isKeptPlan),
     path: orNull(isText),
+    // Since checkpoint version 6.
+    transport: orAbsent(orNull(isText)),
     sizeBytes: isCount,
     servedContainer: isBoolean,
     operation: orNull(shaped({ operationId: isPosition, attemptCount: isCount })),

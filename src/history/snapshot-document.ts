@@ -3,8 +3,8 @@ import type { Checkpoint } from '../machines/checkpoint.ts';
 import type { StoredEvent } from '../machines/kernel/envelope.ts';
 import type { SnapshotState } from '../machines/snapshot/state.ts';
 import { kindOf } from '../machines/snapshot/state.ts';
-import { snapshotSummary } from './state-document.ts';
-import type { SnapshotSummary } from './state-document.ts';
+import { deviceSummary, snapshotSummary } from './state-document.ts';
+import type { DeviceSummary, SnapshotSummary } from './state-document.ts';
 import { isoTime } from './text.ts';
 
 /** A mount as containerd gets it. */
@@ -22,11 +22,16 @@ export interface EventPosition {
   readonly time: string;
 }
 
+/** The block device of a snapshot. */
+export type SnapshotDevice = Pick<DeviceSummary, 'id' | 'state' | 'path' | 'transport'>;
+
 export interface SnapshotDocument extends SnapshotSummary {
   readonly format: 'varve-snapshot';
   readonly version: 1;
   /** The position of the log that the document is true for. */
   readonly position: number;
+  /** The block device that it shows, or that it is read through; null if there is none now. */
+  readonly device: SnapshotDevice | null;
   /** What Mounts answers now; null where it would be refused. */
   readonly mounts: readonly MountDocument[] | null;
   /** The ancestors, the nearest first. */
@@ -61,6 +66,7 @@ export function snapshotDocument(request: SnapshotDocumentRequest): SnapshotDocu
     version: 1,
     position: checkpoint.globalSeq,
     ...snapshotSummary(state),
+    device: deviceOf(state, checkpoint),
     mounts: request.mounts,
     chain: chainOf(state, byId),
     children: children.map((child) => ({
@@ -75,6 +81,16 @@ export function snapshotDocument(request: SnapshotDocumentRequest): SnapshotDocu
       time: isoTime(event.timeUs),
     })),
   };
+}
+
+function deviceOf({ context }: SnapshotState, { devices }: Checkpoint): SnapshotDevice | null {
+  const wanted = context.deviceId ?? context.snapshotId;
+  const found = devices.find(({ context: { deviceId, path } }) => {
+    return deviceId === wanted && path !== null;
+  });
+  if (found === undefined) return null;
+  const { id, state, path, transport } = deviceSummary(found);
+  return { id, state, path, transport };
 }
 
 function chainOf(

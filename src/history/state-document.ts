@@ -52,6 +52,8 @@ export interface DeviceSummary {
   readonly state: string;
   /** `/dev/…` while the kernel has it. */
   readonly path: string | null;
+  /** How it reaches the kernel while that has it: `fuse`, `ublk` or `tcmu`. */
+  readonly transport: string | null;
   readonly sizeBytes: number | null;
   readonly access: DevicePlan['access'] | null;
   readonly mount: DevicePlan['mount'] | null;
@@ -139,12 +141,13 @@ function* listTexts<State>(
 
 /** The summary of one device. */
 export function deviceSummary({ value, context, revision, lastSeq }: DeviceState): DeviceSummary {
-  const { deviceId, plan, path, sizeBytes, leases, lingerUntilUs, operation } = context;
+  const { deviceId, plan, path, transport, leases, lingerUntilUs, operation } = context;
   return {
     id: deviceId,
     state: value.attachment,
     path,
-    sizeBytes: path === null ? null : sizeBytes,
+    transport,
+    sizeBytes: path === null ? null : context.sizeBytes,
     access: plan?.access ?? null,
     mount: plan?.mount ?? null,
     fileSystem: plan?.fileSystem ?? null,

@@ -2,6 +2,7 @@
 // except the one at the compaction horizon, from which all later history folds.
 import { deviceStream, type DevicePlan } from './device/events.ts';
 import type { DeviceState } from './device/state.ts';
+import { transportOfOld } from './device/upcast.ts';
 import { nodeStream } from './node/events.ts';
 import type { NodeState } from './node/state.ts';
 import { snapshotStream } from './snapshot/events.ts';
@@ -11,7 +12,7 @@ import { kindOf, type SnapshotState } from './snapshot/state.ts';
 import { withMountOptions } from './snapshot/upcast.ts';
 
 /** Version of this shape. Stored. */
-export const checkpointVersion = 5;
+export const checkpointVersion = 6;
 
 export interface Checkpoint {
   readonly checkpointVersion: number;
@@ -40,13 +41,19 @@ export function upcastCheckpoint(stored: StoredCheckpoint): Checkpoint | undefin
   switch (stored.checkpointVersion) {
     case checkpointVersion:
       return { ...stored, devices };
+    case 5:
+      return { ...newest, devices: devices.map(deviceFromVersion5) };
     case 4:
-      return { ...newest, snapshots: snapshots.map(fromVersion4), devices };
+      return {
+        ...newest,
+        snapshots: snapshots.map(fromVersion4),
+        devices: devices.map(deviceFromVersion5),
+      };
     case 3:
       return {
         ...newest,
         snapshots: snapshots.map(fromVersion3).map(fromVersion4),
-        devices: devices.map(deviceFromVersion3),
+        devices: devices.map(deviceFromVersion3).map(deviceFromVersion5),
       };
     case 2:
       return { ...newest, snapshots: snapshots.map(fromVersion2).map(fromVersion3), devices };
@@ -66,16 +73,29 @@ export function shapesOf(checkpoint: Checkpoint): readonly StoredCheckpoint[] {
   const snapshotsOf4 = checkpoint.snapshots.map(toVersion4);
   const snapshotsOf3 = snapshotsOf4.map(toVersion3);
   const snapshots = snapshotsOf3.map(toVersion2);
+  const devicesOf5 = devices.map(deviceToVersion5);
   return [
     checkpoint,
-    { ...{ ...older, checkpointVersion: 4, snapshots: snapshotsOf4 }, devices },
+    { ...older, checkpointVersion: 5, devices: devicesOf5 },
+    { ...{ ...older, checkpointVersion: 4, snapshots: snapshotsOf4 }, devices: devicesOf5 },
     {
       ...{ ...older, checkpointVersion: 3, snapshots: snapshotsOf3 },
-      devices: devices.map(deviceToVersion3),
+      devices: devicesOf5.map(deviceToVersion3),
     },
     { ...older, checkpointVersion: 2, snapshots },
     { ...older, checkpointVersion: 1, snapshots: snapshots.map(toVersion1) },
   ];
+}
+
+// Before version 6 there was one transport alone.
+function deviceFromVersion5(state: DeviceState): DeviceState {
+  const transport = state.context.path === null ? null : transportOfOld;
+  return { ...state, context: { ...state.context, transport } };
+}
+
+function deviceToVersion5(state: DeviceState): DeviceState {
+  const { transport: _, ...context } = state.context;
+  return { ...state, context: context as DeviceState['context'] };
 }
 
 // Before version 5 the file system alone decided how it is mounted.

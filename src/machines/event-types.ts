@@ -5,7 +5,7 @@ import { upcast, type Upcasters } from './kernel/upcast.ts';
 import { nodeEventVersions, type NodeEvent } from './node/events.ts';
 import { idsReservedFromVersion1, logRepairedFromVersion1 } from './node/upcast.ts';
 import { snapshotEventVersions, type SnapshotEvent } from './snapshot/events.ts';
-import { attachStartedFromVersion1 } from './device/upcast.ts';
+import { attachedFromVersion1, attachStartedFromVersion1 } from './device/upcast.ts';
 import {
   committedFromVersion1,
   committedFromVersion2,
@@ -33,6 +33,7 @@ export const upcasters: Upcasters = {
   'SnapshotCommitted@2': committedFromVersion2,
   'SnapshotCommitted@3': committedFromVersion3,
   'DeviceAttachStarted@1': attachStartedFromVersion1,
+  'DeviceAttached@1': attachedFromVersion1,
 };
 
 /** The event at its newest version, typed. Throws for one that only a newer program knows. */

@@ -152,6 +152,7 @@ async function composePorts(
     blockDevices: new BlockDaemonDevices({
       ...{ snapshotsPath, pool: devicePool, deadlineMs },
       socketPath: configuration.blockDaemonAddress,
+      transport: configuration.transport,
       makeWritableLayer: (snapshotId, layer) =>
         makeWritableLayer(snapshotsPath, { snapshotId, layer }, tool),
     }),

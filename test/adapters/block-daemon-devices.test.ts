@@ -34,6 +34,7 @@ async function devicesOn(t: TestContext, answers: Answers): Promise<BlockDaemonD
   });
   return new BlockDaemonDevices({
     ...{ socketPath, snapshotsPath: '/s', pool, deadlineMs: 5_000 },
+    transport: 'auto',
     makeWritableLayer: () => Promise.resolve({ ok: true, value: undefined }),
   });
 }

@@ -50,10 +50,20 @@ describe('varve devices', { skip: deviceObstacle() ?? false }, () => {
     assert.match(stdout, /^ {2}has done +\d+ reads?, /m);
   });
 
+  test('the device of a snapshot is told with it, and how it was attached in the history', async () => {
+    const shown = await node.ask('show', 'default/3/box');
+    assert.match(shown.stdout, /^device +#2 {2}\/dev\/loop\d+ {2}fuse {2}ready$/m);
+    const told = await node.ask('events', '--type', 'DeviceAttached');
+    assert.match(told.stdout, /It was attached as "\/dev\/loop\d+" over fuse, 32\.0 MiB/);
+  });
+
   test('the past is told as it was, without figures', async () => {
     const { globalSeq } = await eventOf('DeviceLeased');
     const device = await only('--at', `${globalSeq}`);
     assert.equal(device.state, 'absent');
+    assert.equal(device.transport, null);
+    const attached = await only('--at', `${(await eventOf('DeviceAttached')).globalSeq}`);
+    assert.equal(attached.transport, 'fuse');
   });
 
   test('a history in a file tells them on any machine', async () => {

@@ -29,7 +29,9 @@ import { exportLines } from '../../src/server/history-reader.ts';
 import { policy } from '../machines/given.ts';
 import { beginSession, sessions, type Session } from './sessions.ts';
 import type { Engine } from '../../src/engine/api.ts';
+import type { DevicePlan } from '../../src/machines/device/events.ts';
 import type {
+  AttachedDevice,
   BlockDevices,
   Clock,
   EffectResult,
@@ -60,6 +62,8 @@ export class RecordedNode {
   readonly #held = new Set<Operation>();
   /** Whether what is unpacked now is a block layer. */
   unpacksBlocks = false;
+  /** What devices are attached by. */
+  transport = 'fuse';
   #devices = memoryBlockDevices();
   /** Of the life that runs: with its end nothing more of it happens. */
   readonly #timers = new Set<NodeJS.Timeout>();
@@ -195,10 +199,16 @@ export class RecordedNode {
     return {
       ...devices,
       attach: async (id, plan) =>
-        this.#failing.delete('attach') ? { ok: false, failure } : devices.attach(id, plan),
+        this.#failing.delete('attach') ? { ok: false, failure } : this.#attach(id, plan),
       detach: async (id) =>
         this.#failing.delete('detach') ? { ok: false, failure } : devices.detach(id),
     };
+  }
+
+  async #attach(id: number, plan: DevicePlan): Promise<EffectResult<AttachedDevice>> {
+    const attached = await this.#devices.attach(id, plan);
+    if (!attached.ok) return attached;
+    return { ok: true, value: { ...attached.value, transport: this.transport } };
   }
 
   #asDirectories(): SnapshotDirectories {

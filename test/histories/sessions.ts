@@ -260,6 +260,25 @@ async function options(node: RecordedNode): Promise<void> {
   await accept(node.engine.remove('default/51/look', call('Remove')));
 }
 
+/** Devices over several transports: in a checkpoint at the horizon, and behind it. */
+async function transports(node: RecordedNode): Promise<void> {
+  node.unpacksBlocks = true;
+  node.transport = 'tcmu';
+  const { engine } = node;
+  const base = await unpack(engine, { layer: 1, parents: ['', ''] });
+  const top = await unpack(engine, { layer: 2, parents: [base, ''] });
+  const box = { key: 'default/50/box', parent: base, labels: {} };
+  await accept(engine.prepare(box, call('Prepare')));
+  const cause = { kind: 'operator', method: 'compact' } as const;
+  await accept(engine.compact(engine.store.lastSeq, cause));
+  node.transport = 'ublk';
+  await accept(engine.view({ ...box, key: 'default/51/look', parent: top }, call('View')));
+  await node.reboot();
+  await accept(Promise.resolve(await node.engine.mounts('default/50/box', call('Mounts'))));
+  await accept(node.engine.remove('default/51/look', call('Remove')));
+  await node.recorded('DeviceDetached');
+}
+
 export const sessions: readonly Session[] = [
   { name: 'containers', runtimeType: 'containerd', asyncRemove: false, run: containers },
   { name: 'docker', runtimeType: 'docker', asyncRemove: true, run: docker },
@@ -271,6 +290,7 @@ export const sessions: readonly Session[] = [
   { name: 'devices', runtimeType: 'containerd', asyncRemove: false, run: devices },
   { name: 'writable', runtimeType: 'containerd', asyncRemove: false, run: writable },
   { name: 'options', runtimeType: 'containerd', asyncRemove: false, run: options },
+  { name: 'transports', runtimeType: 'containerd', asyncRemove: false, run: transports },
 ];
 
 /** Request ids begin anew, so that a session is always recorded with the same ones. */

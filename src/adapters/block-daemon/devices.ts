@@ -19,6 +19,8 @@ import { mountsBelow, type MountedDevice } from './mounted-devices.ts';
 export interface BlockDaemonDevicesOptions {
   /** Unix socket of varve-bd. */
   readonly socketPath: string;
+  /** How devices are to reach the kernel; `auto`: as varve-bd chooses. */
+  readonly transport: string;
   /** Absolute path of `<root>/snapshots`. */
   readonly snapshotsPath: string;
   readonly pool: HelperPool;
@@ -35,7 +37,17 @@ interface OpenedDevice {
   readonly device: string;
   readonly path: string;
   readonly config: string;
+  readonly transport: string;
   readonly sizeBytes: number;
+}
+
+interface Offer {
+  readonly daemon: {
+    /** The first that an open takes. */
+    readonly transport: string;
+    /** Those that there are, the best first; older daemons, which have one, do not tell it. */
+    readonly transports?: readonly string[];
+  };
 }
 
 interface ListedDevice extends OpenedDevice {
@@ -71,15 +83,33 @@ export class BlockDaemonDevices implements BlockDevices {
       const made = await makeWritableLayer(deviceId, plan.writableLayer);
       if (!made.ok) return made;
     }
+    const asked = await this.#transportField();
+    if (!asked.ok) return asked;
     const opened = await this.#daemon.request<OpenedDevice>('open', {
       config: this.#configOf(deviceId),
       device: nameOf(deviceId),
       readOnly: plan.access === 'readOnly',
       deadlineMs,
+      ...asked.value,
     });
     if (!opened.ok) return opened;
-    const { path: devicePath, sizeBytes } = opened.value;
-    return { ok: true, value: { path: devicePath, sizeBytes } };
+    const { path: devicePath, sizeBytes, transport } = opened.value;
+    return { ok: true, value: { path: devicePath, sizeBytes, transport } };
+  }
+
+  /** What an open is asked for beside the device: older daemons refuse a field that they lack. */
+  async #transportField(): Promise<EffectResult<{ readonly transport?: string }>> {
+    const { transport } = this.#options;
+    if (transport === 'auto') return { ok: true, value: {} };
+    const stats = await this.#daemon.request<Offer>('stats', {});
+    if (!stats.ok) return stats;
+    const { transport: first, transports } = stats.value.daemon;
+    if (transports?.includes(transport) === true) return { ok: true, value: { transport } };
+    if (transports === undefined && first === transport) return { ok: true, value: {} };
+    const message =
+      `varve-bd has no transport ${transport} here, only ${(transports ?? [first]).join(', ')}: ` +
+      'varve doctor says what it lacks; or choose another "transport"';
+    return failed({ step: 'open', code: 'ENOTSUP', message });
   }
 
   async format(
@@ -190,13 +220,14 @@ export class BlockDaemonDevices implements BlockDevices {
     if (!listed.ok) return listed;
     const found = listed.value.find(({ device }) => device === nameOf(deviceId));
     if (found === undefined || !isAttached(found.state)) return { ok: true, value: undefined };
-    const { config, path: devicePath, sizeBytes, problem = 'it has just started' } = found;
+    const { config, path: devicePath, sizeBytes, transport } = found;
     if (config === this.#configOf(deviceId)) {
       if (found.state !== 'open') {
+        const { problem = 'it has just started' } = found;
         const message = `varve-bd does not serve ${devicePath} again yet: ${problem}`;
         return failed({ step: 'open', code: 'EBUSY', message, path: config });
       }
-      return { ok: true, value: { path: devicePath, sizeBytes } };
+      return { ok: true, value: { path: devicePath, sizeBytes, transport } };
     }
     const message =
       `varve-bd has a device ${nameOf(deviceId)} that is not of this root: ` +

@@ -14,7 +14,9 @@ export function memoryBlockDevices(): BlockDevices {
     attach(deviceId) {
       const device = devices.get(deviceId) ?? { path: `/dev/memory${deviceId}`, isMounted: false };
       devices.set(deviceId, device);
-      return Promise.resolve({ ok: true, value: { path: device.path, sizeBytes: 1 << 20 } });
+      const { path } = device;
+      const value = { path, sizeBytes: 1 << 20, transport: 'memory' };
+      return Promise.resolve({ ok: true, value });
     },
     format: () => Promise.resolve(done),
     mount(deviceId, path) {

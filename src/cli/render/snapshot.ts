@@ -54,6 +54,7 @@ function surroundings(
       'labels',
       Object.entries(snapshot.labels).map(([name, value]) => printable(`${name}=${value}`)),
     ),
+    ...list('device', deviceTexts(snapshot)),
     ...list(
       'mounts',
       (snapshot.mounts ?? []).map(({ type, source, options }) =>
@@ -73,6 +74,12 @@ function surroundings(
       snapshot.events.map((event) => `${event.globalSeq} ${shortTime(event.time)} ${event.type}`),
     ),
   ];
+}
+
+function deviceTexts({ device }: SnapshotDocument): readonly string[] {
+  if (device === null) return [];
+  const { id, path, transport, state } = device;
+  return [[`#${id}`, path ?? '', transport ?? '', state].map(printable).join('  ')];
 }
 
 const toneStyles: Readonly<Record<Sentence['tone'], Style>> = {

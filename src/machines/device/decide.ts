@@ -128,7 +128,12 @@ export function decideRecovery(
 
 /** What an effect answered. */
 export type DeviceOutcome =
-  | { readonly kind: 'attached'; readonly path: string; readonly sizeBytes: number }
+  | {
+      readonly kind: 'attached';
+      readonly path: string;
+      readonly sizeBytes: number;
+      readonly transport: string;
+    }
   | { readonly kind: 'formatted' | 'mounted' | 'unmounted' | 'detached' }
   /** The time has passed that was to pass. */
   | { readonly kind: 'waited' }
@@ -157,8 +162,8 @@ function outcomeEvent(
 ): NewDeviceEvent | undefined {
   switch (outcome.kind) {
     case 'attached': {
-      const { path, sizeBytes } = outcome;
-      return { type: 'DeviceAttached', data: { operationId, path, sizeBytes } };
+      const { path, sizeBytes, transport } = outcome;
+      return { type: 'DeviceAttached', data: { operationId, path, sizeBytes, transport } };
     }
     case 'formatted':
       return { type: 'DeviceFormatted', data: { operationId } };

@@ -52,6 +52,8 @@ export interface DeviceEventData {
     readonly path: string;
     /** Of the device, as its users see it. */
     readonly sizeBytes: number;
+    /** How it reaches the kernel: `fuse`, `ublk` or `tcmu`. */
+    readonly transport: string;
   };
   /** It has a new file system. */
   readonly DeviceFormatted: { readonly operationId: number };
@@ -92,7 +94,7 @@ export const deviceEventVersions: Readonly<Record<DeviceEventType, number>> = {
   DeviceLeased: 1,
   DeviceReleased: 1,
   DeviceAttachStarted: 2,
-  DeviceAttached: 1,
+  DeviceAttached: 2,
   DeviceFormatted: 1,
   DeviceMounted: 1,
   DeviceAttachFailed: 1,

@@ -10,6 +10,7 @@ export const emptyDeviceContext: DeviceContext = {
   leases: [],
   plan: null,
   path: null,
+  transport: null,
   sizeBytes: 0,
   servedContainer: false,
   operation: null,
@@ -107,8 +108,8 @@ export const deviceAssigns = {
     return { ...context, plan, operation: nextStep(any), isUndoing: false };
   },
   recordAttached(context, any) {
-    const { path, sizeBytes } = expect(any, 'DeviceAttached').data;
-    return { ...context, path, sizeBytes, operation: nextStep(any) };
+    const { path, sizeBytes, transport } = expect(any, 'DeviceAttached').data;
+    return { ...context, path, sizeBytes, transport, operation: nextStep(any) };
   },
   // What has a file system never gets another one.
   recordFormatted(context, any) {
@@ -158,6 +159,7 @@ export const deviceAssigns = {
   recordGone: (context) => ({
     ...context,
     path: null,
+    transport: null,
     sizeBytes: 0,
     operation: null,
     isUndoing: false,
@@ -166,12 +168,14 @@ export const deviceAssigns = {
   attachAgain: (context, any) => ({
     ...context,
     path: null,
+    transport: null,
     sizeBytes: 0,
     operation: nextStep(any),
   }),
   awaitRetry: (context, any) => ({
     ...context,
     path: null,
+    transport: null,
     sizeBytes: 0,
     isUndoing: false,
     operation: { operationId: any.revision, attemptCount: context.failureCount + 1 },

@@ -42,6 +42,8 @@ export interface DeviceContext {
   readonly plan: DevicePlan | null;
   /** `/dev/…` while the kernel has it. */
   readonly path: string | null;
+  /** How it reaches the kernel while that has it. */
+  readonly transport: string | null;
   readonly sizeBytes: number;
   /** Whether a container has leased it since it was attached. */
   readonly servedContainer: boolean;

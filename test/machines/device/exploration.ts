@@ -56,7 +56,7 @@ export const plans: Readonly<Record<string, DevicePlan>> = {
 };
 
 export const successes: Readonly<Record<DeviceIntent['kind'], DeviceOutcome>> = {
-  attachDevice: { kind: 'attached', path: '/dev/loop1', sizeBytes: 1 << 20 },
+  attachDevice: { kind: 'attached', path: '/dev/loop1', sizeBytes: 1 << 20, transport: 'fuse' },
   formatDevice: { kind: 'formatted' },
   mountDevice: { kind: 'mounted' },
   unmountDevice: { kind: 'unmounted' },

@@ -27,7 +27,7 @@ function eventsOf(type: DeviceEventType, state: DeviceState): readonly DeviceEve
     DeviceLeased: { deviceId, snapshotId, purpose: 'container' },
     DeviceReleased: { snapshotId },
     DeviceAttachStarted: { plan },
-    DeviceAttached: { operationId, path: '/dev/loop1', sizeBytes: 4096 },
+    DeviceAttached: { operationId, path: '/dev/loop1', sizeBytes: 4096, transport: 'fuse' },
     DeviceFormatted: { operationId },
     DeviceMounted: { operationId },
     DeviceAttachFailed: { operationId, failure },
