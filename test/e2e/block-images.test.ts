@@ -1,6 +1,6 @@
 // Images of overlaybd layers with real containerds: imported, run, shared, removed.
 import assert from 'node:assert/strict';
-import { mkdirSync, readFileSync, statSync } from 'node:fs';
+import { readFileSync, statSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { deviceObstacle } from '../native/device-obstacle.ts';
@@ -11,37 +11,11 @@ import { annotateLayers, type Image } from './lab/image.ts';
 import { startRegistry } from './lab/registry.ts';
 import { mountsBelow } from './lab/scratch.ts';
 import { waitUntil } from './lab/service.ts';
-import { expectedTree, foundTree, treeDifferences, type Tree } from './lab/tree.ts';
+import { expectedTree, treeDifferences, type Tree } from './lab/tree.ts';
 import { plugin, VarveNode } from './lab/varve-node.ts';
+import { filesBelow, lookAt } from './lab/views.ts';
 
 const command = resolve(import.meta.dirname, '../../bin/varve');
-
-/** Looks at an image's files through a view. */
-async function lookAt(
-  node: VarveNode,
-  { layers }: Image,
-  look: (root: string) => Promise<void>,
-): Promise<void> {
-  const target = join(node.scratch.path, 'mounted');
-  mkdirSync(target, { recursive: true });
-  // What an import gave up is collected soon after it, and views without a lease with it: first.
-  await node.collectGarbage();
-  await node.snapshots('view', 'look', layers.at(-1)?.chainId ?? '');
-  try {
-    await runCommand(['sh', '-e', '-c', await node.snapshots('mounts', target, 'look')]);
-    try {
-      await look(target);
-    } finally {
-      await runCommand(['umount', '-R', target]);
-    }
-  } finally {
-    await node.snapshots('rm', 'look');
-  }
-}
-
-/** The files below a directory, but for what every ext4 has of its own. */
-const filesBelow = (root: string): Tree =>
-  new Map([...foundTree(root)].filter(([path]) => path !== 'lost+found'));
 
 for (const client of [await debianContainerd(), await newContainerd()]) {
   const skip = 'missing' in client ? client.missing : (deviceObstacle() ?? false);

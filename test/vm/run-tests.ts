@@ -4,6 +4,7 @@
 //   run-tests.ts KERNEL LIMIT_SECONDS PATTERN...
 import { globSync, writeSync } from 'node:fs';
 import { countsMark, type NodeCounts } from '../../scripts/test/node-reporter.ts';
+import { patienceVariable } from '../e2e/lab/patience.ts';
 import { kernelNames } from './kernels.ts';
 import { runInMachine } from './machine.ts';
 import { machineObstacle } from './obstacle.ts';
@@ -39,6 +40,7 @@ const { status, isLate, console } = await runInMachine({
     // Writes to the kernel's files may wait, each in a thread.
     UV_THREADPOOL_SIZE: '64',
     [machineVariable]: kernel,
+    [patienceVariable]: '6',
   },
   limitMs: Number(limitSeconds) * 1000,
   onOutput: (stream, chunk) => void writeSync(stream === 'stdout' ? 1 : 2, chunk),

@@ -34,19 +34,22 @@ export async function startBlockDaemon(
 
 /** A daemon whose devices outlive it. */
 export class HeldBlockDaemon implements BlockDaemon {
-  readonly #directory: string;
   readonly #holder: Service;
+  readonly #startNext: () => Promise<BlockDaemon>;
   #daemon: BlockDaemon;
 
-  private constructor(directory: string, holder: Service, daemon: BlockDaemon) {
-    this.#directory = directory;
+  private constructor(holder: Service, daemon: BlockDaemon, startNext: () => Promise<BlockDaemon>) {
     this.#holder = holder;
     this.#daemon = daemon;
+    this.#startNext = startNext;
   }
 
-  static async start(directory: string): Promise<HeldBlockDaemon> {
-    const holder = await start(directory, 'varve-bd-holder', holderAddress(directory));
-    return new HeldBlockDaemon(directory, holder, await startHeld(directory));
+  static async start(directory: string, flags: readonly string[] = []): Promise<HeldBlockDaemon> {
+    const address = join(directory, 'holder.sock');
+    const holder = await start(directory, 'varve-bd-holder', address);
+    const startNext = (): Promise<BlockDaemon> =>
+      startBlockDaemon(directory, ['--holder', address, ...flags]);
+    return new HeldBlockDaemon(holder, await startNext(), startNext);
   }
 
   get address(): string {
@@ -61,7 +64,7 @@ export class HeldBlockDaemon implements BlockDaemon {
   async replace(how: 'kill' | 'stop'): Promise<void> {
     await this.service[how]();
     rmSync(this.address, { force: true });
-    this.#daemon = await startHeld(this.#directory);
+    this.#daemon = await this.#startNext();
   }
 
   /** Ends the devices, too. */
@@ -71,7 +74,3 @@ export class HeldBlockDaemon implements BlockDaemon {
     await this.#holder.stop();
   }
 }
-
-const holderAddress = (directory: string): string => join(directory, 'holder.sock');
-const startHeld = (directory: string): Promise<BlockDaemon> =>
-  startBlockDaemon(directory, ['--holder', holderAddress(directory)]);

@@ -1,5 +1,6 @@
 // Runs one command to its end, bounded in time; what it printed is in the error if it fails.
 import { spawn } from 'node:child_process';
+import { patience } from './patience.ts';
 
 export interface CommandOptions {
   readonly env?: Readonly<Record<string, string | undefined>>;
@@ -22,7 +23,8 @@ export function tryCommand(
   argv: readonly string[],
   options: CommandOptions = {},
 ): Promise<CommandResult> {
-  const { env, cwd, limitMs = defaultLimitMs } = options;
+  const { env, cwd } = options;
+  const limitMs = (options.limitMs ?? defaultLimitMs) * patience;
   const [program = '', ...parameters] = argv;
   return new Promise((resolve, reject) => {
     const child = spawn(program, parameters, {

@@ -5,6 +5,7 @@ import { closeSync, mkdirSync, openSync, readFileSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { guardSignals, isInterrupted } from './interruption.ts';
+import { patience } from './patience.ts';
 
 export interface ServiceOptions {
   readonly name: string;
@@ -82,7 +83,7 @@ export function startService({ name, argv, logPath, env }: ServiceOptions): Serv
   const stop = async (limitMs = stopLimitMs): Promise<ExitState> => {
     if (!isRunning()) return exited;
     child.kill('SIGTERM');
-    const timer = setTimeout(() => void kill(), limitMs);
+    const timer = setTimeout(() => void kill(), limitMs * patience);
     try {
       return await exited;
     } finally {
@@ -103,12 +104,14 @@ export async function waitUntilReady(
   probe: () => Promise<boolean>,
   limitMs = 30_000,
 ): Promise<void> {
-  const end = Date.now() + limitMs;
+  const end = Date.now() + limitMs * patience;
   while (!(await probe())) {
     if (!service.isRunning()) throw new Error(`${service.name} ended:\n${logTail(service)}`);
     if (Date.now() > end) {
       await service.kill();
-      throw new Error(`${service.name} was not ready in ${limitMs} ms:\n${logTail(service)}`);
+      throw new Error(
+        `${service.name} was not ready in ${limitMs * patience} ms:\n${logTail(service)}`,
+      );
     }
     await delay(pollMs);
   }
@@ -120,9 +123,9 @@ export async function waitUntil(
   probe: () => Promise<boolean>,
   limitMs = 15_000,
 ): Promise<void> {
-  const end = Date.now() + limitMs;
+  const end = Date.now() + limitMs * patience;
   while (!(await probe())) {
-    if (Date.now() > end) throw new Error(`after ${limitMs} ms still not: ${what}`);
+    if (Date.now() > end) throw new Error(`after ${limitMs * patience} ms still not: ${what}`);
     await delay(pollMs);
   }
 }

@@ -66,6 +66,10 @@ export interface NodeOptions {
   readonly hasBlockDaemon?: false;
   /** Whether devices outlive that varve-bd. */
   readonly hasHolder?: true;
+  /** What that varve-bd is started with besides. */
+  readonly blockDaemonFlags?: readonly string[];
+  /** Instead of one that is made for the node. */
+  readonly scratch?: Scratch;
   /** With it containerd serves CRI, on varve unless another snapshotter is named. */
   readonly cri?: Omit<CriOptions, 'snapshotter'> & { readonly snapshotter?: string };
   /** Puts something into the directory that the snapshotter is about to get. */
@@ -116,14 +120,15 @@ export class VarveNode {
   static async start(options: NodeOptions): Promise<VarveNode> {
     const { prefix, client, command = varve, cri, prepare } = options;
     const { programDirectories } = client;
-    const scratch = makeScratch(prefix);
+    const scratch = options.scratch ?? makeScratch(prefix);
     const at = (name: string): string => join(scratch.path, name);
     try {
-      mkdirSync(at('v'));
+      mkdirSync(at('v'), { recursive: true });
       await prepare?.(at('v'), scratch);
       const hasDaemon = options.hasBlockDaemon ?? deviceObstacle() === undefined;
       const startDaemon = options.hasHolder ? HeldBlockDaemon.start : startBlockDaemon;
-      const daemon = hasDaemon ? await startDaemon(scratch.path) : undefined;
+      const flags = options.blockDaemonFlags ?? [];
+      const daemon = hasDaemon ? await startDaemon(scratch.path, flags) : undefined;
       if (daemon instanceof HeldBlockDaemon) scratch.defer(() => daemon.stop());
       else if (daemon !== undefined) scratch.defer(() => daemon.service.stop());
       const blockDaemon = daemon === undefined ? {} : { blockDaemonAddress: daemon.address };
