@@ -51,17 +51,23 @@ std::vector<transport::DeviceUser> without_ourselves(std::vector<transport::Devi
   return users;
 }
 
+// What became of opening an image, where its configuration wants it written.
+void write_result(const std::string& result_file, const std::optional<std::string>& failure,
+                  const Surroundings& around, const DeviceParts& parts) {
+  if (failure && parts.result_files->has(result_file)) return;
+  const std::optional<std::string> obstacle = image::write_result_file(result_file, failure);
+  if (!obstacle) return;
+  around.log.warn("a result file cannot be written",
+                  {{"device", parts.name}, {"path", result_file}, {"reason", *obstacle}});
+}
+
 }  // namespace
 
 std::shared_ptr<Device> Device::open(const OpenRequest& request, const Surroundings& around,
                                      const DeviceParts& parts, Cancellation& cancellation) {
   std::string result_file;
   const auto tell = [&](const std::optional<std::string>& failure) {
-    if (failure && parts.result_files->has(result_file)) return;
-    const std::optional<std::string> obstacle = image::write_result_file(result_file, failure);
-    if (!obstacle) return;
-    around.log.warn("a result file cannot be written",
-                    {{"device", parts.name}, {"path", result_file}, {"reason", *obstacle}});
+    write_result(result_file, failure, around, parts);
   };
   const auto refuse = [&](const char* code, const std::string& text, int error = 0,
                           const char* next = "") {
@@ -123,27 +129,40 @@ void Device::open_image(const ImageConfiguration& configuration, OpenMode mode,
 
 std::shared_ptr<Device> Device::take_over(transport::Survivor& survivor, const DeviceNote& note,
                                           const Surroundings& around, const DeviceParts& parts) {
+  std::string result_file;
+  const auto refuse = [&](const char* code, const std::string& text, const char* next = "") {
+    write_result(result_file, text, around, parts);
+    throw DeviceError(code, text + next);
+  };
+  std::shared_ptr<Device> device;
   try {
-    const auto configuration = around.images.parse(note.config_text, note.config);
+    const auto configuration = note.config_text.empty()
+                                   ? around.images.load(note.config)
+                                   : around.images.parse(note.config_text, note.config);
+    result_file = configuration->result_file();
     const bool is_sealed = !note.is_read_only && configuration->is_sealed();
     const OpenMode mode = note.is_read_only ? OpenMode::kReadOnly
                           : is_sealed       ? OpenMode::kSealed
                                             : OpenMode::kWritable;
-    std::shared_ptr<Device> device(new Device(parts));
+    device.reset(new Device(parts));
     device->open_image(*configuration, mode, note.config, around.log);
     // As it was when it was sealed.
     if (is_sealed) device->is_read_only_ = false;
     device->is_sealed_ = is_sealed;
     device->is_let_go_ = survivor.is_let_go();
-    device->attached_ = survivor.serve(device->content_);
-    device->result_file_ = configuration->result_file();
-    parts.result_files->add(device->result_file_);
-    return device;
+    device->attached_ = survivor.serve(device->content_, device->is_read_only_);
+  } catch (const image::ConfigError& error) {
+    result_file = error.result_file();
+    refuse("open-failed", error.what(), next_step(error.error()));
   } catch (const io::FormatError& error) {
-    throw DeviceError("open-failed", std::string(error.what()) + next_step(error.error()));
+    refuse("open-failed", error.what(), next_step(error.error()));
   } catch (const transport::TransportError& error) {
-    throw DeviceError("attach-failed", error.what());
+    refuse("attach-failed", error.what());
   }
+  write_result(result_file, std::nullopt, around, parts);
+  device->result_file_ = result_file;
+  parts.result_files->add(result_file);
+  return device;
 }
 
 Device::Closed Device::close(transport::CloseMode mode, std::chrono::milliseconds patience) {

@@ -8,9 +8,10 @@ namespace varve::bd {
 struct DeviceNote {
   std::string device;       // name
   std::string config;       // path
-  std::string config_text;  // what that file held: it may be another one by now
+  // What that file held: it may be another one by now. Empty: what it holds now counts.
+  std::string config_text{};
   bool is_read_only = false;
-  std::string opened_at;
+  std::string opened_at{};
 };
 
 [[nodiscard]] std::string encoded(const DeviceNote& note);

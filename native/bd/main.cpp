@@ -27,6 +27,7 @@
 #include "bd/control_server.h"
 #include "bd/layer_images.h"
 #include "bd/log.h"
+#include "bd/memory_pressure.h"
 #include "bd/options.h"
 #include "bd/service.h"
 #include "bd/target_server.h"
@@ -105,7 +106,8 @@ void end_in_any_case() {
   }).detach();
 }
 
-void tell_pool(const transport::ServingPool& pool, Log& log) {
+void tell_of_memory_pressure(const transport::ServingPool& pool, Log& log) {
+  for (const std::string& refused : prepare_for_memory_pressure()) log.warn(refused, {});
   if (const int error = pool.io_flusher_error(); error != 0) {
     log.warn("the serving threads are not part of writeback: when memory is short, a writable "
              "device may wait for itself; run the daemon with CAP_SYS_RESOURCE",
@@ -147,13 +149,7 @@ void serve(const Options& options, Log& log, asio::io_context& context,
   std::unique_ptr<ControlServer> server;
   Service service(context, {.images = images, .transport = transport, .log = log},
                   [&server](const Json& event) { server->publish(event); });
-  take_over = [&] {
-    try {
-      service.take_over(transport.survivors());
-    } catch (const std::exception& error) {
-      log.error(error.what(), {{"holder", options.holder}});
-    }
-  };
+  take_over = [&] { service.find_survivors([&] { return transport.survivors(); }); };
   server = std::make_unique<ControlServer>(std::move(acceptor), service, log);
   std::optional<TargetServer> targets;
   try {
@@ -185,9 +181,11 @@ void serve(const Options& options, Log& log, asio::io_context& context,
     }
     if (targets) targets->stop();
   });
-  server->begin();
+  // Before anybody can ask which devices there are.
+  service.take_over(transport.survivors());
   if (targets) targets->begin();
-  tell_pool(*pool, log);
+  server->begin();
+  tell_of_memory_pressure(*pool, log);
   for (const std::string& lacking : transport.lacking()) {
     log.warn("no device can be attached: " + lacking, {});
   }

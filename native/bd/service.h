@@ -35,9 +35,12 @@ class Service {
   // All but `events`, which is the connection's own.
   void handle(Operation operation, Reply reply);
 
-  // Serves the devices of a predecessor on. One whose image cannot be opened waits, and is tried again
-  // and again.
-  void take_over(std::vector<std::unique_ptr<transport::Survivor>> survivors);
+  using Survivors = std::vector<std::unique_ptr<transport::Survivor>>;
+  // Serves the devices of a predecessor on. One whose image cannot be opened waits, and is tried
+  // again and again.
+  void take_over(Survivors survivors);
+  // The same with those that `find` finds, which may take a while.
+  void find_survivors(std::function<Survivors()> find);
 
   [[nodiscard]] bool has_devices() const noexcept { return !devices_.empty(); }
   // Gives up what is under way and leaves every device as it is, to a successor; calls `done` when
@@ -88,10 +91,11 @@ class Service {
   void take_over_next();
   void taken_over(const EntryPointer& entry, const std::shared_ptr<Device>& device);
   void not_taken_over(const EntryPointer& entry, const std::string& problem);
-  void give_up(const EntryPointer& entry);
+  void give_up(const EntryPointer& entry, Reply reply);
   void close_survivor(const EntryPointer& entry, const CloseRequest& request, const Reply& reply);
   void release(const std::shared_ptr<Job>& job, std::shared_ptr<Device> device);
   void forget(const EntryPointer& entry);
+  void drop_elsewhere(std::shared_ptr<void> thing);
   void close_next(const EntryPointer& entry, const CloseRequest& request, Reply reply);
   void watch_lingering();
   void check_stop();

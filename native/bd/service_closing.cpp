@@ -118,6 +118,12 @@ void Service::end(const std::string& name, std::function<void()> done) {
     };
     return;
   }
+  if (entry->survivor != nullptr) {
+    tell("closed", entry, {{"path", entry->survivor->path()}});
+    forget(entry);
+    done();
+    return;
+  }
   entry->state = "closing";
   watch_lingering();
   try {
@@ -173,10 +179,14 @@ void Service::release(const std::shared_ptr<Job>& job, std::shared_ptr<Device> d
 // The end of a device closes files, which can block.
 void Service::forget(const EntryPointer& entry) {
   devices_.erase(entry->parts.name);
-  if (entry->device == nullptr) return;
-  auto device = std::exchange(entry->device, nullptr);
+  drop_elsewhere(std::exchange(entry->device, nullptr));
+  drop_elsewhere(std::exchange(entry->survivor, nullptr));
+}
+
+void Service::drop_elsewhere(std::shared_ptr<void> thing) {
+  if (thing == nullptr) return;
   try {
-    jobs_.start([device]() mutable { device.reset(); });
+    jobs_.start([thing = std::move(thing)]() mutable { thing.reset(); });
   } catch (const std::system_error&) {
     // Then here.
   }
@@ -235,11 +245,7 @@ void Service::close_all() {
   stage_ = Stage::kClosing;
   const auto devices = devices_;
   for (const auto& [name, entry] : devices) {
-    if (entry->survivor != nullptr && entry->job == nullptr) {
-      give_up(entry);
-    } else {
-      abandon(entry);
-    }
+    abandon(entry);
   }
   if (running_ == 0) check_stop();
 }
@@ -247,8 +253,13 @@ void Service::close_all() {
 // Whoever still uses a device gets errors from now on, since nobody is left who could serve it; so
 // what can be made durable is, and the users are named. One on which a job works comes after that.
 void Service::abandon(const EntryPointer& entry) {
-  if (entry->job != nullptr || entry->device == nullptr || entry->is_abandoned) return;
+  if (entry->job != nullptr || entry->is_abandoned) return;
   entry->is_abandoned = true;
+  if (entry->survivor != nullptr) {
+    if (entry->survivor->is_ours_to_end()) give_up(entry, nullptr);
+    return;
+  }
+  if (entry->device == nullptr) return;
   const auto job = std::make_shared<Job>(context_, "close", nullptr);
   auto device = entry->device;
   try {
@@ -262,8 +273,12 @@ void Service::abandon(const EntryPointer& entry) {
         if (closed.is_left) fields["left"] = true;
         if (!closed.is_gone && !closed.is_left) {
           fields["users"] = users_document(closed.users);
-          around_.log.error("the daemon ends while the device is in use: its users get errors",
-                            {{"device", of->parts.name}, {"users", fields["users"]}});
+          // Nobody else has it open: it is the writing that has not ended.
+          const char* text =
+              closed.users.empty()
+                  ? "the daemon ends before all that was written to the device is on disk"
+                  : "the daemon ends while the device is in use: its users get errors";
+          around_.log.error(text, {{"device", of->parts.name}, {"users", fields["users"]}});
         }
         if (closed.flush_error != 0) fields["flushError"] = error_name(-closed.flush_error);
         tell("closed", of, fields);

@@ -1,5 +1,6 @@
 // How the service goes on with the devices of a predecessor, and leaves its own to a successor.
 #include <algorithm>
+#include <asio/post.hpp>
 #include <system_error>
 #include <utility>
 
@@ -17,21 +18,23 @@ std::chrono::milliseconds pause_after(unsigned attempts) {
 
 }  // namespace
 
-void Service::take_over(std::vector<std::unique_ptr<transport::Survivor>> survivors) {
+void Service::take_over(Survivors survivors) {
   for (auto& survivor : survivors) {
     DeviceNote note;
+    std::string problem;
     try {
       note = parse_device_note(survivor->note());
+      if (devices_.contains(note.device)) problem = "its name is taken";
     } catch (const std::exception& error) {
-      around_.log.error(error.what(), {{"path", survivor->path()}});
-      continue;
+      problem = error.what();
     }
-    if (devices_.contains(note.device)) {
-      around_.log.error("a device of a predecessor has a name that is taken: it is left waiting",
+    if (!problem.empty()) {
+      around_.log.error("a device of a predecessor is left waiting: " + problem,
                         {{"device", note.device}, {"path", survivor->path()}});
+      drop_elsewhere(std::move(survivor));
       continue;
     }
-    const EntryPointer entry = make_entry(note.device, note.config, around_.transport.name());
+    const EntryPointer entry = make_entry(note.device, note.config, survivor->transport());
     entry->state = "recovering";
     entry->opened_at = note.opened_at;
     entry->survivor = std::move(survivor);
@@ -39,6 +42,20 @@ void Service::take_over(std::vector<std::unique_ptr<transport::Survivor>> surviv
     waiting_.push_back(entry);
   }
   take_over_next();
+}
+
+void Service::find_survivors(std::function<Survivors()> find) {
+  jobs_.start([this, find = std::move(find)] {
+    const auto found = std::make_shared<Survivors>();
+    try {
+      *found = find();
+    } catch (const std::exception& error) {
+      around_.log.error(error.what(), {});
+    }
+    asio::post(context_, [this, found] {
+      if (stage_ == Stage::kServing) take_over(std::move(*found));
+    });
+  });
 }
 
 // The images are opened side by side, though not hundreds of them.
@@ -71,6 +88,7 @@ void Service::taken_over(const EntryPointer& entry, const std::shared_ptr<Device
   entry->survivor = nullptr;
   entry->problem.clear();
   entry->device = device;
+  if (entry->opened_at.empty()) entry->opened_at = utc_now();
   entry->state = device->is_let_go() ? "closing" : device->is_sealed() ? "sealed" : "open";
   if (device->is_let_go()) watch_lingering();
   Json fields = {{"path", device->path()},
@@ -114,17 +132,22 @@ void Service::close_survivor(const EntryPointer& entry, const CloseRequest& requ
                                    (entry->problem.empty() ? "" : ": " + entry->problem) +
                                    "; wait until it is, or give it up with mode abort");
   }
-  give_up(entry);
-  Device::Closed gone;
-  gone.is_gone = true;
-  reply(closed_reply(entry->parts.name, gone));
+  give_up(entry, reply);
 }
 
-void Service::give_up(const EntryPointer& entry) {
-  entry->survivor->abort();
-  tell("closed", entry, {{"path", entry->survivor->path()}});
-  entry->survivor = nullptr;
-  forget(entry);
+void Service::give_up(const EntryPointer& entry, Reply reply) {
+  const auto job = std::make_shared<Job>(context_, "close", std::move(reply));
+  start_job(entry, job, [this, job, survivor = entry->survivor]() -> std::function<void()> {
+    survivor->abort();
+    return [this, job] {
+      const EntryPointer of = job->entry;
+      tell("closed", of, {{"path", of->survivor->path()}});
+      forget(of);
+      Device::Closed gone;
+      gone.is_gone = true;
+      job->answer(closed_reply(of->parts.name, gone));
+    };
+  });
 }
 
 void Service::hand_over(std::function<void()> done) {

@@ -8,10 +8,11 @@
 #include <system_error>
 #include <utility>
 
+#include "bd/device_note.h"
 #include "helper/failure.h"
 #include "tcmu/protocol.h"
-#include "transport/kernel_files.h"
 #include "tcmu/uio_device.h"
+#include "transport/kernel_files.h"
 
 namespace varve::bd {
 
@@ -85,6 +86,7 @@ void TargetServer::fail_unanswered() {
 }
 
 void TargetServer::begin() {
+  Service::Survivors left;
   for (const std::uint32_t minor : tcmu::uio_minors()) {
     tcmu::Target target{.minor = minor,
                         .full_name = tcmu::uio_target(minor),
@@ -98,8 +100,11 @@ void TargetServer::begin() {
       continue;
     }
     target.name = *parsed->name;
-    add(target, [](int) {});
+    const DevicePointer device = make_device(target);
+    left.push_back(tcmu::survivor_of(
+        device->transport, encoded({.device = device->name, .config = target.name.config_path})));
   }
+  service_.take_over(std::move(left));
   set_blocked(false);
   listen();
 }
@@ -193,6 +198,13 @@ void TargetServer::add(const tcmu::Target& target, Answer answer) {
            [this, target, answer](int) { add(target, answer); });
     return;
   }
+  const DevicePointer device = make_device(target);
+  waiting_.push_back(
+      [this, device, target, answer = std::move(answer)] { open(device, target, answer); });
+  open_next();
+}
+
+TargetServer::DevicePointer TargetServer::make_device(const tcmu::Target& target) {
   const auto device = std::make_shared<Device>();
   device->full_name = target.full_name;
   device->name = name_for(target);
@@ -204,9 +216,7 @@ void TargetServer::add(const tcmu::Target& target, Answer answer) {
         asio::post(context, [=, this] { ended(minor, full_name, reason); });
       });
   devices_[target.minor] = device;
-  waiting_.push_back(
-      [this, device, target, answer = std::move(answer)] { open(device, target, answer); });
-  open_next();
+  return device;
 }
 
 void TargetServer::open_next() {
@@ -223,8 +233,7 @@ void TargetServer::open(const DevicePointer& device, const tcmu::Target& target,
   const auto opened = [this, device, target, answer](const Json& reply) {
     --opening_count_;
     const int status = status_of(reply);
-    if (status != 0 && target.is_taken_over && !is_stopping_) refuse_requests(device);
-    if (status != 0 && !target.is_taken_over) {
+    if (status != 0) {
       const auto found = devices_.find(target.minor);
       if (found != devices_.end() && found->second == device) devices_.erase(found);
     }
@@ -239,26 +248,6 @@ void TargetServer::open(const DevicePointer& device, const tcmu::Target& target,
                   opened);
 }
 
-// Whoever has requests of it would wait for ever.
-void TargetServer::refuse_requests(const DevicePointer& device) {
-  log_.error("a device that another daemon has served cannot be opened: its users get errors until "
-             "it is removed, or served by a daemon that is started when this is mended",
-             {{"device", device->name}, {"target", printable(device->full_name)}});
-  try {
-    jobs_.start([&context = context_, &log = log_, device] {
-      try {
-        auto unserved = std::make_shared<std::unique_ptr<transport::AttachedDevice>>(
-            device->transport->attach(nullptr, {}));
-        asio::post(context, [device, unserved] { device->unserved = std::move(*unserved); });
-      } catch (const std::exception& error) {
-        log.error(error.what(), {{"device", device->name}});
-      }
-    });
-  } catch (const std::system_error& error) {
-    log_.error(error.what(), {{"device", device->name}});
-  }
-}
-
 void TargetServer::remove(std::uint32_t minor, const std::string& full_name,
                           const Answer& answer) {
   const DevicePointer device = find(minor, full_name);
@@ -271,7 +260,6 @@ void TargetServer::remove(std::uint32_t minor, const std::string& full_name,
   };
   devices_.erase(minor);
   device->transport->set_removed();
-  device->unserved.reset();
   // The kernel holds a lock that everybody needs who configures its target.
   const auto bound = std::make_shared<asio::steady_timer>(context_, kRemovalPatience);
   bound->async_wait([this, device, answer_once](const std::error_code& error) {
@@ -279,8 +267,9 @@ void TargetServer::remove(std::uint32_t minor, const std::string& full_name,
     log_.warn("the kernel removes a device that is not closed yet", {{"device", device->name}});
     answer_once(0);
   });
-  service_.end(device->name, [bound, answer_once] {
+  service_.end(device->name, [bound, device, answer_once] {
     bound->cancel();
+    device->transport->end_refusing();
     answer_once(0);
   });
 }

@@ -17,7 +17,6 @@
 #include <optional>
 #include <string>
 
-#include "bd/jobs.h"
 #include "bd/log.h"
 #include "bd/service.h"
 #include "tcmu/netlink_socket.h"
@@ -52,18 +51,16 @@ class TargetServer {
     std::string full_name;
     std::string name;  // in the table of the service
     std::shared_ptr<tcmu::TcmuTransport> transport;
-    // One that was taken over and could not be opened: its requests are answered with errors.
-    std::unique_ptr<transport::AttachedDevice> unserved{};
   };
   using DevicePointer = std::shared_ptr<Device>;
 
   void listen();
   void receive();
   void handle(const Message& message);
+  DevicePointer make_device(const tcmu::Target& target);
   void add(const tcmu::Target& target, Answer answer);
   void open_next();
   void open(const DevicePointer& device, const tcmu::Target& target, const Answer& answer);
-  void refuse_requests(const DevicePointer& device);
   void remove(std::uint32_t minor, const std::string& full_name, const Answer& answer);
   void ended(std::uint32_t minor, const std::string& full_name, const std::string& reason);
   [[nodiscard]] DevicePointer find(std::uint32_t minor, const std::string& full_name) const;
@@ -75,7 +72,6 @@ class TargetServer {
   Service& service_;
   std::shared_ptr<transport::ServingPool> pool_;
   Log& log_;
-  Jobs jobs_;
   tcmu::NetlinkSocket socket_;
   asio::posix::stream_descriptor readable_;
   std::map<std::uint32_t, DevicePointer> devices_;  // by the number of the UIO device

@@ -70,6 +70,11 @@ void HolderClient::drop(const std::string& name) noexcept {
   }
 }
 
+void HolderClient::leave(const std::string& name) noexcept {
+  const std::lock_guard lock(mutex_);
+  things_.erase(name);
+}
+
 std::string HolderClient::connect() {
   int error = 0;
   UniqueFd socket = place::connect_to(socket_path_, place::SocketType::kPackets, error);

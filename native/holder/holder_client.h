@@ -40,6 +40,7 @@ class HolderClient final : public Parking {
 
   void park(const std::string& name, std::span<const int> descriptors) override;
   void drop(const std::string& name) noexcept override;
+  void leave(const std::string& name) noexcept override;
   [[nodiscard]] int process() const noexcept override { return process_; }
   [[nodiscard]] bool is_connected() const noexcept { return process_ != 0; }
 

@@ -25,6 +25,8 @@ class Parking {
   // again.
   virtual void park(const std::string& name, std::span<const int> descriptors) = 0;
   virtual void drop(const std::string& name) noexcept = 0;
+  // The holder keeps the thing for whoever comes after this process, which closes its descriptors.
+  virtual void leave(const std::string& name) noexcept = 0;
   // The process that has these descriptors open as well; 0 where there is none.
   [[nodiscard]] virtual int process() const noexcept = 0;
 };
@@ -51,7 +53,9 @@ class ParkedPlace {
     if (parking_ != nullptr) std::exchange(parking_, nullptr)->drop(name_);
   }
   // Leaves it to whoever comes after this process.
-  void leave() noexcept { parking_ = nullptr; }
+  void leave() noexcept {
+    if (parking_ != nullptr) std::exchange(parking_, nullptr)->leave(name_);
+  }
   [[nodiscard]] bool is_there() const noexcept { return parking_ != nullptr; }
 
  private:

@@ -9,9 +9,9 @@
 #include <utility>
 
 #include "tcmu/protocol.h"
-#include "transport/kernel_files.h"
 #include "tcmu/target_disks.h"
 #include "tcmu/uio_device.h"
+#include "transport/kernel_files.h"
 #include "transport/loop_device.h"
 #include "transport/own_descriptors.h"
 
@@ -171,6 +171,39 @@ class TcmuDevice final : public transport::AttachedDevice {
   transport::ServingPool::Id id_;
 };
 
+// Until it is served its requests wait in the ring.
+class TcmuSurvivor final : public transport::Survivor {
+ public:
+  TcmuSurvivor(std::shared_ptr<TcmuTransport> transport, std::string note)
+      : transport_(std::move(transport)),
+        path_(uio_path(transport_->target().minor)),
+        note_(std::move(note)) {}
+
+  [[nodiscard]] const std::string& path() const noexcept override { return path_; }
+  [[nodiscard]] const std::string& note() const noexcept override { return note_; }
+  [[nodiscard]] std::string transport() const override { return transport_->name(); }
+  [[nodiscard]] bool is_let_go() const noexcept override { return false; }
+  [[nodiscard]] bool is_ours_to_end() const noexcept override { return false; }
+
+  std::unique_ptr<transport::AttachedDevice> serve(std::shared_ptr<transport::BlockDevice> content,
+                                                   bool is_read_only) override {
+    return transport_->attach(std::move(content), {.name = {}, .is_read_only = is_read_only});
+  }
+
+  void abort() noexcept override {
+    try {
+      transport_->refuse_requests();
+    } catch (const transport::TransportError&) {
+      // It has ended.
+    }
+  }
+
+ private:
+  std::shared_ptr<TcmuTransport> transport_;
+  std::string path_;
+  std::string note_;
+};
+
 }  // namespace
 
 TcmuTransport::TcmuTransport(std::shared_ptr<transport::ServingPool> pool, Target target,
@@ -195,6 +228,22 @@ std::unique_ptr<transport::AttachedDevice> TcmuTransport::attach(
       scsi::Identity{.serial = serial_of(target_.name), .is_read_only = options.is_read_only},
       ended_);
   return std::make_unique<TcmuDevice>(pool_, target_, is_removed_, connection);
+}
+
+void TcmuTransport::refuse_requests() {
+  auto refusing = attach(nullptr, {});
+  const std::lock_guard lock(mutex_);
+  refusing_ = std::move(refusing);
+}
+
+void TcmuTransport::end_refusing() noexcept {
+  const std::lock_guard lock(mutex_);
+  refusing_.reset();
+}
+
+std::unique_ptr<transport::Survivor> survivor_of(std::shared_ptr<TcmuTransport> transport,
+                                                 std::string note) {
+  return std::make_unique<TcmuSurvivor>(std::move(transport), std::move(note));
 }
 
 }  // namespace varve::tcmu

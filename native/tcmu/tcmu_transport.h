@@ -5,6 +5,7 @@
 #include <atomic>
 #include <cstdint>
 #include <memory>
+#include <mutex>
 #include <string>
 
 #include "tcmu/target_name.h"
@@ -36,12 +37,23 @@ class TcmuTransport final : public transport::Transport {
 
   // The kernel takes the device away: from now on a close ends it.
   void set_removed() noexcept { *is_removed_ = true; }
+  // From now on its requests are answered with errors. Throws TransportError.
+  void refuse_requests();
+  // Until then.
+  void end_refusing() noexcept;
+  [[nodiscard]] const Target& target() const noexcept { return target_; }
 
  private:
   std::shared_ptr<transport::ServingPool> pool_;
   Target target_;
   TcmuConnection::Ended ended_;
   std::shared_ptr<std::atomic<bool>> is_removed_ = std::make_shared<std::atomic<bool>>(false);
+  std::mutex mutex_;
+  std::unique_ptr<transport::AttachedDevice> refusing_;
 };
+
+// A device that another process has served before, with the note of whoever serves it now.
+[[nodiscard]] std::unique_ptr<transport::Survivor> survivor_of(
+    std::shared_ptr<TcmuTransport> transport, std::string note);
 
 }  // namespace varve::tcmu

@@ -2,14 +2,12 @@
 
 #include <fcntl.h>
 #include <linux/fuse.h>
-#include <sys/mman.h>
 #include <sys/resource.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <cerrno>
 #include <cstring>
-#include <system_error>
 #include <utility>
 #include <vector>
 
@@ -38,11 +36,11 @@ UniqueFd with_high_number(UniqueFd fuse) {
 }  // namespace
 
 FuseConnection::FuseConnection(UniqueFd fuse, std::shared_ptr<BlockDevice> content,
-                               bool is_read_only, ConnectionPlace parked)
+                               const Options& options)
     : fuse_(with_high_number(std::move(fuse))),
-      parked_(std::move(parked)),
+      key_(options.key),
       content_(std::move(content)),
-      protocol_(*content_, is_read_only, parked_.wants_resend) {
+      protocol_(*content_, options.is_read_only, options.wants_resend) {
   // Several threads take requests from one descriptor; the one that comes too late must not wait.
   const int flags = ::fcntl(fuse_.get(), F_GETFL);
   if (flags < 0 || ::fcntl(fuse_.get(), F_SETFL, flags | O_NONBLOCK) != 0) {
@@ -52,7 +50,7 @@ FuseConnection::FuseConnection(UniqueFd fuse, std::shared_ptr<BlockDevice> conte
 }
 
 FuseConnection::~FuseConnection() {
-  parked_.place.drop();
+  place_.drop();
   fuse_.reset();
   content_.reset();
   end_->set();
@@ -71,7 +69,7 @@ Connection::Served FuseConnection::serve(const RequestBuffer& buffer,
 Connection::Served FuseConnection::receive(const RequestBuffer& buffer,
                                            std::size_t& request_bytes) const noexcept {
   const std::span<std::byte> space = buffer.request();
-  buffer.begin_reading(parked_.key);
+  buffer.begin_reading(key_);
   while (true) {
     const ssize_t length = ::read(fuse_.get(), space.data(), space.size());
     if (length >= 0) {
@@ -104,17 +102,12 @@ void FuseConnection::reply(std::span<const std::byte> bytes) const noexcept {
   }
 }
 
-void FuseConnection::park(const std::string& record, std::span<const int> others) {
-  if (!parked_.place.is_there()) return;
-  UniqueFd file(::memfd_create("varve-device", MFD_CLOEXEC));
-  if (!file || ::write(file.get(), record.data(), record.size()) !=
-                   static_cast<ssize_t>(record.size())) {
-    throw std::system_error(errno, std::generic_category(), "the record of a device");
-  }
-  std::vector<int> descriptors = {file.get(), fuse_.get()};
+void FuseConnection::park(UniqueFd record, std::span<const int> others) {
+  if (!place_.is_there()) return;
+  std::vector<int> descriptors = {record.get(), fuse_.get()};
   descriptors.insert(descriptors.end(), others.begin(), others.end());
-  parked_.place.park(descriptors);
-  record_ = std::move(file);
+  place_.park(descriptors);
+  record_ = std::move(record);
 }
 
 int FuseConnection::ask_again() const noexcept {
@@ -125,7 +118,7 @@ int FuseConnection::ask_again() const noexcept {
 }
 
 void FuseConnection::answer_left(const RequestBuffer& buffer) noexcept {
-  const RequestBuffer::Left left = buffer.left_of(parked_.key);
+  const RequestBuffer::Left left = buffer.left_of(key_);
   if (!left.reply.empty()) {
     reply(left.reply);
     buffer.free();

@@ -15,17 +15,15 @@
 
 namespace varve::transport {
 
-// Where a connection is parked, so that a successor of this process serves it on.
-struct ConnectionPlace {
-  std::uint64_t key = 0;  // by which its requests are told from those of others
-  holder::ParkedPlace place{};
-  bool wants_resend = true;
-};
-
 class FuseConnection final : public Connection {
  public:
-  FuseConnection(UniqueFd fuse, std::shared_ptr<BlockDevice> content, bool is_read_only,
-                 ConnectionPlace parked = {});
+  struct Options {
+    bool is_read_only = false;
+    std::uint64_t key = 0;  // by which its requests are told from those of others
+    bool wants_resend = true;
+  };
+
+  FuseConnection(UniqueFd fuse, std::shared_ptr<BlockDevice> content, const Options& options);
   ~FuseConnection() override;
   FuseConnection(const FuseConnection&) = delete;
   FuseConnection& operator=(const FuseConnection&) = delete;
@@ -33,10 +31,12 @@ class FuseConnection final : public Connection {
   [[nodiscard]] int descriptor() const noexcept override { return fuse_.get(); }
   Served serve(const RequestBuffer& buffer, const std::function<void()>& taken) noexcept override;
 
-  // Parks a record, the descriptor and `others`, in place of what is parked. Throws std::system_error.
-  void park(const std::string& record, std::span<const int> others);
+  // From now on it is parked there, so that a successor of this process serves it on.
+  void set_place(holder::ParkedPlace place) noexcept { place_ = std::move(place); }
+  // Parks a record, the descriptor and `others`, instead of what was parked.
+  void park(UniqueFd record, std::span<const int> others);
   // Nothing of it is left for a successor.
-  void unpark() noexcept { parked_.place.drop(); }
+  void unpark() noexcept { place_.drop(); }
   // For a predecessor's, before anything is received. Asks the kernel for the requests that were
   // not answered; 0 or a negative errno.
   [[nodiscard]] int ask_again() const noexcept;
@@ -57,7 +57,8 @@ class FuseConnection final : public Connection {
 
   UniqueFd fuse_;
   UniqueFd record_;
-  ConnectionPlace parked_;
+  std::uint64_t key_;
+  holder::ParkedPlace place_;
   std::shared_ptr<BlockDevice> content_;
   FuseProtocol protocol_;
   std::shared_ptr<ConnectionEnd> end_ = std::make_shared<ConnectionEnd>();

@@ -11,7 +11,6 @@
 #include <cstdio>
 #include <cstring>
 #include <future>
-#include <system_error>
 #include <thread>
 #include <utility>
 
@@ -63,8 +62,11 @@ FuseDevice::FuseDevice(const FuseSurroundings& around, UniqueFd fuse,
   mount_.emplace(fuse.get(), options.name, options.is_read_only);
   record_.fuse_device = mount_->device();
   const auto connection = std::make_shared<FuseConnection>(
-      std::move(fuse), content, options.is_read_only,
-      ConnectionPlace{record_.key, {around.parking, place_name(record_.key)}, around.uses_resend});
+      std::move(fuse), content,
+      FuseConnection::Options{.is_read_only = options.is_read_only,
+                              .key = record_.key,
+                              .wants_resend = around.uses_resend});
+  connection->set_place({around.parking, place_name(record_.key)});
   serve(connection);
   try {
     const UniqueFd file = mount_->open_file();
@@ -99,17 +101,16 @@ FuseDevice::FuseDevice(const FuseSurroundings& around, LeftDevice& left,
     }
   }
   const auto connection = std::make_shared<FuseConnection>(
-      std::move(left.fuse), content, record_.is_read_only,
-      ConnectionPlace{record_.key, std::move(left.place)});
+      UniqueFd(::dup(left.fuse.get())), content,
+      FuseConnection::Options{.is_read_only = record_.is_read_only, .key = record_.key});
   if (!record_.has_resend || connection->ask_again() != 0) {
     for (const auto& request : requests) connection->answer_left(*request);
   }
   serve(connection);
-  try {
-    park();
-  } catch (const TransportError&) {
-    // Without memory for a new record: what is parked serves a successor as it has served us.
-  }
+  // Nothing can fail any more.
+  connection->set_place(std::move(left.place));
+  connection->park(std::move(left.record_file), loop_descriptors());
+  left.fuse.reset();
   left.mount.reset();
   left.loop.reset();
   if (loop_ && loop_->size() != content->size()) static_cast<void>(resized());
@@ -122,15 +123,14 @@ void FuseDevice::serve(const std::shared_ptr<FuseConnection>& connection) {
 }
 
 void FuseDevice::park() {
-  const auto connection = connection_.lock();
-  if (connection == nullptr) return;
-  std::vector<int> others;
-  if (loop_) others = {mount_->descriptor(), loop_->descriptor()};
-  try {
-    connection->park(encoded(record_), others);
-  } catch (const std::system_error& error) {
-    throw TransportError(error.code().value(), error.what());
+  if (const auto connection = connection_.lock(); connection != nullptr) {
+    connection->park(write_record(record_), loop_descriptors());
   }
+}
+
+std::vector<int> FuseDevice::loop_descriptors() const {
+  if (!loop_) return {};
+  return {mount_->descriptor(), loop_->descriptor()};
 }
 
 std::vector<DeviceUser> FuseDevice::users() const {

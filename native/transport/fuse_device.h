@@ -36,6 +36,7 @@ using LeftRequests = std::vector<std::unique_ptr<RequestBuffer>>;
 struct LeftDevice {
   FuseRecord record;
   holder::ParkedPlace place;
+  UniqueFd record_file;
   UniqueFd fuse;
   // None of a device that was let go of.
   UniqueFd mount;
@@ -71,6 +72,7 @@ class FuseDevice final : public AttachedDevice {
   // All but those of the mutex belong to the constructors; park() and let_go() need it held.
   void serve(const std::shared_ptr<FuseConnection>& connection);
   void park();
+  [[nodiscard]] std::vector<int> loop_descriptors() const;
   void let_go() noexcept;
   void abort() noexcept;
   [[nodiscard]] bool has_loop() const;

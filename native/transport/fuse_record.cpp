@@ -1,9 +1,11 @@
 #include "transport/fuse_record.h"
 
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include <cerrno>
+#include <cstring>
 #include <nlohmann/json.hpp>
 
 #include "transport/transport.h"
@@ -19,8 +21,6 @@ constexpr off_t kBytesMax = off_t{16} << 20;
   throw TransportError(EPROTO, "what a predecessor has left of a device: " + reason);
 }
 
-}  // namespace
-
 std::string encoded(const FuseRecord& record) {
   return nlohmann::json({{"version", kVersion},
                          {"key", record.key},
@@ -31,6 +31,18 @@ std::string encoded(const FuseRecord& record) {
                          {"path", record.path},
                          {"note", record.note}})
       .dump();
+}
+
+}  // namespace
+
+UniqueFd write_record(const FuseRecord& record) {
+  const std::string text = encoded(record);
+  UniqueFd file(::memfd_create("varve-device", MFD_CLOEXEC));
+  if (!file ||
+      ::write(file.get(), text.data(), text.size()) != static_cast<ssize_t>(text.size())) {
+    throw TransportError(errno, std::string("the record of a device: ") + std::strerror(errno));
+  }
+  return file;
 }
 
 FuseRecord read_record(int file) {

@@ -7,6 +7,8 @@
 #include <cstdint>
 #include <string>
 
+#include "syscalls/unique_fd.h"
+
 namespace varve::transport {
 
 struct FuseRecord {
@@ -19,7 +21,8 @@ struct FuseRecord {
   std::string note;  // of whoever attached it
 };
 
-[[nodiscard]] std::string encoded(const FuseRecord& record);
+// In a file without a name; throws TransportError without memory for one.
+[[nodiscard]] UniqueFd write_record(const FuseRecord& record);
 
 // Reads it from a file; throws TransportError for what is none, and for one of another version.
 [[nodiscard]] FuseRecord read_record(int file);

@@ -4,7 +4,6 @@
 #include <linux/capability.h>
 #include <poll.h>
 #include <sys/random.h>
-#include <sys/syscall.h>
 #include <unistd.h>
 
 #include <array>
@@ -14,6 +13,7 @@
 #include <system_error>
 #include <utility>
 
+#include "transport/capability.h"
 #include "transport/fuse_device.h"
 #include "transport/fuse_mount.h"
 
@@ -23,13 +23,6 @@ namespace {
 
 constexpr std::uint64_t kSectorBytes = 512;
 constexpr const char* kRequestPrefix = "serving/request/";
-
-bool has_admin_capability() {
-  __user_cap_header_struct header = {_LINUX_CAPABILITY_VERSION_3, 0};
-  std::array<__user_cap_data_struct, _LINUX_CAPABILITY_U32S_3> sets = {};
-  if (::syscall(SYS_capget, &header, sets.data()) != 0) return true;
-  return (sets[0].effective & (1U << CAP_SYS_ADMIN)) != 0;
-}
 
 // Whether the kernel has ended the connection.
 bool has_ended(int fuse) {
@@ -41,7 +34,12 @@ class FuseSurvivor final : public Survivor {
  public:
   FuseSurvivor(const FuseSurroundings& around, LeftDevice left,
                std::shared_ptr<const LeftRequests> requests)
-      : around_(around), left_(std::move(left)), requests_(std::move(requests)) {}
+      : around_(around), left_(std::move(left)), requests_(std::move(requests)) {
+    // For a holder that takes the place of this one before the device is served.
+    std::vector<int> descriptors = {left_.record_file.get(), left_.fuse.get()};
+    if (left_.loop) descriptors.insert(descriptors.end(), {left_.mount.get(), left_.loop.get()});
+    left_.place.park(descriptors);
+  }
   ~FuseSurvivor() override {
     if (!left_.place.is_there()) return;
     // Neither served nor given up: another daemon may know what to do with it, and needs all of it.
@@ -53,9 +51,11 @@ class FuseSurvivor final : public Survivor {
 
   [[nodiscard]] const std::string& path() const noexcept override { return left_.record.path; }
   [[nodiscard]] const std::string& note() const noexcept override { return left_.record.note; }
+  [[nodiscard]] std::string transport() const override { return FuseTransport::kName; }
   [[nodiscard]] bool is_let_go() const noexcept override { return !left_.loop; }
 
-  std::unique_ptr<AttachedDevice> serve(std::shared_ptr<BlockDevice> content) override {
+  std::unique_ptr<AttachedDevice> serve(std::shared_ptr<BlockDevice> content,
+                                        bool /*is_read_only*/) override {
     return std::make_unique<FuseDevice>(around_, left_, *requests_, std::move(content));
   }
 
@@ -83,7 +83,7 @@ FuseTransport::FuseTransport(std::shared_ptr<ServingPool> pool, OpenFuse open,
 
 std::vector<std::string> FuseTransport::lacking() const {
   std::vector<std::string> found;
-  if (!has_admin_capability()) {
+  if (!has_capability(CAP_SYS_ADMIN)) {
     found.emplace_back("this process lacks CAP_SYS_ADMIN: run it as root, or with that capability");
   }
   constexpr std::array<std::array<const char*, 2>, 2> kNeeded = {
@@ -117,8 +117,12 @@ std::vector<std::unique_ptr<Survivor>> FuseTransport::survivors() {
   std::vector<holder::ParkedThing> devices;
   for (holder::ParkedThing& thing : holder_->take_left()) {
     if (thing.name.starts_with(kRequestPrefix) && thing.descriptors.size() == 1) {
-      requests->push_back(std::make_unique<RequestBuffer>(
-          holder::ParkedPlace(holder_, thing.name), std::move(thing.descriptors[0])));
+      try {
+        requests->push_back(std::make_unique<RequestBuffer>(
+            holder::ParkedPlace(holder_, thing.name), std::move(thing.descriptors[0])));
+      } catch (const std::system_error&) {
+        // Of another version.
+      }
     } else if (thing.name.starts_with(FuseDevice::kPlacePrefix)) {
       devices.push_back(std::move(thing));
     }
@@ -138,6 +142,7 @@ std::vector<std::unique_ptr<Survivor>> FuseTransport::survivors() {
     }
     LeftDevice left{.record = std::move(record),
                     .place = std::move(place),
+                    .record_file = std::move(thing.descriptors[0]),
                     .fuse = std::move(thing.descriptors[1]),
                     .mount = {},
                     .loop = {}};

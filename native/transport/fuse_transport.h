@@ -25,7 +25,8 @@ class FuseTransport : public Transport {
   explicit FuseTransport(std::shared_ptr<ServingPool> pool, OpenFuse open = {},
                          holder::HolderClient* holder = nullptr, bool uses_resend = true);
 
-  [[nodiscard]] std::string name() const override { return "fuse"; }
+  [[nodiscard]] std::string name() const override { return kName; }
+  static constexpr const char* kName = "fuse";
   [[nodiscard]] std::vector<std::string> lacking() const override;
   std::unique_ptr<AttachedDevice> attach(std::shared_ptr<BlockDevice> content,
                                          const AttachOptions& options) override;

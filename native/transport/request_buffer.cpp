@@ -34,6 +34,8 @@ RequestBuffer::RequestBuffer(holder::ParkedPlace place, UniqueFd file)
   struct stat status = {};
   if (::fstat(file_.get(), &status) != 0) fail("fstat");
   if (status.st_size != static_cast<off_t>(kBytes)) {
+    // Another version knows what to do with it.
+    place_.leave();
     errno = EINVAL;
     fail("its size is another one");
   }

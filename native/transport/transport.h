@@ -81,12 +81,17 @@ class Survivor {
   virtual ~Survivor() = default;
   [[nodiscard]] virtual const std::string& path() const noexcept = 0;
   [[nodiscard]] virtual const std::string& note() const noexcept = 0;
+  [[nodiscard]] virtual std::string transport() const = 0;  // its name
+  // Whether it ends when the daemon is told to end its devices: not if others configure it.
+  [[nodiscard]] virtual bool is_ours_to_end() const noexcept { return true; }
   // Whether nothing but its last users is left to be waited for.
   [[nodiscard]] virtual bool is_let_go() const noexcept = 0;
-  // Serves it on: what was under way is carried out or answered, nothing twice. The content is that
-  // of before. Throws TransportError, and may then be called again. At most once otherwise.
-  virtual std::unique_ptr<AttachedDevice> serve(std::shared_ptr<BlockDevice> content) = 0;
-  // Gives it up: its users get EIO.
+  // Serves it on: what was under way is carried out or answered, nothing twice. The content and its
+  // access are those of before. Throws TransportError, and may then be called again. At most once
+  // otherwise.
+  virtual std::unique_ptr<AttachedDevice> serve(std::shared_ptr<BlockDevice> content,
+                                                bool is_read_only) = 0;
+  // Gives it up: its users get EIO. Can take a while.
   virtual void abort() noexcept = 0;
 };
 

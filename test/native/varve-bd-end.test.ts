@@ -9,6 +9,7 @@ import {
   mkdtempSync,
   openSync,
   readSync,
+  readFileSync,
   readdirSync,
   rmdirSync,
   writeFileSync,
@@ -287,16 +288,21 @@ test(
   },
 );
 
-test(
-  'a daemon whose threads cannot be part of writeback says so every time',
-  { skip },
-  async (t) => {
-    const directory = scratchDirectory(t);
-    for (let count = 0; count < 5; count += 1) {
-      const socket = join(directory, `run-${count}/bd.sock`);
-      const daemon = await start(t, socket, [], { lacking: 'sys_resource' });
-      await daemon.end('SIGTERM');
-      assert.equal(daemon.said(/not part of writeback/).length, 1);
-    }
-  },
-);
+test('what memory pressure can do to a daemon it says every time', { skip }, async (t) => {
+  const directory = scratchDirectory(t);
+  for (let count = 0; count < 5; count += 1) {
+    const socket = join(directory, `run-${count}/bd.sock`);
+    const lacking = count % 2 === 0 ? 'sys_resource' : 'sys_resource,-ipc_lock';
+    const daemon = await start(t, socket, [], { lacking });
+    const { pid } = daemon;
+    const status = readFileSync(`/proc/${pid}/status`, 'utf8');
+    const kibibytes = (name: string): number =>
+      Number(new RegExp(`^${name}:\\s*(\\d+)`, 'm').exec(status)?.[1]);
+    await daemon.end('SIGTERM');
+    assert.equal(daemon.said(/not part of writeback/).length, 1);
+    assert.equal(daemon.said(/OOM score cannot be lowered.*CAP_SYS_RESOURCE/).length, 1);
+    const isLocked = kibibytes('VmLck') >= kibibytes('VmRSS');
+    assert.equal(isLocked, count % 2 === 0);
+    assert.equal(daemon.said(/memory cannot be locked.*CAP_IPC_LOCK/).length, isLocked ? 0 : 1);
+  }
+});

@@ -297,6 +297,13 @@ test('a device whose image is missing waits for it, or is given up', { skip }, a
   await line.startNext();
   const failing = readLater();
   await until(() => line.daemon.said(/cannot be served: its users wait/).length > 0);
+  // While it waits, the holder is replaced, and the daemon after that.
+  await line.holder.end('SIGKILL');
+  await until(() => line.daemon.said(/devices end with this process/).length > 0);
+  await line.startNextHolder();
+  await until(() => line.daemon.said(/devices outlive this process/).length === 2);
+  await line.replace();
+  await until(() => line.daemon.said(/cannot be served: its users wait/).length > 0);
   assert.equal((await close(line.bd, 'missing', 'abort')).gone, true);
   assert.notEqual(await failing, 0);
   await until(() => loopsOf('missing').length === 0);

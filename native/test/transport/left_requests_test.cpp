@@ -46,8 +46,8 @@ class LeftRequestsTest : public ::testing::Test {
     std::array<int, 2> ends = {};
     ASSERT_EQ(::socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, ends.data()), 0);
     kernel_.reset(ends[1]);
-    connection_ = std::make_unique<FuseConnection>(UniqueFd(ends[0]), content_, false,
-                                                   transport::ConnectionPlace{.key = kKey, .place = {}});
+    connection_ = std::make_unique<FuseConnection>(UniqueFd(ends[0]), content_,
+                                                   FuseConnection::Options{.key = kKey});
   }
 
   // The `unique` and the error of the reply that the kernel got; 0 and 0 for none.
@@ -131,6 +131,7 @@ class RememberedParking final : public holder::Parking {
  public:
   void park(const std::string& name, std::span<const int>) override { names.insert(name); }
   void drop(const std::string& name) noexcept override { names.erase(name); }
+  void leave(const std::string&) noexcept override {}
   [[nodiscard]] int process() const noexcept override { return 0; }
   std::set<std::string> names;
 };
@@ -148,7 +149,11 @@ TEST(ParkedRequestsTest, AreDroppedWithTheirMemoryUnlessTheyAreLeft) {
 TEST_F(LeftRequestsTest, MemoryOfAnotherSizeIsRefused) {
   UniqueFd file(::memfd_create("other", MFD_CLOEXEC));
   ASSERT_EQ(::ftruncate(file.get(), 4096), 0);
-  EXPECT_THROW(RequestBuffer(holder::ParkedPlace(), std::move(file)), std::system_error);
+  RememberedParking parking;
+  parking.park("other", {});
+  EXPECT_THROW(RequestBuffer(holder::ParkedPlace(&parking, "other"), std::move(file)),
+               std::system_error);
+  EXPECT_TRUE(parking.names.contains("other")) << "it is left to whoever can read it";
 }
 
 }  // namespace varve::test

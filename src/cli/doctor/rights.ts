@@ -65,16 +65,18 @@ export async function outOfMemoryScore(machine: Machine, pid: number): Promise<F
   );
 }
 
-/** Whether its memory stays in memory. */
+/** Whether all of its memory stays in memory. */
 export async function lockedMemory(machine: Machine, pid: number): Promise<Finding> {
   const status = await machine.read(`/proc/${pid}/status`);
-  const lockedKb = Number(/^VmLck:\s*(\d+) kB$/m.exec(status)?.[1] ?? 0);
+  const kibibytes = (name: string): number =>
+    Number(new RegExp(`^${name}:\\s*(\\d+) kB$`, 'm').exec(status)?.[1] ?? 0);
+  const lockedKb = kibibytes('VmLck');
   const swap = (await machine.readIfThere('/proc/swaps')) ?? '';
   const hasSwap = swap.trim().split('\n').length > 1;
-  if (lockedKb > 0) return ok(`${lockedKb} KiB are locked`);
-  if (!hasSwap) return ok('nothing is locked, and the machine has no swap that it could go to');
+  if (lockedKb > 0 && lockedKb >= kibibytes('VmRSS')) return ok('it is locked');
+  const text = 'it is not locked: when memory is short, a writable device could wait for itself';
   return note(
-    'nothing is locked, and the machine swaps: a device on which swap lies could wait for itself',
-    'let no swap lie on a device of varve-bd',
+    hasSwap ? `${text}; no swap may lie on its devices` : text,
+    'run it as root; in a container, with CAP_IPC_LOCK',
   );
 }

@@ -8,7 +8,7 @@ import { join } from 'node:path';
 import { test, type TestContext } from 'node:test';
 import { setTimeout as delay } from 'node:timers/promises';
 
-import { createUpper, list, open, readOnlyConfig } from '../../native/block-daemon.ts';
+import { close, createUpper, list, open, readOnlyConfig } from '../../native/block-daemon.ts';
 import { writeConfig } from '../../native/layer-tool.ts';
 import { chooseSeed, randomNumbers } from '../../native/random.ts';
 import { skipOutside } from '../inside.ts';
@@ -20,6 +20,7 @@ import {
   enable,
   expose,
   isNetlinkBlocked,
+  reconfigure,
   TargetDaemon,
 } from './target.ts';
 
@@ -182,20 +183,91 @@ test('a daemon that ends leaves its disks to the next one', { skip }, async (t) 
   await detach('1');
 });
 
-test('a disk whose image is gone after a restart fails, until it is back', { skip }, async (t) => {
+const readOnce = (path: string): Promise<string> =>
+  run('dd', `if=${path}`, 'of=/dev/null', 'bs=4k', 'count=1', 'iflag=direct');
+
+test('a disk whose image is gone after a restart waits until it is back', { skip }, async (t) => {
   const node = await TargetDaemon.start(t);
   const { directory } = node;
-  const config = readOnlyConfig(directory);
+  const resultFile = join(directory, 'result');
+  const config = readOnlyConfig(directory, 'image', { resultFile });
   const { path } = await attach('1', config);
   await node.end('SIGKILL');
   renameSync(config, `${config}.away`);
-  await node.start();
-  const read = ['dd', `if=${path}`, 'of=/dev/null', 'bs=4k', 'count=1', 'iflag=direct'] as const;
-  await assert.rejects(run(...read), /Input\/output error/);
-  assert.ok(node.daemon.said(/its users get errors/).length > 0);
+  let bd = await node.start();
+  const waits = async (): Promise<void> =>
+    waitUntil('the device waits', async () =>
+      (await list(bd)).some(({ state, problem = '' }) => state === 'recovering' && problem !== ''),
+    );
+  await waits();
+  const [device] = await list(bd);
+  assert.deepEqual([device?.device, device?.transport], [deviceName('1'), 'tcmu']);
+  assert.match(device?.problem ?? '', /image\.json/);
+  let isRead = false;
+  const reading = readOnce(path).then(() => (isRead = true));
+  await delay(300);
+  assert.equal(isRead, false);
   renameSync(`${config}.away`, config);
-  assert.equal(await node.end('SIGTERM'), 0);
-  await node.start();
-  await run(...read);
+  await reading;
+  assert.equal(readFileSync(resultFile, 'utf8'), 'success');
+
+  // One that is given up fails until it is removed, and removing one that waits hangs nobody.
+  await node.end('SIGKILL');
+  writeConfig(config, { lowers: [{ file: join(directory, 'missing') }], resultFile });
+  bd = await node.start();
+  await waits();
+  assert.match(readFileSync(resultFile, 'utf8'), /^failed:.*missing/);
+  assert.equal((await close(bd, deviceName('1'), 'abort')).gone, true);
+  await assert.rejects(readOnce(path), /Input\/output error/);
+  await node.end('SIGKILL');
+  bd = await node.start();
+  await waits();
   await detach('1');
+  assert.deepEqual(await list(bd), []);
+});
+
+test('what the target would change of a device is refused', { skip }, async (t) => {
+  const node = await TargetDaemon.start(t);
+  const { path } = await attach('1', readOnlyConfig(node.directory));
+  await assert.rejects(reconfigure('1', 'dev_size', '1048576'), { code: 'ENOTSUP' });
+  await readOnce(path);
+  assert.equal(await run('blockdev', '--getsize64', path), String(20 << 20));
+  await detach('1');
+});
+
+const skipShort = isLong ? skip : 'takes a minute: long form';
+
+test('an open that hangs is answered after a minute', { skip: skipShort }, async (t) => {
+  const node = await TargetDaemon.start(t);
+  const bd = await node.client();
+  const hanging = join(node.directory, 'hanging');
+  const letGo = hangingDirectory(t, hanging);
+  await waitUntil('the directory is there', async () =>
+    readFileSync('/proc/self/mounts', 'utf8').includes(` ${hanging} fuse`),
+  );
+  await assert.rejects(enable('1', `overlaybd/${hanging}/config.v1.json`), { code: 'ETIMEDOUT' });
+  assert.deepEqual(
+    (await list(bd)).map(({ state }) => state),
+    ['opening'],
+  );
+  letGo();
+  await waitUntil('nothing is left of it', async () => (await list(bd)).length === 0);
+  await run('umount', hanging);
+});
+
+test('hundreds of disks come, outlive a daemon and go', { skip }, async (t) => {
+  const count = isLong ? 300 : 24;
+  const node = await TargetDaemon.start(t);
+  const config = readOnlyConfig(node.directory);
+  const ids = Array.from({ length: count }, (_, at) => String(at + 1));
+  const disks = await Promise.all(ids.map((id) => attach(id, config)));
+  await node.end('SIGKILL');
+  const bd = await node.start();
+  for (const { path } of disks) await readOnce(path);
+  await waitUntil('all are served again', async () =>
+    (await list(bd)).every(({ state }) => state === 'open'),
+  );
+  assert.equal((await list(bd)).length, count);
+  await Promise.all(ids.map(detach));
+  assert.deepEqual(await list(bd), []);
 });

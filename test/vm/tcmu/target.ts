@@ -90,6 +90,10 @@ export async function detach(id: string): Promise<void> {
   await rmdir(coreOf(id)).catch(absent);
 }
 
+/** Asks for another value of what a device is: the kernel asks varve-bd. */
+export const reconfigure = (id: string, attribute: string, value: string): Promise<void> =>
+  writeAttribute(`${coreOf(id)}/attrib/${attribute}`, value);
+
 /** The devices that the kernel has. */
 export const presentIds = (): readonly string[] =>
   present(`${root}/core/${adapter}`)
