@@ -22,6 +22,18 @@ auto retry_interrupted(Call call) noexcept {
   return result;
 }
 
+// That listens there, on a socket of this type.
+int peer_process(const sockaddr_un& address, int type) {
+  const varve::UniqueFd fd(::socket(AF_UNIX, type | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
+  if (!fd) return -errno;
+  const auto* plain = reinterpret_cast<const sockaddr*>(&address);
+  if (::connect(fd.get(), plain, sizeof address) != 0) return -errno;
+  ucred peer = {};
+  socklen_t size = sizeof peer;
+  if (::getsockopt(fd.get(), SOL_SOCKET, SO_PEERCRED, &peer, &size) != 0) return -errno;
+  return peer.pid;
+}
+
 }  // namespace
 
 int varve_sys_exit_now(int status) { ::_exit(status); }
@@ -48,14 +60,8 @@ int varve_sys_peer_process(const char* socket_path) {
   if (length >= sizeof address.sun_path) return -ENAMETOOLONG;
   address.sun_family = AF_UNIX;
   std::memcpy(address.sun_path, socket_path, length);
-  const varve::UniqueFd fd(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
-  if (!fd) return -errno;
-  const auto* plain = reinterpret_cast<const sockaddr*>(&address);
-  if (::connect(fd.get(), plain, sizeof address) != 0) return -errno;
-  ucred peer = {};
-  socklen_t size = sizeof peer;
-  if (::getsockopt(fd.get(), SOL_SOCKET, SO_PEERCRED, &peer, &size) != 0) return -errno;
-  return peer.pid;
+  const int of_stream = peer_process(address, SOCK_STREAM);
+  return of_stream == -EPROTOTYPE ? peer_process(address, SOCK_SEQPACKET) : of_stream;
 }
 
 int varve_sys_reap(int pid) {

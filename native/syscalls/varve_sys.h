@@ -172,8 +172,8 @@ VARVE_SYS_API int varve_sys_pidfd_has_ended(int fd);
 // its id since. ESRCH if it has ended.
 VARVE_SYS_API int varve_sys_pidfd_signal(int fd, int signal);
 
-// Returns the id of the process that listens on a unix socket (SOCK_STREAM); 0 if this process
-// cannot see it, from its namespace. ECONNREFUSED or ENOENT if none does; EAGAIN if too many wait
+// Returns the id of the process that listens on a unix socket (SOCK_STREAM or SOCK_SEQPACKET); 0 if
+// this process cannot see it, from its namespace. ECONNREFUSED or ENOENT if none does; EAGAIN if too many wait
 // for it. Connects, and never blocks.
 VARVE_SYS_API int varve_sys_peer_process(const char* socket_path);
 

@@ -119,7 +119,7 @@ function addServe(program: Command): void {
     .description('run the snapshotter; flags win over the environment, and that over the file')
     .action(action(() => import('./commands/serve.ts')));
   serveOptions(program.command('up'))
-    .description('run varve serve and varve-bd together, and start again what dies')
+    .description('run varve serve, varve-bd and its holder together, and start again what dies')
     .option('--block-config <file>', 'overlaybd.json for varve-bd')
     .action(action(() => import('./commands/up.ts')));
 }

@@ -1,9 +1,10 @@
 // `varve up` with the real services: what dies comes back, and what is told to end leaves nothing.
 import assert from 'node:assert/strict';
 import { existsSync, mkdirSync, readFileSync, readdirSync } from 'node:fs';
+import { constants } from 'node:os';
 import { join } from 'node:path';
 import { after, describe, test } from 'node:test';
-import { isAnswered } from '../../src/cli/supervisor/service-process.ts';
+import { findListener } from '../../src/cli/supervisor/listener.ts';
 import { pauseBefore } from '../../src/cli/supervisor/supervisor.ts';
 import { varve } from '../cli/varve.ts';
 import { startBlockDaemon } from '../e2e/lab/block-daemon.ts';
@@ -37,10 +38,13 @@ function isStopped(pid: number): boolean {
   return threads.every((thread) => / T /.test(statusOf(`${pid}/task/${thread}`)));
 }
 
-/** Whether SIGTERM waits for a process. */
+/** Whether a signal to end waits for a process. */
 function isTold(pid: number): boolean {
   const pending = /^ShdPnd:\s*([0-9a-f]+)$/m.exec(readFileSync(`/proc/${pid}/status`, 'utf8'))?.[1];
-  return (BigInt(`0x${pending ?? '0'}`) & (1n << 14n)) !== 0n;
+  const bits = [constants.signals.SIGTERM, constants.signals.SIGINT].map(
+    (one) => 1n << BigInt(one - 1),
+  );
+  return bits.some((bit) => (BigInt(`0x${pending ?? '0'}`) & bit) !== 0n);
 }
 
 /** Kills a child by its word; waits until another one is there in its stead. */
@@ -62,24 +66,25 @@ test('pauses grow from 200 ms to 10 s', () => {
 
 describe('varve up', { skip, timeout }, () => {
   for (const signal of ['SIGTERM', 'SIGINT'] as const) {
-    test(`starts both and ends both on ${signal}, varve serve first`, async () => {
+    test(`starts all and ends all on ${signal}, varve serve first`, async () => {
       const one = place(signal);
       const up = new Up(one);
       await waitUntilUp(one, up);
-      const [blockDaemon] = childrenOf(up.process.pid, 'varve-bd');
+      const [blockDaemon] = childrenOf(up.process.pid, 'varve-bd --socket');
       const [serve] = childrenOf(up.process.pid, ' serve ');
-      assert.ok(blockDaemon !== undefined && serve !== undefined);
+      const [holder] = childrenOf(up.process.pid, 'varve-bd-holder --socket');
+      assert.ok(blockDaemon !== undefined && serve !== undefined && holder !== undefined);
       // It takes note of the signal, and does nothing for now.
       process.kill(serve, 'SIGSTOP');
       await waitUntil('varve serve stands still', async () => isStopped(serve));
       const ended = up.end(signal);
       await waitUntil('varve serve is told', async () => isTold(serve));
-      assert.equal(isTold(blockDaemon), false);
-      assert.ok(await isAnswered(one.blockAddress), 'varve-bd serves until it has ended');
+      assert.deepEqual([isTold(blockDaemon), isTold(holder)], [false, false]);
+      assert.ok(findListener(one.blockAddress) !== undefined, 'varve-bd serves until it has ended');
       process.kill(serve, 'SIGCONT');
       assert.equal(await ended, 0);
       assert.deepEqual(
-        [blockDaemon, serve].filter((pid) => commandOf(pid) !== ''),
+        [blockDaemon, serve, holder].filter((pid) => commandOf(pid) !== ''),
         [],
       );
       assert.deepEqual([one.address, one.blockAddress].filter(existsSync), []);
@@ -87,13 +92,15 @@ describe('varve up', { skip, timeout }, () => {
     });
   }
 
-  test('kill -9 of either brings it back, and one line says so', async () => {
+  test('kill -9 of any of them brings it back, and one line says so', async () => {
     const one = place('kill');
     const up = new Up(one);
     await waitUntilUp(one, up);
-    await killAndWait(one, up, 'varve-bd');
+    await killAndWait(one, up, 'varve-bd-holder --socket');
+    await killAndWait(one, up, 'varve-bd --socket');
     await killAndWait(one, up, ' serve ');
     assert.deepEqual(up.own, [
+      'varve up: varve-bd-holder was ended by SIGKILL: it is started again in 200 ms',
       'varve up: varve-bd was ended by SIGKILL: it is started again in 200 ms',
       'varve up: varve serve was ended by SIGKILL: it is started again in 200 ms',
     ]);
@@ -104,7 +111,7 @@ describe('varve up', { skip, timeout }, () => {
     const one = place('pause');
     const up = new Up(one);
     await waitUntilUp(one, up);
-    const [pid] = childrenOf(up.process.pid, 'varve-bd');
+    const [pid] = childrenOf(up.process.pid, 'varve-bd --socket');
     process.kill(pid!, 'SIGKILL');
     await waitUntil('the pause began', async () => up.own.length > 0);
     assert.equal(await up.end('SIGTERM'), 0);
@@ -174,7 +181,7 @@ describe('varve up', { skip, timeout }, () => {
     assert.ok(first !== undefined);
     await waitUntilUp(one, up);
     const services = childrenOf(first);
-    assert.equal(services.length, 2);
+    assert.equal(services.length, 3);
     const orphan = [
       'nsenter',
       '--pid',
@@ -186,7 +193,7 @@ describe('varve up', { skip, timeout }, () => {
     await runCommand(orphan);
     await waitUntil('it has the orphan', async () => childrenOf(first, 'sleep').length === 1);
     process.kill(childrenOf(first, 'sleep')[0]!, 'SIGKILL');
-    await waitUntil('only the services are left', async () => childrenOf(first).length === 2);
+    await waitUntil('only the services are left', async () => childrenOf(first).length === 3);
     assert.deepEqual(childrenOf(first), services);
     process.kill(first, 'SIGTERM');
     await up.ended;

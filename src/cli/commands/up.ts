@@ -1,6 +1,7 @@
-// varve up: runs `varve serve` and varve-bd together, for a demo, a test or a container image. It
+// varve up: runs `varve serve`, varve-bd and its holder together, for a demo, a test or a container image. It
 // may be the first process of a container. What one that was killed left running is taken over.
 import { dirname } from 'node:path';
+import { Daemon } from '../../adapters/block-daemon/daemon.ts';
 import { findNativeFile } from '../../adapters/native/location.ts';
 import { lockFile } from '../../adapters/native/lock.ts';
 import { notifyServiceManager } from '../../adapters/native/notify.ts';
@@ -34,7 +35,11 @@ export async function run({ environment }: CommandContext, input: UpInput): Prom
   const { configuration } = loaded;
   await lockPlace(configuration);
   const serve = snapshotter(configuration, input, environment);
-  const services = [blockDaemon(configuration, input, environment), serve];
+  const services = [
+    holder(configuration, environment),
+    blockDaemon(configuration, input, environment),
+    serve,
+  ];
   const records = new Records(`${configuration.address}.up.json`);
   const supervisor = new Supervisor({ services, records, say });
   leaveProcess();
@@ -72,12 +77,57 @@ function say(line: string): void {
   process.stderr.write(`varve up: ${printable(line)}\n`);
 }
 
+const holderAddressOf = ({ blockDaemonAddress }: Configuration): string =>
+  `${blockDaemonAddress}.holder`;
+
+function holder(configuration: Configuration, environment: Environment): Service {
+  const address = holderAddressOf(configuration);
+  const argv = [findNativeFile('varve-bd-holder'), '--socket', address] as const;
+  return {
+    name: 'varve-bd-holder',
+    argv,
+    environment: silenced(environment),
+    address,
+    place: address,
+    placeOption: 'blockDaemonAddress in the configuration',
+    settings: JSON.stringify([argv, version]),
+    // What it holds would be lost.
+    isReplaceable: () => Promise.resolve(false),
+    endSignal: 'SIGTERM',
+    endMeans: 'the devices of varve-bd then end with that',
+  };
+}
+
+/** That everything is ready is for varve serve to say, which comes last. */
+const silenced = (environment: Environment): Environment => ({
+  ...environment,
+  NOTIFY_SOCKET: undefined,
+});
+
+interface Stats {
+  readonly daemon: {
+    /** Older ones do not tell it. */
+    readonly devicesOutlive?: boolean;
+    readonly deviceCount: number;
+  };
+}
+
+/** Whether its devices stay when it ends, or there are none. */
+async function canBeReplaced(address: string): Promise<boolean> {
+  const stats = await new Daemon(address).request<Stats>('stats', {});
+  if (!stats.ok) return false;
+  const { devicesOutlive = false, deviceCount } = stats.value.daemon;
+  return devicesOutlive || deviceCount === 0;
+}
+
 function blockDaemon(
-  { blockDaemonAddress }: Configuration,
+  configuration: Configuration,
   { blockConfig, logLevel }: UpInput,
   environment: Environment,
 ): Service {
+  const { blockDaemonAddress } = configuration;
   const options = [
+    ...option('--holder', holderAddressOf(configuration)),
     ...option('--config', blockConfig),
     ...option('--log-level', logLevel?.toLowerCase()),
   ];
@@ -85,13 +135,13 @@ function blockDaemon(
   return {
     name: 'varve-bd',
     argv,
-    // That everything is ready is for varve serve to say, which comes after it.
-    environment: { ...environment, NOTIFY_SOCKET: undefined },
+    environment: silenced(environment),
     address: blockDaemonAddress,
     place: blockDaemonAddress,
     placeOption: 'blockDaemonAddress in the configuration',
     settings: JSON.stringify([argv, version]),
-    outlivesSettings: true,
+    isReplaceable: () => canBeReplaced(blockDaemonAddress),
+    endSignal: 'SIGINT',
     endMeans: 'its devices go with it: stop the containers on them before',
   };
 }
@@ -119,7 +169,8 @@ function snapshotter(
     place: `the root ${configuration.root} on ${address}`,
     placeOption: '--address',
     settings: JSON.stringify([argv, configuration, version]),
-    outlivesSettings: false,
+    isReplaceable: () => Promise.resolve(true),
+    endSignal: 'SIGTERM',
     endMeans: 'containers do not notice',
   };
 }

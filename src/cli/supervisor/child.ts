@@ -23,6 +23,10 @@ export class Child extends ServiceProcess {
     return this.#process.pid;
   }
 
+  letGo(): void {
+    this.#process.unref();
+  }
+
   #end(): Promise<End> {
     return new Promise<End>((resolve) => {
       this.#process.once('error', (error) => {

@@ -58,7 +58,6 @@ export class EarlierProcess extends ServiceProcess {
     return this.record.settings === digestOf(this.service);
   }
 
-  /** Leaves it alone: it goes on, and nobody here is told of its end. */
   letGo(): void {
     this.#looking.abort();
     closeDescriptor(this.#descriptor);

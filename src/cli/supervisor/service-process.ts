@@ -1,6 +1,6 @@
 // A service as a process: known to be ready, ended in order, whoever started it.
-import { connect } from 'node:net';
 import { setTimeout as delay } from 'node:timers/promises';
+import { findListener } from './listener.ts';
 
 /** What a process is started from. */
 export interface Service {
@@ -16,8 +16,10 @@ export interface Service {
   readonly placeOption: string;
   /** Everything by which it runs; one that runs by something else is not what is asked for. */
   readonly settings: string;
-  /** Whether one that runs by other settings goes on: its end would take too much away. */
-  readonly outlivesSettings: boolean;
+  /** Whether one that runs by other settings can be started anew without taking anything away. */
+  readonly isReplaceable: () => Promise<boolean>;
+  /** By which it is told to end with all that it serves; SIGTERM leaves that to the next one. */
+  readonly endSignal: 'SIGTERM' | 'SIGINT';
   /** What its end means for containers, in words. */
   readonly endMeans: string;
 }
@@ -29,7 +31,7 @@ export interface End {
 }
 
 const pollMs = 50;
-/** Both services end within five seconds by themselves. */
+/** Each of the services ends within five seconds by itself. */
 const stopDeadlineMs = 10_000;
 
 export abstract class ServiceProcess {
@@ -43,6 +45,9 @@ export abstract class ServiceProcess {
     this.service = service;
   }
 
+  /** Leaves it alone: it goes on, and nobody here is told of its end. */
+  abstract letGo(): void;
+
   protected abstract signal(signal: NodeJS.Signals): void;
 
   /** Waits until it answers; false if it ended before. */
@@ -50,13 +55,22 @@ export abstract class ServiceProcess {
     const ended = this.ended.then(() => true);
     for (;;) {
       if (await Promise.race([ended, delay(pollMs, false)])) return false;
-      if (await isAnswered(this.service.address)) return true;
+      if (findListener(this.service.address) !== undefined) return true;
     }
   }
 
-  /** Tells it to end, and waits until it has. Answers whether it did so by itself. */
-  async stop(): Promise<boolean> {
-    this.signal('SIGTERM');
+  /** Tells it to end for good, and waits until it has. Answers whether it did so by itself. */
+  stop(): Promise<boolean> {
+    return this.#end(this.service.endSignal);
+  }
+
+  /** The same before another one takes its place. */
+  makeRoom(): Promise<boolean> {
+    return this.#end('SIGTERM');
+  }
+
+  async #end(signal: NodeJS.Signals): Promise<boolean> {
+    this.signal(signal);
     const deadline = new AbortController();
     const late = delay(stopDeadlineMs, true, { signal: deadline.signal }).catch(() => false);
     const isLate = await Promise.race([this.ended.then(() => false), late]);
@@ -65,17 +79,4 @@ export abstract class ServiceProcess {
     await this.ended;
     return !isLate;
   }
-}
-
-/** Whether somebody accepts connections on a unix socket. */
-export function isAnswered(address: string): Promise<boolean> {
-  return new Promise((resolve) => {
-    const socket = connect(address);
-    const end = (isConnected: boolean): void => {
-      socket.destroy();
-      resolve(isConnected);
-    };
-    socket.once('connect', () => end(true));
-    socket.once('error', () => end(false));
-  });
 }

@@ -37,6 +37,7 @@ export interface SupervisorOptions {
 export class Supervisor {
   readonly #options: SupervisorOptions;
   readonly #running = new Map<Service, ServiceProcess>();
+  readonly #ranBefore = new Set<Service>();
   readonly #stop = new AbortController();
   #keeping: readonly Promise<void>[] = [];
 
@@ -55,8 +56,8 @@ export class Supervisor {
   }
 
   /**
-   * Starts all; a failure if one of them cannot run at all. Then those that were started here have
-   * ended, and those that ran before go on.
+   * Starts all; a failure if one of them cannot run at all. Then those that ran before go on, also
+   * one that was started anew, and the others have ended.
    */
   async start(): Promise<StartFailure | undefined> {
     let failed = this.#findEarlier();
@@ -66,7 +67,7 @@ export class Supervisor {
     }
     if (failed === undefined) return undefined;
     for (const [service, running] of this.#running) {
-      if (!(running instanceof EarlierProcess)) continue;
+      if (!this.#ranBefore.has(service)) continue;
       running.letGo();
       this.#running.delete(service);
     }
@@ -82,7 +83,10 @@ export class Supervisor {
       const record = known.find(({ name }) => name === service.name);
       return record === undefined ? [] : (EarlierProcess.find(service, record) ?? []);
     });
-    for (const one of earlier) this.#running.set(one.service, one);
+    for (const one of earlier) {
+      this.#running.set(one.service, one);
+      this.#ranBefore.add(one.service);
+    }
     const moved = earlier.find(({ isInPlace }) => !isInPlace);
     if (moved !== undefined) return failure(movedText(moved));
     records.takeOver(earlier.map(({ record }) => record));
@@ -113,9 +117,9 @@ export class Supervisor {
     const { say } = this.#options;
     const { service, pid, hasSettings } = earlier;
     const what = `${service.name} (process ${pid}), which an earlier varve up left`;
-    if (!hasSettings && !service.outlivesSettings) {
+    if (!hasSettings && (await service.isReplaceable())) {
       say(`${what}, runs by other settings: it is started again`);
-      await earlier.stop();
+      await earlier.makeRoom();
       return false;
     }
     if (!(await earlier.isReady())) return false;
