@@ -20,8 +20,8 @@ export interface BlockOptions {
 
 /** Uses a connection and closes it, whatever happens. */
 export async function withBlockDaemon<Value>(
-  { environment }: CommandContext,
-  { socket }: BlockOptions,
+  { environment }: Pick<CommandContext, 'environment'>,
+  { socket }: Pick<BlockOptions, 'socket'>,
   use: (client: BlockDaemonClient) => Promise<Value>,
 ): Promise<Value> {
   const path = socketOf(socket, environment);

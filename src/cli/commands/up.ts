@@ -1,7 +1,7 @@
-// varve up: runs `varve serve`, varve-bd and its holder together, for a demo, a test or a container image. It
-// may be the first process of a container. What one that was killed left running is taken over.
+// varve up: runs `varve serve`, varve-bd and its holder together, for a demo, a test or a container
+// image. It may be the first process of a container. What one that was killed left running is taken
+// over.
 import { dirname } from 'node:path';
-import { Daemon } from '../../adapters/block-daemon/daemon.ts';
 import { findNativeFile } from '../../adapters/native/location.ts';
 import { lockFile } from '../../adapters/native/lock.ts';
 import { notifyServiceManager } from '../../adapters/native/notify.ts';
@@ -10,6 +10,7 @@ import { makeDirectory } from '../../adapters/system/directories.ts';
 import type { Configuration } from '../../config/configuration.ts';
 import { loadConfiguration, type ConfigurationFlags } from '../../config/load.ts';
 import { printable } from '../../history/text.ts';
+import { canBeReplaced } from '../block-devices/replacement.ts';
 import type { CommandContext } from '../command-context.ts';
 import { CliFailure, exitCodes } from '../exit-codes.ts';
 import { leaveProcess } from '../process-events.ts';
@@ -104,22 +105,6 @@ const silenced = (environment: Environment): Environment => ({
   NOTIFY_SOCKET: undefined,
 });
 
-interface Stats {
-  readonly daemon: {
-    /** Older ones do not tell it. */
-    readonly devicesOutlive?: boolean;
-    readonly deviceCount: number;
-  };
-}
-
-/** Whether its devices stay when it ends, or there are none. */
-async function canBeReplaced(address: string): Promise<boolean> {
-  const stats = await new Daemon(address).request<Stats>('stats', {});
-  if (!stats.ok) return false;
-  const { devicesOutlive = false, deviceCount } = stats.value.daemon;
-  return devicesOutlive || deviceCount === 0;
-}
-
 function blockDaemon(
   configuration: Configuration,
   { blockConfig, logLevel }: UpInput,
@@ -140,7 +125,7 @@ function blockDaemon(
     place: blockDaemonAddress,
     placeOption: 'blockDaemonAddress in the configuration',
     settings: JSON.stringify([argv, version]),
-    isReplaceable: () => canBeReplaced(blockDaemonAddress),
+    isReplaceable: () => canBeReplaced(blockDaemonAddress, environment),
     endSignal: 'SIGINT',
     endMeans: 'its devices go with it: stop the containers on them before',
   };
