@@ -69,10 +69,14 @@ const compositionRoot = 'src/server/compose.ts';
 const isIn = (path: string, ...folders: readonly string[]): boolean =>
   folders.some((folder) => path === folder || path.startsWith(`${folder}/`));
 
-/** Adapters that others may build upon: calls into the kernel, and processes that may block. */
+/**
+ * Adapters that others may build upon: calls into the kernel, processes that may block, and what
+ * all transports of block devices have in common.
+ */
 const baseAdapters = [
   'src/adapters/native',
   'src/adapters/helper-pool',
+  'src/adapters/block-devices',
   'src/adapters/system/directories.ts',
 ];
 

@@ -53,6 +53,7 @@ struct Surroundings {
   const ImageSource& images;
   transport::Transport& transport;
   Log& log;
+  bool serves_target = false;
 };
 
 class Device {

@@ -147,7 +147,8 @@ void serve(const Options& options, Log& log, asio::io_context& context,
   transport::FuseTransport transport(pool, {}, holder.get(), options.uses_resend);
   const LayerImages images(log);
   std::unique_ptr<ControlServer> server;
-  Service service(context, {.images = images, .transport = transport, .log = log},
+  Service service(context, {.images = images, .transport = transport, .log = log,
+                            .serves_target = options.serves_target},
                   [&server](const Json& event) { server->publish(event); });
   take_over = [&] { service.find_survivors([&] { return transport.survivors(); }); };
   server = std::make_unique<ControlServer>(std::move(acceptor), service, log);

@@ -295,6 +295,8 @@ void Service::run(const StatsRequest& request, const Reply& reply) const {
               {"version", VARVE_VERSION},
               {"uptimeMs", uptime_ms},
               {"transport", around_.transport.name()},
+              {"transports", around_.serves_target ? Json::array({"tcmu", "fuse"})
+                                                     : Json::array({"fuse"})},
               {"devicesOutlive", around_.transport.outlives_process()},
               {"deviceCount", devices_.size()},
               {"requestCount", running_}}},

@@ -5,6 +5,7 @@
 #include <cerrno>
 #include <chrono>
 #include <nlohmann/json.hpp>
+#include <optional>
 #include <thread>
 
 #include "helper/failure.h"
@@ -47,6 +48,63 @@ std::vector<std::string> list_field(const json& request, const char* field) {
   return texts;
 }
 
+std::string any_text_field(const json& request, const char* field) {
+  std::string text = text_field(request, field);
+  if (text.empty()) refuse(std::string(field) + " is empty");
+  return text;
+}
+
+uint32_t number_field(const json& request, const char* field) {
+  const auto found = request.find(field);
+  if (found == request.end() || !found->is_number_unsigned()) {
+    refuse(std::string(field) + " must be a number");
+  }
+  return found->get<uint32_t>();
+}
+
+json entries_of(const std::string& path) {
+  json entries = json::array();
+  for (const DirectoryEntry& entry : list_directory(path)) {
+    json described = {{"name", printable(entry.name)}, {"target", nullptr}};
+    if (entry.is_link) described["target"] = printable(entry.target);
+    entries.push_back(std::move(described));
+  }
+  return {{"entries", std::move(entries)}};
+}
+
+json texts_of(const std::vector<std::string>& texts) {
+  json printed = json::array();
+  for (const std::string& text : texts) printed.push_back(printable(text));
+  return {{"users", std::move(printed)}};
+}
+
+// What is done to the kernel's files; nullopt for any other operation.
+std::optional<json> carry_out_on_attributes(const std::string& operation, const json& request) {
+  const auto path = [&] { return path_field(request, "path"); };
+  if (operation == "make-directory") return json{{"made", make_directory(path())}};
+  if (operation == "remove-directory") return json{{"removed", remove_directory(path())}};
+  if (operation == "make-link") {
+    return json{{"made", make_link(path(), path_field(request, "target"))}};
+  }
+  if (operation == "remove-link") return json{{"removed", remove_link(path())}};
+  if (operation == "write-attribute") {
+    write_attribute(path(), any_text_field(request, "text"));
+    return json::object();
+  }
+  if (operation == "read-attribute") return json{{"text", printable(read_attribute(path()))}};
+  if (operation == "list-directory") return entries_of(path());
+  if (operation == "device-number") {
+    const DeviceNumber number = device_number(path());
+    return json{{"major", number.major}, {"minor", number.minor}};
+  }
+  if (operation == "device-users") {
+    return texts_of(device_users(
+        {.major = number_field(request, "major"), .minor = number_field(request, "minor")}));
+  }
+  if (operation == "file-users") return texts_of(file_users(path()));
+  return std::nullopt;
+}
+
 json sleep_for(const json& request) {
   const auto found = request.find("milliseconds");
   if (found == request.end() || !found->is_number_unsigned()) refuse("milliseconds is missing");
@@ -87,6 +145,7 @@ json carry_out(const json& request, const Operations& operations) {
   if (operation == "unmount") {
     return {{"unmounted", unmount(path_field(request, "target"), list_field(request, "flags"))}};
   }
+  if (auto value = carry_out_on_attributes(operation, request)) return *std::move(value);
   if (operation == "sleep" && operations.allow_test_operations) return sleep_for(request);
   refuse("unknown operation " + operation);
 }

@@ -45,6 +45,43 @@ void mount(const MountRequest& request);
 // Unmounts; false if nothing is mounted there. `flags` are the names detach, force and expire.
 bool unmount(const std::string& target, const std::vector<std::string>& flags);
 
+// Directories, links and small files of the kernel. What is there already is not made, what is gone
+// is not removed, and the answer is false.
+bool make_directory(const std::string& path);
+bool remove_directory(const std::string& path);
+bool make_link(const std::string& path, const std::string& target);
+bool remove_link(const std::string& path);
+
+// Writes all of the text by one write(2), as the kernel's files want their orders.
+void write_attribute(const std::string& path, const std::string& text);
+
+// What a file of the kernel holds, at most 64 KiB; any bytes.
+std::string read_attribute(const std::string& path);
+
+struct DirectoryEntry {
+  std::string name;
+  bool is_link = false;
+  std::string target;  // of a link
+};
+
+// By name.
+std::vector<DirectoryEntry> list_directory(const std::string& path);
+
+struct DeviceNumber {
+  unsigned major = 0;
+  unsigned minor = 0;
+};
+
+// Of a node; ENOTBLK if it is not that of a block device.
+DeviceNumber device_number(const std::string& path);
+
+// Everyone found who uses a block device, each as a part of a sentence. Nobody found does not prove
+// that nobody does.
+std::vector<std::string> device_users(const DeviceNumber& device);
+
+// The processes that have a file open.
+std::vector<std::string> file_users(const std::string& path);
+
 // Carries out one request line and returns the reply line, without the line's end. Never throws for
 // anything in the line. Test operations are refused unless allowed.
 std::string answer(const std::string& line, bool allow_test_operations, const Tick& tick);

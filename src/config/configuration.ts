@@ -34,6 +34,8 @@ export interface Configuration extends UnusedConfiguration {
   readonly autoRemoveDev: boolean;
   /** How long a device that nobody leases stays attached. */
   readonly lingerMs: number;
+  /** Among other snapshotters that use tcmu on the machine; -1: it is the only one. */
+  readonly tenant: number;
   /** Size limit of container layers, such as `20g`; '' for none. */
   readonly rootfsQuota: string;
   /** Whether layers are read from registries, where something can and their labels say how. */
@@ -56,7 +58,6 @@ interface UnusedConfiguration {
     readonly port: number;
   };
   readonly mirrorRegistry: readonly object[];
-  readonly tenant: number;
   readonly turboFsType: readonly string[];
   readonly logReportCaller: boolean;
 }

@@ -75,6 +75,20 @@ const isSizeOrEmpty: Rule = (value) =>
     ? { value }
     : { problem: `is ${got(value)}; it must be a size such as "20g"` };
 
+// A disk is named after the last two digits, those of no tenant as with 99; a negative one has no
+// name.
+const isTenant: Rule = (value) => {
+  const checked = isWholeNumber(-1, Number.MAX_SAFE_INTEGER, 'a tenant number')(value);
+  if ('problem' in checked || (checked.value as number) < 99) return checked;
+  const tenant = checked.value as number;
+  const twin = tenant % 100 === 99 ? 'no tenant (-1)' : `tenant ${tenant % 100}`;
+  return {
+    problem:
+      `is ${got(value)}, whose devices would have the names of those of ${twin}: ` +
+      'choose one from 0 to 98, or -1',
+  };
+};
+
 const isRegistry: Rule = (value) => {
   const isValid =
     typeof value === 'object' &&
@@ -222,15 +236,16 @@ const upstreamKeys: readonly ConfigurationKey[] = [
       'Size limit of container layers, such as `20g`, by project quota of the file system that holds ' +
       'the root; where that has none, Prepare is refused.',
   },
-  later(
-    {
-      name: 'tenant',
-      defaultValue: defaults.tenant,
-      summary: 'Number of this snapshotter’s devices.',
-    },
-    isWholeNumber(-1, 2 ** 31 - 1, 'a tenant number'),
-    'block devices come',
-  ),
+  {
+    name: 'tenant',
+    owner: 'upstream',
+    rule: isTenant,
+    defaultValue: defaults.tenant,
+    sets: 'tenant',
+    summary:
+      'Number of this snapshotter among others that use tcmu on the same machine, 0 to 98; -1: it is ' +
+      'the only one. Others are refused, since their devices would have the names of another’s.',
+  },
   later(
     {
       name: 'turboFsType',

@@ -1,10 +1,13 @@
 // The composition root: the only file that names concrete adapters.
 import { existsSync } from 'node:fs';
-import { BlockDaemonDevices } from '../adapters/block-daemon/devices.ts';
 import { backingStoreFigures } from '../adapters/block-daemon/figures.ts';
+import { BlockDaemonTransport, servesTarget } from '../adapters/block-daemon/transport.ts';
+import { TransportDevices } from '../adapters/block-devices/devices.ts';
 import { blockLayers } from '../adapters/block-layers/layers.ts';
 import { makeWritableLayer } from '../adapters/block-layers/writable.ts';
 import { HelperPool } from '../adapters/helper-pool/pool.ts';
+import { upstreamProcess } from '../adapters/kernel-target/served-by.ts';
+import { KernelTarget } from '../adapters/kernel-target/transport.ts';
 import { openLog } from '../adapters/level/open-log.ts';
 import { openOrMend } from '../adapters/level/open-or-mend.ts';
 import { isNoSpaceCode } from '../adapters/native/errno.ts';
@@ -142,23 +145,31 @@ async function composePorts(
   // A device that hangs holds none of those that work on directories.
   const pool = new HelperPool({ ...helpers, workersMax: helperCount });
   const devicePool = new HelperPool({ ...helpers, ...deviceHelpers });
-  const deadlineMs = configuration.effectDeadlineMs;
+  const { effectDeadlineMs: deadlineMs, blockDaemonAddress: socketPath, transport } = configuration;
   const tool = { program: findNativeFile('varve-layer'), deadlineMs };
   const startFold = (base: Checkpoint | undefined): GapFold => new GapFold(base);
   const operations = directoryOperations(pool, { snapshotsPath, deadlineMs });
   return {
     ...{ logger, clock, crashPoint, newRequestId, compileExpression, version, root },
     directories: snapshotDirectories(snapshotsPath, operations),
-    blockDevices: new BlockDaemonDevices({
-      ...{ snapshotsPath, pool: devicePool, deadlineMs },
-      socketPath: configuration.blockDaemonAddress,
-      transport: configuration.transport,
+    blockDevices: new TransportDevices({
+      ...{ snapshotsPath, pool: devicePool, deadlineMs, transport },
+      daemon: new BlockDaemonTransport({
+        ...{ socketPath, snapshotsPath, deadlineMs },
+        mayBeAbsent: async () =>
+          transport === 'tcmu' || (transport === 'auto' && (await upstreamProcess()) !== undefined),
+      }),
+      target: new KernelTarget({
+        ...{ snapshotsPath, pool: devicePool, deadlineMs, crashPoint },
+        tenant: configuration.tenant,
+        servedBy: () => targetServer(socketPath),
+      }),
       makeWritableLayer: (snapshotId, layer) =>
         makeWritableLayer(snapshotsPath, { snapshotId, layer }, tool),
     }),
     blockLayers: blockLayers({ snapshotsPath, tool }),
     mountsInUse: () => mountsInUse(snapshotsPath),
-    backingStoreFigures: () => backingStoreFigures(configuration.blockDaemonAddress, snapshotsPath),
+    backingStoreFigures: () => backingStoreFigures(socketPath, snapshotsPath),
     makeDirectory,
     indexOff: isKernel && existsSync(overlayIndexParameter),
     overlayType: isKernel ? 'overlay' : 'fuse3.fuse-overlayfs',
@@ -171,6 +182,10 @@ async function composePorts(
     },
   };
 }
+
+/** Who serves the devices of the kernel's target, in words; undefined if nobody does. */
+const targetServer = async (socketPath: string): Promise<string | undefined> =>
+  (await servesTarget(socketPath)) ? 'varve-bd' : upstreamProcess();
 
 /** What `varve doctor` asks beside what it reads itself; nothing is locked or opened. */
 export function composeDoctor({ blockDaemonAddress }: Configuration): DoctorPorts {

@@ -6,14 +6,16 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test, type TestContext } from 'node:test';
 import { createInterface } from 'node:readline';
-import { BlockDaemonDevices } from '../../src/adapters/block-daemon/devices.ts';
+import { BlockDaemonTransport } from '../../src/adapters/block-daemon/transport.ts';
+import { TransportDevices } from '../../src/adapters/block-devices/devices.ts';
+import { noTransport } from './no-transport.ts';
 import type { DevicePlan } from '../../src/machines/device/events.ts';
 import { HelperPool } from '../../src/adapters/helper-pool/pool.ts';
 
 type Answers = Readonly<Record<string, unknown>>;
 
 /** Devices of a daemon that answers each operation with what is given for it. */
-async function devicesOn(t: TestContext, answers: Answers): Promise<BlockDaemonDevices> {
+async function devicesOn(t: TestContext, answers: Answers): Promise<TransportDevices> {
   const scratch = mkdtempSync(join(tmpdir(), 'varve-bd-'));
   const socketPath = join(scratch, 'bd.sock');
   const server: Server = createServer((socket) => {
@@ -32,9 +34,11 @@ async function devicesOn(t: TestContext, answers: Answers): Promise<BlockDaemonD
     await new Promise((resolve) => server.close(resolve));
     rmSync(scratch, { recursive: true, force: true });
   });
-  return new BlockDaemonDevices({
-    ...{ socketPath, snapshotsPath: '/s', pool, deadlineMs: 5_000 },
-    transport: 'auto',
+  const common = { snapshotsPath: '/s', deadlineMs: 5_000 };
+  return new TransportDevices({
+    ...common,
+    daemon: new BlockDaemonTransport({ ...common, socketPath, mayBeAbsent: async () => false }),
+    ...{ target: noTransport, transport: 'auto', pool },
     makeWritableLayer: () => Promise.resolve({ ok: true, value: undefined }),
   });
 }

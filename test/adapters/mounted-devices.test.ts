@@ -1,7 +1,7 @@
 // Mounts of devices, read from what the kernel tells, however long and however written.
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { parseMounts } from '../../src/adapters/block-daemon/mounted-devices.ts';
+import { parseMounts } from '../../src/adapters/block-devices/mounted-devices.ts';
 
 test('R-26: a long line hides no mount behind it, and octal escapes are read', () => {
   const long = `30 1 0:40 / /m rw - overlay overlay rw,lowerdir=${'/layer:'.repeat(20_000)}`;

@@ -1,6 +1,6 @@
 // A real daemon beside a real varve-bd, with two block layers in it: a base and one on top.
 import assert from 'node:assert/strict';
-import { copyFileSync, mkdirSync, writeFileSync } from 'node:fs';
+import { copyFileSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { findNativeFile } from '../../src/adapters/native/location.ts';
 import { snapshotsDefinition } from '../../src/server/grpc/definitions.ts';
@@ -21,7 +21,15 @@ export class BlockNode {
   daemon: Daemon;
   blockDaemon: BlockDaemon;
 
-  private constructor(scratch: Scratch, daemon: Daemon, blockDaemon: BlockDaemon) {
+  readonly #blockDaemonFlags: readonly string[];
+
+  private constructor(
+    scratch: Scratch,
+    daemon: Daemon,
+    blockDaemon: BlockDaemon,
+    blockDaemonFlags: readonly string[],
+  ) {
+    this.#blockDaemonFlags = blockDaemonFlags;
     this.scratch = scratch;
     this.daemon = daemon;
     this.blockDaemon = blockDaemon;
@@ -31,15 +39,16 @@ export class BlockNode {
   static async start(
     settings: object = {},
     prepareScratch: (scratch: Scratch) => Promise<void> = async () => undefined,
+    blockDaemonFlags: readonly string[] = [],
   ): Promise<BlockNode> {
     const scratch = makeScratch('varve-cli-');
     try {
       await prepareScratch(scratch);
-      const blockDaemon = await startBlockDaemon(scratch.path);
+      const blockDaemon = await startBlockDaemon(scratch.path, blockDaemonFlags);
       const own = { autoRemoveDev: true, lingerMs, blockDaemonAddress: blockDaemon.address };
       writeFileSync(configOf(scratch), JSON.stringify({ ...own, ...settings }));
       const daemon = await startDaemon(scratch);
-      const node = new BlockNode(scratch, daemon, blockDaemon);
+      const node = new BlockNode(scratch, daemon, blockDaemon, blockDaemonFlags);
       scratch.defer(() => node.blockDaemon.service.stop());
       scratch.defer(() => node.daemon.stop('SIGKILL'));
       return node;
@@ -81,7 +90,18 @@ export class BlockNode {
 
   async restartBlockDaemon(): Promise<void> {
     await this.blockDaemon.service.kill();
-    this.blockDaemon = await startBlockDaemon(this.scratch.path);
+    await this.startBlockDaemon();
+  }
+
+  /** The next one, after the last has ended. */
+  async startBlockDaemon(): Promise<void> {
+    this.blockDaemon = await startBlockDaemon(this.scratch.path, this.#blockDaemonFlags);
+  }
+
+  /** Other settings from the next start of the daemon on. */
+  configure(settings: object): void {
+    const known = JSON.parse(readFileSync(this.configPath, 'utf8')) as object;
+    writeFileSync(this.configPath, JSON.stringify({ ...known, ...settings }));
   }
 
   /** Prepares, whatever comes of it. */

@@ -125,13 +125,13 @@ test('config default prints a file that config check finds valid', async () => {
 
 test('config check names every problem on a line of its own and ends with 8', async () => {
   const file = inPlace('wrong.json');
-  writeFileSync(file, '{"asynRemove": true, "tenant": 3}');
+  writeFileSync(file, '{"asynRemove": true, "logReportCaller": true}');
   const checked = await varve(['config', 'check', file]);
   assert.equal(checked.code, 8);
   assert.deepEqual(checked.stderr.trimEnd().split('\n'), [
     `varve: ${file}: "asynRemove" is not a key; did you mean "asyncRemove"?`,
-    `varve: ${file}: "tenant" is the number 3; this version accepts only -1: ` +
-      'block devices come with a later release',
+    `varve: ${file}: "logReportCaller" is true; this version accepts only false: ` +
+      'callers in log lines come with a later release',
   ]);
   const json = await varve(['config', 'check', file, '--json']);
   const result = JSON.parse(json.stdout) as { isValid: boolean; problems: string[] };

@@ -149,7 +149,6 @@ test('a wrong type is named with key, what was got and what is wanted', () => {
 const laterValues: Readonly<Record<string, unknown>> = {
   exporterConfig: { enable: true },
   mirrorRegistry: [{ host: 'example.test', insecure: true }],
-  tenant: 3,
   turboFsType: ['ext4'],
   logReportCaller: true,
 };
@@ -162,6 +161,29 @@ test('a key of a later release is accepted at its default only, and refused by n
     assert.match(problem, /this version accepts only .* with a later release$/);
   }
   accepted({ turboFsType: ['erofs'] });
+});
+
+test('a tenant whose devices would have the names of another’s is refused', () => {
+  for (const tenant of [-1, 0, 98]) {
+    assert.equal(accepted({ tenant }).configuration.tenant, tenant);
+  }
+  const twins = { 99: 'no tenant \\(-1\\)', 100: 'tenant 0', 1234: 'tenant 34', 1299: 'no tenant' };
+  for (const [tenant, twin] of Object.entries(twins)) {
+    const [problem = ''] = problems({ tenant: Number(tenant) });
+    assert.match(
+      problem,
+      new RegExp(`names of those of ${twin}.*: choose one from 0 to 98, or -1`),
+    );
+  }
+  assert.match(problems({ tenant: -2 })[0] ?? '', /"tenant" is the number -2; it must be/);
+});
+
+test('how devices reach the kernel is one of the transports, or left to the machine', () => {
+  assert.equal(accepted({}).configuration.transport, 'auto');
+  for (const transport of ['ublk', 'tcmu', 'fuse']) {
+    assert.equal(accepted({ transport }).configuration.transport, transport);
+  }
+  assert.match(problems({ transport: 'nbd' })[0] ?? '', /"ublk" or "tcmu" or "fuse"/);
 });
 
 test('every problem of a file, the flags and the environment is reported at once', () => {

@@ -15,10 +15,17 @@ function effectKinds(): readonly string[] {
   return [...(union?.[1] ?? '').matchAll(/'(\w+)'/g)].map((match) => match[1] ?? '');
 }
 
+/** The steps at devices of the kernel's target, as the adapter declares them. */
+function targetSteps(): readonly string[] {
+  const union = /type TargetStep =([^;]+);/.exec(source('adapters/kernel-target/orders.ts'));
+  return [...(union?.[1] ?? '').matchAll(/'(\w+)'/g)].map((match) => match[1] ?? '');
+}
+
 /** The names of all points, each once. */
 export function namedCrashPoints(): readonly string[] {
   const kinds = effectKinds();
-  assert.ok(kinds.length > 1, 'the kinds of effects are found');
+  const steps = targetSteps();
+  assert.ok(kinds.length > 1 && steps.length > 1, 'the kinds of effects and steps are found');
   const names = new Set<string>();
   for (const path of globSync('**/*.ts', { cwd: sources })) {
     const text = source(path);
@@ -26,7 +33,11 @@ export function namedCrashPoints(): readonly string[] {
     const callCount = [...text.matchAll(/\bcrashPoint\(/g)].length;
     assert.equal(literals.length, callCount, `${path} names its crash points where it passes them`);
     for (const [, , name = ''] of literals) {
-      for (const kind of kinds) names.add(name.replace('${intent.kind}', kind));
+      for (const kind of kinds) {
+        for (const step of steps) {
+          names.add(name.replace('${intent.kind}', kind).replace('${step}', step));
+        }
+      }
     }
   }
   for (const name of names) assert.match(name, /^[\w:]+$/, 'a name without other parts');

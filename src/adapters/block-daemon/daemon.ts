@@ -7,7 +7,7 @@ import {
   BlockDaemonUnreachable,
   type Fields,
 } from './client.ts';
-import { failed } from './failed.ts';
+import { failed } from '../block-devices/failed.ts';
 
 /** Codes of varve-bd (docs/block-daemon.md) → errno names; any other is EIO. */
 const errnoNames: Readonly<Record<string, string>> = {

@@ -1,7 +1,7 @@
 // What varve-bd says about itself and about the devices of our snapshots: how much they have read.
 import type { BackingStoreFigures, DeviceFigures, EffectResult } from '../../engine/ports.ts';
 import { Daemon } from './daemon.ts';
-import { imageConfigOf, idOf } from './devices.ts';
+import { deviceIdOf } from '../block-devices/places.ts';
 
 interface Operation {
   readonly requestCount: number;
@@ -46,9 +46,10 @@ export async function backingStoreFigures(
   const known = new Map(listed.value.devices.map((one) => [one.device, one]));
   const devices: DeviceFigures[] = [];
   for (const { device, damageCount, operations } of stats.value.devices) {
-    const deviceId = idOf(device);
-    const { config, directIo = null } = known.get(device) ?? {};
-    if (deviceId === undefined || config !== imageConfigOf(snapshotsPath, deviceId)) continue;
+    const { config = '', directIo = null } = known.get(device) ?? {};
+    // Whatever its name: those of the kernel's target are named after their place there.
+    const deviceId = deviceIdOf(snapshotsPath, config);
+    if (deviceId === undefined) continue;
     const { read = none, write = none } = operations;
     devices.push({
       deviceId,

@@ -1,7 +1,25 @@
 // Requests and replies of varve-helper (native/helper/operations.cpp), in its own words.
 
+/** What is done to directories, links and small files of the kernel. */
+export type AttributeOperation = {
+  /** What it is about, in place of its path: with one of them stuck, no other is tried. */
+  readonly subject: string;
+} & (
+  | { readonly operation: 'make-directory'; readonly path: string }
+  | { readonly operation: 'remove-directory'; readonly path: string }
+  | { readonly operation: 'make-link'; readonly path: string; readonly target: string }
+  | { readonly operation: 'remove-link'; readonly path: string }
+  | { readonly operation: 'write-attribute'; readonly path: string; readonly text: string }
+  | { readonly operation: 'read-attribute'; readonly path: string }
+  | { readonly operation: 'list-directory'; readonly path: string }
+  | { readonly operation: 'device-number'; readonly path: string }
+  | { readonly operation: 'device-users'; readonly major: number; readonly minor: number }
+  | { readonly operation: 'file-users'; readonly path: string }
+);
+
 /** One thing that can block. Paths are absolute. */
 export type HelperOperation =
+  | AttributeOperation
   | { readonly operation: 'disk-usage'; readonly path: string }
   | { readonly operation: 'remove-tree'; readonly path: string; readonly parent: string }
   | { readonly operation: 'sync-tree'; readonly path: string }
@@ -34,6 +52,23 @@ export interface HelperValues {
   readonly mount: Readonly<Record<string, never>>;
   /** False if nothing was mounted there. */
   readonly unmount: { readonly unmounted: boolean };
+  /** False if there was one. */
+  readonly 'make-directory': { readonly made: boolean };
+  readonly 'make-link': { readonly made: boolean };
+  /** False if there was none. */
+  readonly 'remove-directory': { readonly removed: boolean };
+  readonly 'remove-link': { readonly removed: boolean };
+  readonly 'write-attribute': Readonly<Record<string, never>>;
+  /** Bytes that are not UTF-8 are written as \xNN. */
+  readonly 'read-attribute': { readonly text: string };
+  /** By name; `target` of a link, else null. */
+  readonly 'list-directory': {
+    readonly entries: readonly { readonly name: string; readonly target: string | null }[];
+  };
+  readonly 'device-number': { readonly major: number; readonly minor: number };
+  /** Each as a part of a sentence. */
+  readonly 'device-users': { readonly users: readonly string[] };
+  readonly 'file-users': { readonly users: readonly string[] };
   readonly sleep: Readonly<Record<string, never>>;
   /** One reply for each request, in order; a request that failed does not stop the next. */
   readonly batch: { readonly replies: readonly HelperResult<unknown>[] };
@@ -64,6 +99,7 @@ export type HelperResult<Value> = { readonly ok: true; readonly value: Value } |
 /** What a request is about: a path for each operation that is about one. */
 export const subjectsOf = (request: HelperRequest): readonly string[] => {
   if (request.operation === 'batch') return request.requests.flatMap(subjectsOf);
+  if ('subject' in request) return [request.subject];
   if ('path' in request) return [request.path];
   return 'target' in request ? [request.target] : [];
 };
