@@ -63,8 +63,15 @@ void write_result(const std::string& result_file, const std::optional<std::strin
 
 }  // namespace
 
-std::shared_ptr<Device> Device::open(const OpenRequest& request, const Surroundings& around,
-                                     const DeviceParts& parts, Cancellation& cancellation) {
+transport::Transport& Surroundings::best_transport() const {
+  const auto found = std::find_if(transports.begin(), transports.end(),
+                                  [](const auto* one) { return one->lacking().empty(); });
+  return found != transports.end() ? **found : *transports.back();
+}
+
+std::shared_ptr<Device> Device::open(const OpenRequest& request, transport::Transport& transport,
+                                     const Surroundings& around, const DeviceParts& parts,
+                                     Cancellation& cancellation) {
   std::string result_file;
   const auto tell = [&](const std::optional<std::string>& failure) {
     write_result(result_file, failure, around, parts);
@@ -74,8 +81,6 @@ std::shared_ptr<Device> Device::open(const OpenRequest& request, const Surroundi
     tell(text);
     throw DeviceError(code, text + next, {}, error);
   };
-  transport::Transport& transport =
-      request.transport != nullptr ? *request.transport : around.transport;
   std::shared_ptr<Device> device;
   try {
     const auto configuration = around.images.load(request.config);
@@ -268,6 +273,9 @@ void Device::seal() {
 
 void Device::resize(std::uint64_t size_bytes) {
   check_writable("resized");
+  if (const std::string obstacle = attached_->resize_obstacle(); !obstacle.empty()) {
+    throw DeviceError("failed", "device " + parts_.name + " cannot be resized: " + obstacle);
+  }
   if (size_bytes < size()) {
     check_unused("shrink");
     sync("shrink");

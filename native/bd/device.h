@@ -51,16 +51,22 @@ struct DeviceParts {
 // What devices are made of and with; outlives them.
 struct Surroundings {
   const ImageSource& images;
-  transport::Transport& transport;
+  // That clients can ask for, the best first; at least one.
+  std::vector<transport::Transport*> transports;
   Log& log;
+  // Whether devices of the kernel's target are served, too.
   bool serves_target = false;
+
+  // The first one that can attach devices now; if none can, the last, which says what it lacks.
+  [[nodiscard]] transport::Transport& best_transport() const;
 };
 
 class Device {
  public:
   // Opens and attaches, and writes the result file that the configuration names. Throws
   // DeviceError; nothing is left then. One that is cancelled meanwhile has failed.
-  static std::shared_ptr<Device> open(const OpenRequest& request, const Surroundings& around,
+  static std::shared_ptr<Device> open(const OpenRequest& request,
+                                      transport::Transport& transport, const Surroundings& around,
                                       const DeviceParts& parts, Cancellation& cancellation);
   // Serves one of a predecessor on. Throws DeviceError; the survivor waits on then.
   static std::shared_ptr<Device> take_over(transport::Survivor& survivor, const DeviceNote& note,
@@ -73,6 +79,8 @@ class Device {
   // Whether a predecessor had let go of it already.
   [[nodiscard]] bool is_let_go() const noexcept { return is_let_go_; }
   [[nodiscard]] const std::string& path() const noexcept { return attached_->path(); }
+  // Whether it stays for the next daemon when this one ends.
+  [[nodiscard]] bool outlives_process() const noexcept { return attached_->outlives_process(); }
   [[nodiscard]] bool has_direct_io() const noexcept { return attached_->has_direct_io(); }
   [[nodiscard]] std::uint64_t size() const noexcept { return content_->size(); }
   [[nodiscard]] bool is_read_only() const noexcept { return is_read_only_ || is_sealed_; }

@@ -36,6 +36,7 @@
 #include "place/socket_place.h"
 #include "syscalls/varve_sys.h"
 #include "transport/fuse_transport.h"
+#include "ublk/ublk_transport.h"
 
 namespace varve::bd {
 namespace {
@@ -115,6 +116,30 @@ void tell_of_memory_pressure(const transport::ServingPool& pool, Log& log) {
   }
 }
 
+void tell_lacking(const std::vector<transport::Transport*>& transports, Log& log) {
+  const bool is_any_there = std::any_of(transports.begin(), transports.end(), [](const auto* one) {
+    return one->lacking().empty();
+  });
+  for (const transport::Transport* one : transports) {
+    for (const std::string& lacking : one->lacking()) {
+      if (is_any_there) {
+        log.info("devices are not attached by " + one->name() + ": " + lacking, {});
+      } else {
+        log.warn("no device can be attached: " + lacking, {{"transport", one->name()}});
+      }
+    }
+  }
+}
+
+// What a predecessor has left to the transport.
+void take_over_from(transport::Transport& transport, Service& service, Log& log) {
+  try {
+    service.take_over(transport.survivors());
+  } catch (const std::exception& error) {
+    log.error(error.what(), {{"transport", transport.name()}});
+  }
+}
+
 // Leaves what is open to the kernel, or to whoever holds it.
 [[noreturn]] void leave(const Options& options, int status) {
   ::unlink((options.socket + ".lock").c_str());
@@ -144,13 +169,17 @@ void serve(const Options& options, Log& log, asio::io_context& context,
   transport::ServingPoolOptions pool_options;
   if (holder) pool_options.make_buffer = transport::parked_buffers(*holder);
   const auto pool = std::make_shared<transport::ServingPool>(pool_options);
-  transport::FuseTransport transport(pool, {}, holder.get(), options.uses_resend);
+  transport::FuseTransport fuse(pool, {}, holder.get(), options.uses_resend);
+  ublk::UblkTransport ublk(pool, options.run_dir + "/ublk");
   const LayerImages images(log);
   std::unique_ptr<ControlServer> server;
-  Service service(context, {.images = images, .transport = transport, .log = log,
-                            .serves_target = options.serves_target},
+  const Surroundings around{.images = images,
+                            .transports = {&ublk, &fuse},
+                            .log = log,
+                            .serves_target = options.serves_target};
+  Service service(context, around,
                   [&server](const Json& event) { server->publish(event); });
-  take_over = [&] { service.find_survivors([&] { return transport.survivors(); }); };
+  take_over = [&] { service.find_survivors([&] { return fuse.survivors(); }); };
   server = std::make_unique<ControlServer>(std::move(acceptor), service, log);
   std::optional<TargetServer> targets;
   try {
@@ -161,7 +190,6 @@ void serve(const Options& options, Log& log, asio::io_context& context,
   }
 
   asio::posix::stream_descriptor signals(context, open_end_signals());
-  bool hands_over = false;
   signals.async_wait(asio::posix::stream_descriptor::wait_read, [&](const std::error_code& error) {
     signalfd_siginfo signal = {};
     if (error || ::read(signals.native_handle(), &signal, sizeof signal) != sizeof signal) return;
@@ -173,9 +201,7 @@ void serve(const Options& options, Log& log, asio::io_context& context,
     ::unlink(options.socket.c_str());
     const auto end = [&] { asio::post(context, [&] { server->close_all(); context.stop(); }); };
     // A person's interrupt ends the devices, too; a service manager replaces the daemon.
-    hands_over = signal.ssi_signo == SIGTERM && holder && holder->is_connected() &&
-                 service.has_devices();
-    if (hands_over) {
+    if (signal.ssi_signo == SIGTERM) {
       service.hand_over(end);
     } else {
       service.stop(end);
@@ -183,24 +209,23 @@ void serve(const Options& options, Log& log, asio::io_context& context,
     if (targets) targets->stop();
   });
   // Before anybody can ask which devices there are.
-  service.take_over(transport.survivors());
+  take_over_from(ublk, service, log);
+  take_over_from(fuse, service, log);
   if (targets) targets->begin();
   server->begin();
   tell_of_memory_pressure(*pool, log);
-  for (const std::string& lacking : transport.lacking()) {
-    log.warn("no device can be attached: " + lacking, {});
-  }
+  tell_lacking(around.transports, log);
   log.info("serving", {{"address", options.socket},
                        {"runDir", options.run_dir},
-                       {"transport", transport.name()},
+                       {"transport", around.best_transport().name()},
                        {"tcmu", options.serves_target},
                        {"process", ::getpid()}});
   notify("READY=1");
   context.run();
   // Before anything that can hang: whoever waits for an answer of the kernel gets none any more.
   if (targets) targets->fail_unanswered();
-  if (hands_over) {
-    log.info("stopped: devices wait for the next one", {{"holder", options.holder}});
+  if (service.leaves_devices()) {
+    log.info("stopped: devices wait for the next one", {});
     leave(options, EXIT_SUCCESS);
   }
   if (!service.is_idle(kStopGrace)) {

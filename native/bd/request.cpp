@@ -215,6 +215,8 @@ Operation parse_open(Fields& fields) {
   request.device = fields.device_name().value_or("");
   request.is_read_only = fields.flag("readOnly");
   request.deadline = fields.time("deadlineMs", 1, kDeadlineMax, kOpenDeadline);
+  request.transport_name = fields.choice<const char*>(
+      "transport", {{"fuse", "fuse"}, {"ublk", "ublk"}}, "");
   return request;
 }
 

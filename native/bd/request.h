@@ -35,7 +35,8 @@ struct OpenRequest {
   std::string device{};  // empty: the daemon chooses a name
   bool is_read_only = false;
   std::chrono::milliseconds deadline = kOpenDeadline;
-  // Null: the daemon's own. No client asks for another one.
+  std::string transport_name{};  // empty: the first that can attach devices now
+  // Instead of those of the daemon, which clients can name; null: one of these.
   std::shared_ptr<transport::Transport> transport{};
 };
 

@@ -169,15 +169,15 @@ void Service::run(OpenRequest request, Reply reply) {
                                              found->second->config +
                                              "): close it, or choose another name");
   }
-  const EntryPointer entry = make_entry(
-      request.device, request.config,
-      request.transport != nullptr ? request.transport->name() : around_.transport.name());
+  transport::Transport& transport = transport_of(request);
+  const EntryPointer entry = make_entry(request.device, request.config, transport.name());
   const auto job = std::make_shared<Job>(context_, "open", std::move(reply));
   const std::chrono::milliseconds deadline = request.deadline;
   start_job(entry, job,
-            [this, job, parts = entry->parts,
+            [this, job, parts = entry->parts, &transport,
              request = std::move(request)]() -> std::function<void()> {
-              auto device = Device::open(request, around_, parts, job->cancellation);
+              auto device =
+                  Device::open(request, transport, around_, parts, job->cancellation);
               return [this, job, device = std::move(device)] {
                 job->entry->device = device;
                 opened(job->entry, *job);
@@ -185,6 +185,15 @@ void Service::run(OpenRequest request, Reply reply) {
             });
   devices_.emplace(entry->parts.name, entry);
   await(job, deadline);
+}
+
+transport::Transport& Service::transport_of(const OpenRequest& request) const {
+  if (request.transport != nullptr) return *request.transport;
+  if (request.transport_name.empty()) return around_.best_transport();
+  for (transport::Transport* one : around_.transports) {
+    if (one->name() == request.transport_name) return *one;
+  }
+  throw RequestError("invalid-value", "there is no transport " + request.transport_name + " here");
 }
 
 void Service::opened(const EntryPointer& entry, Job& job) {
@@ -288,19 +297,37 @@ void Service::run(const StatsRequest& request, const Reply& reply) const {
   } else {
     for (const auto& [name, entry] : devices_) add(*entry);
   }
+  reply(ok_reply({{"daemon", daemon_document()}, {"devices", std::move(list)}}));
+}
+
+Json Service::daemon_document() const {
   const auto uptime = std::chrono::steady_clock::now() - started_at_;
-  const auto uptime_ms = std::chrono::duration_cast<std::chrono::milliseconds>(uptime).count();
-  reply(ok_reply({{"daemon",
-             {{"process", ::getpid()},
-              {"version", VARVE_VERSION},
-              {"uptimeMs", uptime_ms},
-              {"transport", around_.transport.name()},
-              {"transports", around_.serves_target ? Json::array({"tcmu", "fuse"})
-                                                     : Json::array({"fuse"})},
-              {"devicesOutlive", around_.transport.outlives_process()},
-              {"deviceCount", devices_.size()},
-              {"requestCount", running_}}},
-            {"devices", std::move(list)}}));
+  const transport::Transport& best = around_.best_transport();
+  Json transports = Json::array();
+  Json outliving = Json::array();
+  Json lacking = Json::object();
+  for (const transport::Transport* one : around_.transports) {
+    const std::vector<std::string> missing = one->lacking();
+    if (missing.empty()) transports.push_back(one->name());
+    if (missing.empty() && one->outlives_process()) outliving.push_back(one->name());
+    if (!missing.empty()) lacking[one->name()] = missing;
+  }
+  if (around_.serves_target) {
+    // Better than fuse, which is the last.
+    const bool has_fuse = !transports.empty() && transports.back() == "fuse";
+    transports.insert(has_fuse ? transports.end() - 1 : transports.end(), "tcmu");
+    outliving.push_back("tcmu");
+  }
+  return {{"process", ::getpid()},
+          {"version", VARVE_VERSION},
+          {"uptimeMs", std::chrono::duration_cast<std::chrono::milliseconds>(uptime).count()},
+          {"transport", best.name()},
+          {"transports", std::move(transports)},
+          {"devicesOutlive", best.outlives_process()},
+          {"outlivingTransports", std::move(outliving)},
+          {"lacking", std::move(lacking)},
+          {"deviceCount", devices_.size()},
+          {"requestCount", running_}};
 }
 
 void Service::run(const MetricsRequest&, const Reply& reply) const {

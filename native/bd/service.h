@@ -42,9 +42,10 @@ class Service {
   // The same with those that `find` finds, which may take a while.
   void find_survivors(std::function<Survivors()> find);
 
-  [[nodiscard]] bool has_devices() const noexcept { return !devices_.empty(); }
-  // Gives up what is under way and leaves every device as it is, to a successor; calls `done` when
-  // nothing is under way, or at the deadline.
+  // Whether any device is left to a successor, as the daemon ends.
+  [[nodiscard]] bool leaves_devices() const;
+  // Gives up what is under way and leaves every device that outlives this process as it is, to a
+  // successor, and lets go of the others; calls `done` when nothing is under way, or at the deadline.
   void hand_over(std::function<void()> done);
   // For a device that the kernel takes away: gives up what works on it and closes it; then calls
   // `done`, at once if there is no such device. One that takes longer goes when it can.
@@ -103,6 +104,9 @@ class Service {
   void ended();
   void close_all();
   void abandon(const EntryPointer& entry);
+  [[nodiscard]] bool is_left_behind(const Entry& entry) const;
+  [[nodiscard]] transport::Transport& transport_of(const OpenRequest& request) const;
+  [[nodiscard]] Json daemon_document() const;
   void tell(const char* event, const EntryPointer& entry, Json fields = Json::object());
 
   asio::io_context& context_;

@@ -228,11 +228,7 @@ void Service::check_stop() {
 
 void Service::end_of_work() {
   stop_timer_.cancel();
-  if (leaves_devices_) {
-    ended();
-  } else {
-    close_all();
-  }
+  close_all();
 }
 
 void Service::ended() {
@@ -253,7 +249,7 @@ void Service::close_all() {
 // Whoever still uses a device gets errors from now on, since nobody is left who could serve it; so
 // what can be made durable is, and the users are named. One on which a job works comes after that.
 void Service::abandon(const EntryPointer& entry) {
-  if (entry->job != nullptr || entry->is_abandoned) return;
+  if (entry->job != nullptr || entry->is_abandoned || is_left_behind(*entry)) return;
   entry->is_abandoned = true;
   if (entry->survivor != nullptr) {
     if (entry->survivor->is_ours_to_end()) give_up(entry, nullptr);

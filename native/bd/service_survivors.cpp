@@ -150,6 +150,16 @@ void Service::give_up(const EntryPointer& entry, Reply reply) {
   });
 }
 
+bool Service::leaves_devices() const {
+  return std::any_of(devices_.begin(), devices_.end(),
+                     [this](const auto& one) { return is_left_behind(*one.second); });
+}
+
+bool Service::is_left_behind(const Entry& entry) const {
+  if (!leaves_devices_) return false;
+  return entry.survivor != nullptr || (entry.device != nullptr && entry.device->outlives_process());
+}
+
 void Service::hand_over(std::function<void()> done) {
   leaves_devices_ = true;
   stop(std::move(done));

@@ -4,7 +4,6 @@
 
 #include <algorithm>
 #include <cerrno>
-#include <future>
 #include <thread>
 #include <utility>
 
@@ -150,16 +149,14 @@ class TcmuDevice final : public transport::AttachedDevice {
   // In a thread that may wait for the device itself, which must not keep that from ending with us.
   template <typename Work>
   int with_disks(Work work) const {
-    return std::async(std::launch::async, [this, work] {
-             transport::hold_standard_descriptors_alone();
-             int error = 0;
-             for (const TargetDisk& disk : find_disks(target_.name)) {
-               const int result = work(disk);
-               if (error == 0) error = result;
-             }
-             return error;
-           })
-        .get();
+    return transport::with_own_descriptors([this, work] {
+      int error = 0;
+      for (const TargetDisk& disk : find_disks(target_.name)) {
+        const int result = work(disk);
+        if (error == 0) error = result;
+      }
+      return error;
+    });
   }
 
   std::shared_ptr<transport::ServingPool> pool_;

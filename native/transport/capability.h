@@ -7,4 +7,7 @@ namespace varve::transport {
 // says so itself.
 [[nodiscard]] bool has_capability(unsigned number) noexcept;
 
+inline constexpr const char* kNoAdminCapability =
+    "this process lacks CAP_SYS_ADMIN: run it as root, or with that capability";
+
 }  // namespace varve::transport

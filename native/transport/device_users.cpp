@@ -7,13 +7,16 @@
 #include <sys/sysmacros.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <charconv>
+#include <chrono>
 #include <fstream>
 #include <map>
 #include <memory>
 #include <set>
 #include <sstream>
 #include <string_view>
+#include <thread>
 #include <utility>
 
 #include "syscalls/unique_fd.h"
@@ -22,6 +25,10 @@
 namespace varve::transport {
 
 namespace {
+
+// How often users are looked for before they count.
+constexpr int kLooks = 6;
+constexpr std::chrono::milliseconds kLookPause{20};
 
 int number_of(std::string_view text) {
   int number = -1;
@@ -242,6 +249,19 @@ class Search {
 
 std::vector<DeviceUser> find_device_users(dev_t device, NoUsers none) {
   return Search(device, none).run();
+}
+
+std::vector<DeviceUser> find_lasting_users(dev_t device, NoUsers none) {
+  std::vector<DeviceUser> users;
+  for (int look = 0; look < kLooks; ++look) {
+    if (look > 0) std::this_thread::sleep_for(kLookPause);
+    users = find_device_users(device, none);
+    const bool may_pass = std::any_of(users.begin(), users.end(), [](const DeviceUser& user) {
+      return user.kind == DeviceUser::Kind::kDescriptor;
+    });
+    if (!may_pass) break;
+  }
+  return users;
 }
 
 }  // namespace varve::transport

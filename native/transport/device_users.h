@@ -33,4 +33,7 @@ struct NoUsers {
 // is there.
 std::vector<DeviceUser> find_device_users(dev_t device, NoUsers none = {});
 
+// Without whoever only looks at the device and is gone in a moment: udev, or who seeks a free one.
+std::vector<DeviceUser> find_lasting_users(dev_t device, NoUsers none = {});
+
 }  // namespace varve::transport

@@ -4,14 +4,12 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include <algorithm>
 #include <array>
 #include <cerrno>
 #include <chrono>
 #include <cstdio>
 #include <cstring>
-#include <future>
-#include <thread>
+#include <system_error>
 #include <utility>
 
 #include "transport/own_descriptors.h"
@@ -19,10 +17,6 @@
 namespace varve::transport {
 
 namespace {
-
-// How often users are looked for before they count.
-constexpr int kLooks = 6;
-constexpr std::chrono::milliseconds kLookPause{20};
 
 [[noreturn]] void fail(const std::string& step, int error) {
   throw TransportError(error, step + ": " + std::strerror(error));
@@ -155,14 +149,11 @@ int FuseDevice::resized() {
 int FuseDevice::sync() {
   if (!has_loop()) return 0;
   // A thread that waits for our own connection must not be what keeps that from ending with us.
-  return std::async(std::launch::async, [this] {
-           hold_standard_descriptors_alone();
-           // Opened anew: closing need not wait for this, and one that was detached can still be
-           // in use.
-           const UniqueFd loop = open_loop_on(record_.path, record_.fuse_device);
-           return loop ? sync_block_device(loop.get()) : 0;
-         })
-      .get();
+  return with_own_descriptors([this] {
+    // Opened anew: closing need not wait for this, and one that was detached can still be in use.
+    const UniqueFd loop = open_loop_on(record_.path, record_.fuse_device);
+    return loop ? sync_block_device(loop.get()) : 0;
+  });
 }
 
 CloseResult FuseDevice::close(CloseMode mode, std::chrono::milliseconds patience) {
@@ -216,20 +207,10 @@ bool FuseDevice::has_loop() const {
   return (is_aborted_ || !has_ended()) && is_loop_on(record_.path, record_.fuse_device);
 }
 
-// Whoever only looks at a device is gone in a moment: udev, or who seeks a free one.
 std::vector<DeviceUser> FuseDevice::lasting_users() const {
-  std::vector<DeviceUser> users;
-  for (int look = 0; look < kLooks; ++look) {
-    if (look > 0) std::this_thread::sleep_for(kLookPause);
-    users = find_device_users(record_.loop_device,
-                              {.own_descriptor = loop_ ? loop_->descriptor() : -1,
-                               .process = loop_ ? holding_process() : 0});
-    const bool may_pass = std::any_of(users.begin(), users.end(), [](const DeviceUser& user) {
-      return user.kind == DeviceUser::Kind::kDescriptor;
-    });
-    if (!may_pass) break;
-  }
-  return users;
+  return find_lasting_users(record_.loop_device,
+                            {.own_descriptor = loop_ ? loop_->descriptor() : -1,
+                             .process = loop_ ? holding_process() : 0});
 }
 
 int FuseDevice::holding_process() const noexcept {

@@ -60,6 +60,9 @@ class FuseDevice final : public AttachedDevice {
   [[nodiscard]] bool has_ended() const override {
     return end_->wait(std::chrono::milliseconds(0));
   }
+  [[nodiscard]] bool outlives_process() const noexcept override {
+    return around_.parking != nullptr && around_.parking->process() != 0;
+  }
   [[nodiscard]] int resized() override;
   [[nodiscard]] int sync() override;
   CloseResult close(CloseMode mode, std::chrono::milliseconds patience) override;

@@ -84,7 +84,7 @@ FuseTransport::FuseTransport(std::shared_ptr<ServingPool> pool, OpenFuse open,
 std::vector<std::string> FuseTransport::lacking() const {
   std::vector<std::string> found;
   if (!has_capability(CAP_SYS_ADMIN)) {
-    found.emplace_back("this process lacks CAP_SYS_ADMIN: run it as root, or with that capability");
+    found.emplace_back(kNoAdminCapability);
   }
   constexpr std::array<std::array<const char*, 2>, 2> kNeeded = {
       {{"/dev/fuse", "fuse"}, {"/dev/loop-control", "loop"}}};

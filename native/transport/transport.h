@@ -1,6 +1,6 @@
 // A transport presents a BlockDevice to the kernel as a block device: a loop device on a FUSE file,
-// or a device of the kernel's target. Attaching and closing may be done from many threads at once,
-// and one that takes long delays no other.
+// a device of ublk, or one of the kernel's target. Attaching and closing may be done from many
+// threads at once, and one that takes long delays no other.
 #pragma once
 
 #include <chrono>
@@ -56,8 +56,13 @@ class AttachedDevice {
   // Without direct I/O a device works, but many times slower: worth a warning.
   [[nodiscard]] virtual bool has_direct_io() const noexcept = 0;
   [[nodiscard]] virtual std::vector<DeviceUser> users() const = 0;
-  // Whether nothing serves it any more: it is gone, or was aborted. Takes no time.
+  // Whether nothing serves it any more: it is gone, or was aborted. Also, now and then, of one that
+  // was let go of where only a close finds out whether its last user is gone. Takes no time.
   [[nodiscard]] virtual bool has_ended() const = 0;
+  // Whether the kernel keeps it for a successor when this process ends, now.
+  [[nodiscard]] virtual bool outlives_process() const noexcept { return false; }
+  // Why its size cannot be changed while it is there; empty if it can.
+  [[nodiscard]] virtual std::string resize_obstacle() const { return {}; }
   // Tells the kernel that the content's size has changed. 0 or a negative errno.
   [[nodiscard]] virtual int resized() = 0;
   // Writes to the content what the kernel still holds of the device and of a file system on it, and

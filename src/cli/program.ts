@@ -248,6 +248,12 @@ function addBlockDevices(program: Command): void {
     .argument('<config-file>', 'config.v1.json of the image')
     .option('--device <name>', 'name of the device (default: one that is free)')
     .option('--read-only', 'do not let it be written, though it has a writable layer')
+    .addOption(
+      new Option(
+        '--transport <name>',
+        'how it reaches the kernel (default: ublk where the kernel has it, else fuse)',
+      ).choices(['ublk', 'fuse']),
+    )
     .option('--deadline <ms>', 'give up after so many milliseconds (default: 60000)', count)
     .action(action(() => import('./commands/bd-open.ts')));
   blockOptions(devices.command('close'))

@@ -11,6 +11,8 @@ const modules = [
   ...['virtio_pci', '9pnet_virtio', '9p', 'overlay', 'virtio_console', 'virtio_blk', 'virtio_rng'],
   ...['configfs', 'target_core_user', 'tcm_loop', 'sd_mod', 'loop', 'fuse'],
 ];
+/** Of the newer kernel alone. */
+const newerModules = ['ublk_drv'];
 
 export interface InitramfsFile {
   readonly path: string;
@@ -37,10 +39,13 @@ export function cpioArchive(files: readonly InitramfsFile[]): Buffer {
   );
 }
 
+const modulesOf = (version: string): readonly string[] =>
+  version.startsWith('6.1.') ? modules : [...modules, ...newerModules];
+
 /** The files of the modules with all that they need, in the order in which they can be loaded. */
 async function moduleFiles({ moduleRoot, version }: Kernel): Promise<readonly InitramfsFile[]> {
   const options = ['-d', moduleRoot, '-S', version, '--show-depends', '--all'];
-  const shown = await runCommand(['/sbin/modprobe', ...options, ...modules]);
+  const shown = await runCommand(['/sbin/modprobe', ...options, ...modulesOf(version)]);
   const paths = [...shown.matchAll(/^insmod (\S+)/gm)].map((match) => match[1] ?? '');
   return [...new Set(paths)].map((path) => ({
     path: `modules/${basename(path, '.xz')}`,

@@ -8,13 +8,12 @@ import { machineObstacle } from './obstacle.ts';
 
 const checkout = fileURLToPath(new URL('../..', import.meta.url));
 const list = 'test/vm/debian-packages.txt';
-const isLong = process.env['VARVE_LONG'] === '1';
 
 if (process.getuid?.() === 0) {
   const argv = ['scripts/install-packages.sh', 'debian', list];
   const { status, stdout, stderr } = await tryCommand(argv, { cwd: checkout, limitMs: 600_000 });
   if (status !== 0) process.stdout.write(`${stdout.toString()}${stderr}`);
 }
-for (const name of isLong ? kernelNames : [kernelNames[0]]) {
+for (const name of kernelNames) {
   if ((await machineObstacle(name)) === undefined) await staticBusybox();
 }

@@ -132,6 +132,7 @@ class MemoryAttached final : public transport::AttachedDevice {
     ++transport_.look_count_;
     return !transport_.is_used_;
   }
+  [[nodiscard]] bool outlives_process() const noexcept override { return transport_.outlives; }
   [[nodiscard]] int resized() override { return 0; }
   [[nodiscard]] int sync() override {
     ++transport_.sync_count_;

@@ -7,6 +7,7 @@
 #include <memory>
 #include <mutex>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "bd/image.h"
@@ -82,7 +83,13 @@ class MemoryImages final : public bd::ImageSource {
 
 class MemoryTransport final : public transport::Transport {
  public:
-  [[nodiscard]] std::string name() const override { return "memory"; }
+  explicit MemoryTransport(std::string name = "memory") : name_(std::move(name)) {}
+
+  [[nodiscard]] std::string name() const override { return name_; }
+  [[nodiscard]] std::vector<std::string> lacking() const override {
+    return is_missing ? std::vector<std::string>{"there is no " + name_} : std::vector<std::string>();
+  }
+  [[nodiscard]] bool outlives_process() const noexcept override { return outlives; }
   std::unique_ptr<transport::AttachedDevice> attach(
       std::shared_ptr<transport::BlockDevice> content,
       const transport::AttachOptions& options) override;
@@ -92,6 +99,8 @@ class MemoryTransport final : public transport::Transport {
   Stall syncs;  // which an abort lets go, with an error
   // Whether the kernel would keep its devices for another process.
   std::atomic<bool> keeps_devices = false;
+  std::atomic<bool> outlives = false;    // the same without being told
+  std::atomic<bool> is_missing = false;  // from the machine
   [[nodiscard]] unsigned attached() const noexcept { return attached_; }
   // How often a device was asked to close, and whether it has ended.
   [[nodiscard]] unsigned close_count() const noexcept { return close_count_; }
@@ -106,6 +115,7 @@ class MemoryTransport final : public transport::Transport {
 
  private:
   friend class MemoryAttached;
+  const std::string name_;
   std::atomic<bool> is_used_ = false;
   std::atomic<unsigned> attached_ = 0;
   std::atomic<unsigned> close_count_ = 0;

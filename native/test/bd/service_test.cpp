@@ -90,7 +90,7 @@ class ServiceTest : public TemporaryDirectory {
   bd::Log log_{bd::LogLevel::kFatal};
   std::vector<Json> events_;
   bd::Service service_{context_,
-                       {.images = images_, .transport = transport_, .log = log_},
+                       {.images = images_, .transports = {&transport_}, .log = log_},
                        [this](const Json& event) { events_.push_back(event); }};
 };
 
@@ -541,7 +541,7 @@ TEST(Service, ARequestThatFailsAfterItsEndDoesNothingToIt) {
   bd::Log log(bd::LogLevel::kFatal);
   alignas(bd::Service) std::array<std::byte, sizeof(bd::Service)> place;
   auto* service = new (place.data())
-      bd::Service(context, {.images = images, .transport = transport, .log = log},
+      bd::Service(context, {.images = images, .transports = {&transport}, .log = log},
                   [](const Json&) {});
   bool is_open = false;
   service->handle(bd::OpenRequest{.config = "/one", .device = "a"},

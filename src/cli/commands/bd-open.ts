@@ -6,6 +6,7 @@ import type { CommandContext } from '../command-context.ts';
 interface Input extends BlockOptions {
   readonly device?: string;
   readonly readOnly?: boolean;
+  readonly transport?: string;
   readonly deadline?: number;
 }
 
@@ -17,6 +18,7 @@ export async function run(context: CommandContext, input: Input): Promise<void> 
       config: resolve(config),
       device: input.device,
       readOnly: input.readOnly === true,
+      transport: input.transport,
       deadlineMs: input.deadline,
     }),
   );

@@ -19,7 +19,7 @@ import {
 import { contentOf, makeTree } from '../../native/file-tree.ts';
 import { writeConfig } from '../../native/layer-tool.ts';
 import { skipOutside } from '../inside.ts';
-import { run } from './programs.ts';
+import { run } from '../programs.ts';
 import { attach, detach, deviceName, TargetDaemon } from './target.ts';
 
 const skip = skipOutside('6.1');

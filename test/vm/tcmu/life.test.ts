@@ -12,7 +12,7 @@ import { close, createUpper, list, open, readOnlyConfig } from '../../native/blo
 import { writeConfig } from '../../native/layer-tool.ts';
 import { chooseSeed, randomNumbers } from '../../native/random.ts';
 import { skipOutside } from '../inside.ts';
-import { run, waitUntil } from './programs.ts';
+import { run, waitUntil } from '../programs.ts';
 import {
   attach,
   detach,

@@ -7,7 +7,7 @@ import type { TestContext } from 'node:test';
 import type { BlockDaemonClient } from '../../../src/adapters/block-daemon/client.ts';
 import { client, start, type Daemon } from '../../native/block-daemon.ts';
 import { scratchDirectory } from '../../native/scratch.ts';
-import { waitUntil } from './programs.ts';
+import { waitUntil } from '../programs.ts';
 
 const root = '/sys/kernel/config/target';
 export const adapter = 'user_999999999';

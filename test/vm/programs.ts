@@ -2,7 +2,7 @@
 // holding this process up: the client of varve-bd takes a daemon that it does not hear for dead.
 import { execFile } from 'node:child_process';
 import { promisify } from 'node:util';
-import * as lab from '../../e2e/lab/service.ts';
+import * as lab from '../e2e/lab/service.ts';
 
 const limitMs = 180_000;
 

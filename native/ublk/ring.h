@@ -1,0 +1,59 @@
+// An io_uring of one thread, and commands of ublk in it.
+#pragma once
+
+#include <liburing.h>
+
+#include <cstdint>
+#include <cstring>
+
+#include "ublk/protocol.h"
+
+namespace varve::ublk {
+
+class Ring {
+ public:
+  // 0 or a negative errno. `flags` as io_uring_setup(2) has them.
+  [[nodiscard]] int open(unsigned entries, unsigned flags) noexcept {
+    const int error = ::io_uring_queue_init(entries, &ring_, flags);
+    is_open_ = error == 0;
+    has_large_entries_ = (flags & IORING_SETUP_SQE128) != 0;
+    return error;
+  }
+  Ring() = default;
+  ~Ring() {
+    if (is_open_) ::io_uring_queue_exit(&ring_);
+  }
+  Ring(const Ring&) = delete;
+  Ring& operator=(const Ring&) = delete;
+
+  [[nodiscard]] io_uring* get() noexcept { return &ring_; }
+
+  // For the next submission; what is full is submitted before.
+  [[nodiscard]] io_uring_sqe* next() noexcept {
+    io_uring_sqe* entry = ::io_uring_get_sqe(&ring_);
+    while (entry == nullptr) {
+      static_cast<void>(::io_uring_submit(&ring_));
+      entry = ::io_uring_get_sqe(&ring_);
+    }
+    std::memset(static_cast<void*>(entry), 0, has_large_entries_ ? 2 * sizeof *entry : sizeof *entry);
+    return entry;
+  }
+
+  template <typename Command>
+  void command(int file, std::uint32_t operation, const Command& command,
+               std::uint64_t user_data) noexcept {
+    io_uring_sqe* entry = next();
+    entry->opcode = IORING_OP_URING_CMD;
+    entry->fd = file;
+    entry->cmd_op = operation;
+    entry->user_data = user_data;
+    std::memcpy(reinterpret_cast<char*>(entry) + kCommandAt, &command, sizeof command);
+  }
+
+ private:
+  io_uring ring_ = {};
+  bool is_open_ = false;
+  bool has_large_entries_ = false;
+};
+
+}  // namespace varve::ublk
