@@ -3,7 +3,7 @@
 import assert from 'node:assert/strict';
 import { existsSync, readdirSync, readFileSync, readlinkSync } from 'node:fs';
 import { join } from 'node:path';
-import { waitUntil } from '../tcmu/programs.ts';
+import { waitUntil } from '../programs.ts';
 import { BlockNode } from '../../cli/block-node.ts';
 import { mountsBelow } from '../../e2e/lab/scratch.ts';
 import type { DevicesDocument, DeviceDocument } from '../../../src/history/devices-document.ts';
