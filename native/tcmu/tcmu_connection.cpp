@@ -3,6 +3,7 @@
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstring>
 #include <new>
@@ -57,30 +58,59 @@ TcmuConnection::~TcmuConnection() {
 transport::Connection::Served TcmuConnection::serve(const transport::RequestBuffer& buffer,
                                                     const std::function<void()>& taken) noexcept {
   RingCommand command;
+  std::uint64_t number = 0;
   try {
-    if (const Served result = take(command); result != Served::kRequest) return result;
+    if (const Served result = take(command, number); result != Served::kRequest) return result;
   } catch (const std::bad_alloc&) {
     // It stays in the ring, and the descriptor readable.
     return Served::kNothing;
   }
   taken();
   const scsi::Outcome outcome =
-      command.is_sound && !is_aborted_
-          ? disk_->execute(command.command(), command.data, buffer.payload())
-          : scsi::Outcome::failed(scsi::kInternalFailure);
-  {
-    const std::lock_guard lock(mutex_);
-    ring_.complete(command.id, outcome);
-  }
-  device_->tell();
+      is_aborted_          ? scsi::Outcome::failed(scsi::kManualInterventionRequired)
+      : !command.is_sound ? scsi::Outcome::failed(scsi::kInternalFailure)
+                           : disk_->execute(command.command(), command.data, buffer.payload());
+  complete(number, outcome);
   return Served::kRequest;
 }
 
-transport::Connection::Served TcmuConnection::take(RingCommand& command) {
+void TcmuConnection::complete(std::uint64_t number, const scsi::Outcome& outcome) noexcept {
+  {
+    const std::lock_guard lock(mutex_);
+    const auto found = std::find_if(carried_.begin(), carried_.end(), [&](const Carried& one) {
+      return one.number == number;
+    });
+    // It was aborted meanwhile.
+    if (found == carried_.end()) return;
+    ring_.complete(found->id, outcome);
+    carried_.erase(found);
+  }
+  device_->tell();
+}
+
+// What still works on an aborted command may put data where the kernel lays those of the next one;
+// but that fails, too.
+void TcmuConnection::abort() noexcept {
+  is_aborted_ = true;
+  {
+    const std::lock_guard lock(mutex_);
+    for (const Carried& one : carried_) {
+      ring_.complete(one.id, scsi::Outcome::failed(scsi::kManualInterventionRequired));
+    }
+    carried_.clear();
+  }
+  device_->tell();
+}
+
+transport::Connection::Served TcmuConnection::take(RingCommand& command, std::uint64_t& number) {
   const std::lock_guard lock(mutex_);
+  carried_.reserve(carried_.size() + 1);
   while (true) {
     switch (ring_.take(command)) {
-      case Ring::Taken::kCommand: return Served::kRequest;
+      case Ring::Taken::kCommand:
+        number = ++taken_count_;
+        carried_.push_back({.number = number, .id = command.id});
+        return Served::kRequest;
       case Ring::Taken::kBroken:
         tell_end("its ring makes no sense, so nothing can be taken from it");
         return Served::kEnd;

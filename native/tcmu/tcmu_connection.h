@@ -2,10 +2,12 @@
 #pragma once
 
 #include <atomic>
+#include <cstdint>
 #include <functional>
 #include <memory>
 #include <mutex>
 #include <string>
+#include <vector>
 
 #include "scsi/disk.h"
 #include "syscalls/unique_fd.h"
@@ -35,15 +37,23 @@ class TcmuConnection final : public transport::Connection {
 
   // Whether every command has been answered.
   [[nodiscard]] bool is_idle() const noexcept;
-  // From now on every request fails.
-  void abort() noexcept { is_aborted_ = true; }
+  // From now on every request fails, also those that are being carried out.
+  void abort() noexcept;
   void tell_of_size() noexcept { disk_->tell_of_size(); }
   [[nodiscard]] const std::shared_ptr<transport::ConnectionEnd>& end() const noexcept {
     return end_;
   }
 
  private:
-  Served take(RingCommand& command);
+  // A command that was taken and has not been answered. The number is never used again, unlike the
+  // kernel's.
+  struct Carried {
+    std::uint64_t number = 0;
+    std::uint16_t id = 0;
+  };
+
+  Served take(RingCommand& command, std::uint64_t& number);
+  void complete(std::uint64_t number, const scsi::Outcome& outcome) noexcept;
   void tell_end(const std::string& reason) noexcept;
 
   std::unique_ptr<UioDevice> device_;
@@ -61,6 +71,8 @@ class TcmuConnection final : public transport::Connection {
   mutable std::mutex mutex_;  // for what follows
   Ring ring_;
   bool is_more_told_ = false;
+  std::vector<Carried> carried_;
+  std::uint64_t taken_count_ = 0;
 };
 
 }  // namespace varve::tcmu

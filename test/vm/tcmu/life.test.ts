@@ -8,7 +8,15 @@ import { join } from 'node:path';
 import { test, type TestContext } from 'node:test';
 import { setTimeout as delay } from 'node:timers/promises';
 
-import { close, createUpper, list, open, readOnlyConfig } from '../../native/block-daemon.ts';
+import {
+  client,
+  close,
+  createUpper,
+  list,
+  open,
+  readOnlyConfig,
+  start,
+} from '../../native/block-daemon.ts';
 import { writeConfig } from '../../native/layer-tool.ts';
 import { chooseSeed, randomNumbers } from '../../native/random.ts';
 import { skipOutside } from '../inside.ts';
@@ -253,6 +261,49 @@ test('an open that hangs is answered after a minute', { skip: skipShort }, async
   letGo();
   await waitUntil('nothing is left of it', async () => (await list(bd)).length === 0);
   await run('umount', hanging);
+});
+
+test('a disk with a read that never ends is aborted alone', { skip }, async (t) => {
+  const stopped: { goOn?: () => void } = {};
+  // Before anything is taken down that waits for it.
+  t.after(() => stopped.goOn?.());
+  const node = await TargetDaemon.start(t);
+  const { directory } = node;
+  // Files on a device whose daemon stands still hang whoever reads them.
+  const below = await start(t, join(directory, 'below/bd.sock'));
+  const base = await open(await client(t, below), writable(directory, 'base', '32M'), 'base');
+  const slow = join(directory, 'slow');
+  mkdirSync(slow);
+  await run('mkfs.ext4', '-q', '-F', base.path);
+  await run('mount', base.path, slow);
+  const hanging = await attach('1', writable(slow, 'rw', '8M'));
+  await run('dd', 'if=/dev/urandom', `of=${hanging.path}`, 'bs=1M', 'count=4', 'oflag=direct');
+  const fine = await attach('2', readOnlyConfig(directory));
+  await run('sync');
+  writeFileSync('/proc/sys/vm/drop_caches', '3');
+
+  below.child.kill('SIGSTOP');
+  stopped.goOn = () => below.child.kill('SIGCONT');
+  let isOver = false;
+  const reading = readOnce(hanging.path).finally(() => (isOver = true));
+  reading.catch(() => undefined);
+  await delay(500);
+  assert.equal(isOver, false);
+  await readOnce(fine.path);
+  await close(await node.client(), deviceName('1'), 'abort');
+  await assert.rejects(reading, /Input\/output error/);
+  await assert.rejects(readOnce(hanging.path), /Input\/output error/);
+  await readOnce(fine.path);
+
+  stopped.goOn();
+  await detach('1');
+  await detach('2');
+  await waitUntil(
+    'nothing is left of it',
+    async () => (await list(await node.client())).length === 0,
+  );
+  await run('umount', slow);
+  await close(await client(t, below), 'base');
 });
 
 test('hundreds of disks come, outlive a daemon and go', { skip }, async (t) => {
