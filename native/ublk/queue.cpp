@@ -119,7 +119,6 @@ void* Queue::run(void* self) {
   return nullptr;
 }
 
-// Its end gives the commands back to the kernel.
 void Queue::run() {
   drop_admin_capability();
 #ifdef PR_SET_IO_FLUSHER
@@ -135,14 +134,18 @@ void Queue::run() {
     changed_.wait(lock, [this] { return may_begin_ || is_ending_; });
     if (is_ending_) return;
   }
-  if (const int error = fetch_all(); error != 0) {
-    set_stage(Stage::kFailed, -error);
-    return;
+  const int error = fetch_all();
+  if (error == 0) {
+    set_stage(Stage::kBegun);
+    serve();
   }
-  set_stage(Stage::kBegun);
-  serve();
-  ::munmap(const_cast<IoDescriptor*>(descriptors_), descriptors_bytes(depth_));
+  // The end of a thread does not give its commands back to the kernel; that of the ring does.
+  ring_.close();
+  if (descriptors_ != nullptr) {
+    ::munmap(const_cast<IoDescriptor*>(descriptors_), descriptors_bytes(depth_));
+  }
   device_.reset();
+  if (error != 0) set_stage(Stage::kFailed, -error);
 }
 
 // Made by the thread that submits, so that the kernel need not interrupt it for what it finishes.

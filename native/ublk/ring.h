@@ -20,11 +20,15 @@ class Ring {
     return error;
   }
   Ring() = default;
-  ~Ring() {
-    if (is_open_) ::io_uring_queue_exit(&ring_);
-  }
+  ~Ring() { close(); }
   Ring(const Ring&) = delete;
   Ring& operator=(const Ring&) = delete;
+
+  // The kernel gives up all commands that are under way.
+  void close() noexcept {
+    if (is_open_) ::io_uring_queue_exit(&ring_);
+    is_open_ = false;
+  }
 
   [[nodiscard]] io_uring* get() noexcept { return &ring_; }
 

@@ -5,6 +5,7 @@
 #include <sys/utsname.h>
 #include <unistd.h>
 
+#include <atomic>
 #include <cerrno>
 #include <cstdio>
 #include <cstring>
@@ -43,12 +44,16 @@ std::string control_obstacle() {
          ", or let its container have the device";
 }
 
+// What the driver can do does not change, and asking takes two system calls and a thread.
 std::string driver_obstacle() {
+  static std::atomic<bool> is_known_to_do = false;
+  if (is_known_to_do) return {};
   try {
     Control control;
     std::uint64_t features = 0;
     const int error = control.features(features);
-    if (error == 0 && (features & kNeededFlags) == kNeededFlags) return {};
+    is_known_to_do = error == 0 && (features & kNeededFlags) == kNeededFlags;
+    if (is_known_to_do) return {};
     return "the kernel's ublk cannot do what is needed: start a newer kernel";
   } catch (const TransportError& error) {
     return std::string("io_uring cannot be used (") + error.what() +
