@@ -25,3 +25,9 @@ export const median = (values: readonly number[]): number => {
 /** The median of the ratios of two contestants, taken round by round. */
 export const ratioOf = (mine: readonly number[], theirs: readonly number[]): string =>
   `${median(mine.map((value, round) => value / (theirs[round] ?? Number.NaN))).toFixed(2)}×`;
+
+/** What so large a share of the durations is not above, such as `12 ms`. */
+export const rank = (valuesMs: readonly number[], share: number): string => {
+  const sorted = [...valuesMs].sort((a, b) => a - b);
+  return `${(sorted[Math.ceil(share * sorted.length) - 1] ?? Number.NaN).toFixed(0)} ms`;
+};

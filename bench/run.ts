@@ -9,6 +9,8 @@
 // Block layers (lookups, codecs, stacks, commits, apply, devices): each beside the least that it
 // can cost. And how long whoever uses a device waits when varve-bd is killed (survival).
 //
+// The transports of devices beside a plain loop device, in virtual machines (transports).
+//
 //   run.ts [--rounds N] [--seconds T] [--warm-up T] [--only PART,...] [--out FILE]
 import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { cpus, release, tmpdir, totalmem } from 'node:os';
@@ -23,10 +25,11 @@ import { print, report } from './report.ts';
 import { contestants } from './snapshots/contestants.ts';
 import { measureCycles, measureReads, measureStart, type Bench } from './snapshots/measure.ts';
 import { buildPrograms } from './snapshots/programs.ts';
+import { measureTransports } from './transports/measure.ts';
 
 const checkout = dirname(dirname(fileURLToPath(import.meta.url)));
 const snapshotParts = ['cycles', 'reads', 'start', 'containers'] as const;
-const allParts: readonly string[] = [...snapshotParts, ...blockParts];
+const allParts: readonly string[] = [...snapshotParts, ...blockParts, 'transports'];
 
 const { values: options } = parseArgs({
   options: {
@@ -101,6 +104,7 @@ async function main(): Promise<void> {
     if (blockParts.some((part) => parts.has(part))) {
       await measureBlocks(checkout, { parts, ...settings });
     }
+    if (parts.has('transports')) await measureTransports(checkout, settings);
     if (options.out !== undefined) await writeFile(options.out, report());
   } finally {
     await rm(scratch, { recursive: true, force: true });

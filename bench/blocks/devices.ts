@@ -17,7 +17,7 @@ interface Job {
   readonly isSequential: boolean;
 }
 
-const jobs: readonly Job[] = [1, 32].flatMap((depth) => [
+export const jobs: readonly Job[] = [1, 32].flatMap((depth) => [
   {
     name: `sequential 1 MiB, depth ${depth}`,
     args: ['--rw=read', '--bs=1m', `--iodepth=${depth}`],
@@ -35,7 +35,7 @@ interface FioReport {
 }
 
 /** MB/s of a sequential job, thousand reads a second of a random one. */
-async function fio(device: string, job: Job, seconds: number): Promise<number> {
+export async function fio(device: string, job: Job, seconds: number): Promise<number> {
   const { jobs: done } = await json<FioReport>('fio', [
     '--name=read',
     `--filename=${device}`,
@@ -153,7 +153,7 @@ export async function measureDevices(
 }
 
 /** In KiB: what the process itself has, without programs and layers that it maps. */
-async function memoryKib(daemon: ChildProcess): Promise<number> {
+export async function memoryKib(daemon: ChildProcess): Promise<number> {
   const text = await readFile(`/proc/${daemon.pid}/smaps_rollup`, 'utf8');
   return Number(/^Anonymous:\s+(\d+) kB/m.exec(text)?.[1] ?? Number.NaN);
 }

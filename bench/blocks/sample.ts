@@ -14,13 +14,13 @@ export type Format = (typeof formats)[number];
 export const layerCounts = [1, 10, 50] as const;
 
 /** Writes Node's own program again and again, until the file is full. */
-export async function makeContent(path: string): Promise<void> {
+export async function makeContent(path: string, sizeBytes = contentBytes): Promise<void> {
   const { size } = await stat(process.execPath);
   await writeFile(path, '');
-  for (let length = 0; length < contentBytes; length += size) {
+  for (let length = 0; length < sizeBytes; length += size) {
     await pipeline(createReadStream(process.execPath), createWriteStream(path, { flags: 'a' }));
   }
-  await truncate(path, contentBytes);
+  await truncate(path, sizeBytes);
 }
 
 /** Makes a stack in each format below `folder`. */

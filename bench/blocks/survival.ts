@@ -7,7 +7,7 @@ import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { BlockDaemonClient } from '../../src/adapters/block-daemon/client.ts';
 import { ending } from '../ending.ts';
-import { print, table } from '../report.ts';
+import { print, rank, table } from '../report.ts';
 import { json, output, type Programs } from './programs.ts';
 import { configOf } from './sample.ts';
 
@@ -22,7 +22,7 @@ interface FioReport {
 }
 
 /** The longest request of a run, in ms. */
-async function longestMs(device: string, rw: 'randread' | 'randwrite'): Promise<number> {
+export async function longestMs(device: string, rw: 'randread' | 'randwrite'): Promise<number> {
   const { jobs } = await json<FioReport>('fio', [
     '--name=load',
     `--filename=${device}`,
@@ -95,11 +95,6 @@ class Pair {
     await released;
   }
 }
-
-const rank = (values: readonly number[], share: number): string => {
-  const sorted = [...values].sort((a, b) => a - b);
-  return `${(sorted[Math.ceil(share * sorted.length) - 1] ?? Number.NaN).toFixed(0)} ms`;
-};
 
 /** `stack` holds a stack of one layer in each format. */
 export async function measureSurvival(

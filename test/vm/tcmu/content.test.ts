@@ -20,7 +20,8 @@ import { contentOf, makeTree } from '../../native/file-tree.ts';
 import { writeConfig } from '../../native/layer-tool.ts';
 import { skipOutside } from '../inside.ts';
 import { run } from '../programs.ts';
-import { attach, detach, deviceName, TargetDaemon } from './target.ts';
+import { attach, detach, deviceName } from './disks.ts';
+import { TargetDaemon } from './target.ts';
 
 const skip = skipOutside('6.1');
 const mebibyte = 1 << 20;

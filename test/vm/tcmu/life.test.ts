@@ -29,8 +29,8 @@ import {
   expose,
   isNetlinkBlocked,
   reconfigure,
-  TargetDaemon,
-} from './target.ts';
+} from './disks.ts';
+import { TargetDaemon } from './target.ts';
 
 const skip = skipOutside('6.1');
 const isLong = process.env['VARVE_LONG'] === '1';
