@@ -115,8 +115,9 @@ export class NodeServer {
   /** Opens the sockets, then the log; resolves when it serves, or is up with a damaged log. */
   async start(): Promise<void> {
     const { configuration, ports } = this.#options;
-    await this.#snapshotsServer.listen(configuration.address, ports);
+    // The one that clients and supervisors wait for is the last, once nothing can be refused.
     await this.#adminServer.listen(configuration.adminAddress, ports);
+    await this.#snapshotsServer.listen(configuration.address, ports);
     ports.notify('STATUS=starting');
     const reflection = Promise.all([
       this.#snapshotsServer.addReflection(),

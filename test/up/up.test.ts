@@ -1,8 +1,10 @@
 // `varve up` with the real services: what dies comes back, and what is told to end leaves nothing.
 import assert from 'node:assert/strict';
-import { existsSync, mkdirSync, readFileSync, readdirSync } from 'node:fs';
+import { once } from 'node:events';
+import { existsSync, mkdirSync, readFileSync, readdirSync, watch } from 'node:fs';
+import { createServer } from 'node:net';
 import { constants } from 'node:os';
-import { join } from 'node:path';
+import { basename, join } from 'node:path';
 import { after, describe, test } from 'node:test';
 import { findListener } from '../../src/cli/supervisor/listener.ts';
 import { pauseBefore } from '../../src/cli/supervisor/supervisor.ts';
@@ -162,6 +164,27 @@ describe('varve up', { skip, timeout }, () => {
       assert.ok(await isBlockDaemonReady(one));
     } finally {
       await daemon.service.stop();
+    }
+  });
+
+  test('an admin socket that is in use ends it as well', async () => {
+    const admin = join(scratch.path, 'admin.sock');
+    const server = createServer();
+    server.listen(admin);
+    await once(server, 'listening');
+    try {
+      const one = place('admin', { adminAddress: admin });
+      const appeared = new Set<string | null>();
+      const watching = watch(one.directory, (_event, name) => appeared.add(name));
+      const up = new Up(one);
+      await up.ended;
+      watching.close();
+      assert.equal(appeared.has(basename(one.address)), false, 'nobody takes it for ready');
+      assert.equal(up.process.exitCode, 1);
+      assert.ok(up.said.join('\n').includes(`another server answers on ${admin}`));
+      assert.deepEqual(up.own, ['varve: varve serve cannot run: it ended with 1']);
+    } finally {
+      server.close();
     }
   });
 
