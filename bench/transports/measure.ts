@@ -1,5 +1,5 @@
-// The transports of block devices beside a plain loop device, in virtual machines whose kernels have
-// them; all figures of one table are of one run.
+// The transports of block devices beside a plain loop device, in virtual machines whose kernels
+// have them; all figures of one table are of one run.
 import { mkdir, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { runInMachine } from '../../test/vm/machine.ts';
