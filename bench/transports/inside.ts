@@ -202,6 +202,8 @@ async function measureStalls(
 ): Promise<Measured['stallMs']> {
   const stallMs: Record<string, number[]> = {};
   for (const transport of transports) {
+    // Measured on the machine itself (survival).
+    if (transport === 'fuse') continue;
     const upper = {
       data: join(scratch, `${transport}.data`),
       index: join(scratch, `${transport}.index`),

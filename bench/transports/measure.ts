@@ -14,8 +14,8 @@ import type { Measured, Options, Transport } from './inside.ts';
 
 const contentBytes = 64 * 2 ** 20;
 const machines: readonly (readonly [KernelName, readonly Transport[]])[] = [
-  ['6.1', ['fuse', 'tcmu']],
-  ['6.12', ['ublk', 'tcmu', 'fuse']],
+  ['6.1', ['tcmu', 'fuse']],
+  ['6.12', ['ublk', 'fuse']],
 ];
 
 async function measureIn(kernel: KernelName, options: Options, folder: string): Promise<Measured> {
