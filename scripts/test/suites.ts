@@ -228,8 +228,8 @@ function vmSuite({ isLong }: SuiteOptions): Suite {
       prepare([node, 'test/vm/prepare.ts']),
       prepare(labPrograms),
       nodeTests('vm/*.test.ts', 1),
-      inMachine('6.1', 'test/vm/{tcmu,containers}/*.test.ts'),
-      inMachine('6.12', 'test/vm/ublk/*.test.ts'),
+      inMachine('6.1', 'test/vm/{tcmu,target,containers,file-systems}/*.test.ts'),
+      inMachine('6.12', 'test/vm/{ublk,containers,file-systems}/*.test.ts'),
     ],
   };
 }

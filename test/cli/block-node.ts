@@ -16,6 +16,12 @@ export const top = 'default/2/sha256:top';
 /** Long enough that no device is detached for it while a test runs. */
 const lingerMs = 600_000;
 
+interface BlockNodePlace {
+  /** Instead of one that is made for the node. */
+  readonly scratch?: Scratch;
+  readonly blockDaemonFlags?: readonly string[];
+}
+
 export class BlockNode {
   readonly scratch: Scratch;
   daemon: Daemon;
@@ -39,9 +45,8 @@ export class BlockNode {
   static async start(
     settings: object = {},
     prepareScratch: (scratch: Scratch) => Promise<void> = async () => undefined,
-    blockDaemonFlags: readonly string[] = [],
+    { scratch = makeScratch('varve-cli-'), blockDaemonFlags = [] }: BlockNodePlace = {},
   ): Promise<BlockNode> {
-    const scratch = makeScratch('varve-cli-');
     try {
       await prepareScratch(scratch);
       const blockDaemon = await startBlockDaemon(scratch.path, blockDaemonFlags);

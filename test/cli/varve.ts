@@ -135,7 +135,9 @@ export class Daemon {
 async function begun(child: ChildProcess): Promise<void> {
   const said: string[] = [];
   await new Promise<void>((resolve, reject) => {
-    child.once('exit', () => reject(new Error(`the daemon ended:\n${said.join('\n')}`)));
+    child.once('exit', (code, signal) =>
+      reject(new Error(`the daemon ended (${code ?? signal}):\n${said.join('\n')}`)),
+    );
     if (child.stderr === null) return;
     createInterface(child.stderr).on('line', (line) => {
       said.push(line);

@@ -13,7 +13,7 @@ import { mountsBelow } from './lab/scratch.ts';
 import { waitUntil } from './lab/service.ts';
 import { expectedTree, treeDifferences, type Tree } from './lab/tree.ts';
 import { plugin, VarveNode } from './lab/varve-node.ts';
-import { filesBelow, lookAt } from './lab/views.ts';
+import { chainOf, filesBelow, lookAt } from './lab/views.ts';
 
 const command = resolve(import.meta.dirname, '../../bin/varve');
 
@@ -48,7 +48,7 @@ for (const client of [await debianContainerd(), await newContainerd()]) {
     });
 
     test('a view is the device, read-only, and every file is what its layers say', async () => {
-      await lookAt(node(), image, async (root) => {
+      await lookAt(node(), chainOf(image), async (root) => {
         const expected = expectedTree(image.layers.map(({ entries }) => entries));
         assert.deepEqual(treeDifferences(expected, filesBelow(root)), []);
         const [one, two, three] = [1, 2, 3].map((at) => statSync(join(root, `data/hard${at}`)));
@@ -62,7 +62,7 @@ for (const client of [await debianContainerd(), await newContainerd()]) {
       await node().import(plain);
       const found: Tree[] = [];
       for (const one of [plain, image]) {
-        await lookAt(node(), one, async (root) => void found.push(filesBelow(root)));
+        await lookAt(node(), chainOf(one), async (root) => void found.push(filesBelow(root)));
       }
       assert.ok(found[0]!.size > 80, 'there are files to compare');
       assert.deepEqual(treeDifferences(found[0]!, found[1]!), []);

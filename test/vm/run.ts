@@ -11,7 +11,7 @@ import { machineObstacle } from './obstacle.ts';
 
 const failed = 125;
 const late = 124;
-const diskBytes = 4 << 30;
+const diskBytes = 4 * 2 ** 30;
 
 const { values, positionals } = parseArgs({
   allowPositionals: true,

@@ -2,7 +2,7 @@
 // node is told to use one.
 import { machineVariable } from './inside.ts';
 
-export type Transport = 'fuse';
+export type Transport = 'fuse' | 'tcmu' | 'ublk';
 
 interface Way {
   readonly kernels: readonly string[];
@@ -12,18 +12,23 @@ interface Way {
 }
 
 const ways: Readonly<Record<Transport, Way>> = {
-  fuse: {
-    kernels: ['6.1', '6.12'],
-    device: /^\/dev\/loop\d+$/,
-    blockDaemonFlags: [],
-  },
+  fuse: { kernels: ['6.1', '6.12'], device: /^\/dev\/loop\d+$/, blockDaemonFlags: [] },
+  tcmu: { kernels: ['6.1', '6.12'], device: /^\/dev\/sd[a-z]+$/, blockDaemonFlags: ['--tcmu'] },
+  ublk: { kernels: ['6.12'], device: /^\/dev\/ublkb\d+$/, blockDaemonFlags: [] },
 };
 
-/** What tests in this machine are run over; none outside. */
-export const transportsHere = (): readonly Transport[] =>
-  (Object.keys(ways) as Transport[]).filter((name) =>
-    ways[name].kernels.includes(process.env[machineVariable] ?? ''),
-  );
+const isLong = process.env['VARVE_LONG'] === '1';
+
+/**
+ * What tests in this machine are run over; none outside. In the short form that which there is in no
+ * other place: `fuse` is what tests outside use.
+ */
+export function transportsHere(): readonly Transport[] {
+  const kernel = process.env[machineVariable] ?? '';
+  const names = Object.keys(ways) as Transport[];
+  const found = names.filter((name) => ways[name].kernels.includes(kernel));
+  return isLong ? found : found.slice(-1);
+}
 
 export const deviceOf = (transport: Transport): RegExp => ways[transport].device;
 

@@ -1,5 +1,6 @@
 // varve-bd as a service of a test, and with a holder one that can be replaced.
-import { existsSync, rmSync } from 'node:fs';
+import { rmSync } from 'node:fs';
+import { connect } from 'node:net';
 import { join } from 'node:path';
 import { findNativeFile } from '../../../src/adapters/native/location.ts';
 import { startService, waitUntilReady, type Service } from './service.ts';
@@ -8,6 +9,19 @@ export interface BlockDaemon {
   readonly address: string;
   readonly service: Service;
 }
+
+/** Whether somebody listens; what is left of a dead daemon is a socket, too. */
+const isAnswered = (address: string): Promise<boolean> =>
+  new Promise((resolve) => {
+    const socket = connect(address);
+    const answer = (isThere: boolean): void => {
+      socket.destroy();
+      resolve(isThere);
+    };
+    socket.once('connect', () => answer(true));
+    // A holder's is not of the type of streams, which is said only where somebody listens.
+    socket.once('error', (error: NodeJS.ErrnoException) => answer(error.code === 'EPROTOTYPE'));
+  });
 
 async function start(
   directory: string,
@@ -20,7 +34,7 @@ async function start(
     argv: [findNativeFile(name), '--socket', address, ...flags],
     logPath: join(directory, `${name}.log`),
   });
-  await waitUntilReady(service, async () => existsSync(address));
+  await waitUntilReady(service, () => isAnswered(address));
   return service;
 }
 

@@ -1,7 +1,7 @@
 // A scratch directory for one test or demo, and the order in which all that it holds goes away.
 // Its path is short, since unix sockets lie in it.
 import { spawnSync } from 'node:child_process';
-import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { onInterruption } from './interruption.ts';
@@ -11,8 +11,8 @@ export interface Scratch {
   /** Adds something to undo at the end; the last added is undone first. */
   readonly defer: (undo: () => Promise<unknown>) => void;
   /**
-   * Undoes everything, unmounts what is left below and deletes the directory; an interruption of
-   * this process does the same.
+   * Undoes everything, unmounts what is left below and deletes the directory unless it is one that
+   * is kept; an interruption of this process does the same.
    */
   readonly dispose: () => Promise<void>;
 }
@@ -39,8 +39,18 @@ export function unmountBelow(directory: string): void {
 }
 
 /** Makes a scratch directory; nothing in it outlives `dispose`. */
-export function makeScratch(prefix = 'varve-lab-'): Scratch {
-  const path = mkdtempSync(join(tmpdir(), prefix));
+export const makeScratch = (prefix = 'varve-lab-'): Scratch =>
+  scratchAt(mkdtempSync(join(tmpdir(), prefix)), (path) =>
+    rmSync(path, { recursive: true, force: true }),
+  );
+
+/** A directory whose files stay: `dispose` only undoes. */
+export function keptScratch(path: string): Scratch {
+  mkdirSync(path, { recursive: true });
+  return scratchAt(path, () => undefined);
+}
+
+function scratchAt(path: string, remove: (path: string) => void): Scratch {
   const undos: (() => Promise<unknown>)[] = [];
   const undoAll = async (): Promise<void> => {
     const failures: unknown[] = [];
@@ -50,7 +60,7 @@ export function makeScratch(prefix = 'varve-lab-'): Scratch {
     unmountBelow(path);
     // Deleting through a mount that could not be taken down would reach into other trees.
     if (mountsBelow(path).length > 0) failures.push(new Error(`still mounted below ${path}`));
-    else rmSync(path, { recursive: true, force: true });
+    else remove(path);
     forget();
     if (failures.length > 0) throw new AggregateError(failures, 'tidying up failed');
   };

@@ -49,7 +49,7 @@ export interface NodeState {
 export interface RecordedEvent {
   readonly stream: string;
   readonly type: string;
-  readonly data: { readonly parent?: string };
+  readonly data: { readonly parent?: string; readonly reason?: string };
 }
 
 type Settings = Readonly<Record<string, unknown>>;
@@ -176,6 +176,15 @@ export class VarveNode {
   /** kill -9 of the service. */
   async kill(): Promise<void> {
     await this.#snapshotter.service.kill();
+  }
+
+  /** Waits until the service is gone by itself. */
+  async gone(): Promise<void> {
+    await waitUntil(
+      'the snapshotter has ended',
+      async () => !this.#snapshotter.service.isRunning(),
+      60_000,
+    );
   }
 
   /** Starts the service that was killed, with other settings where they are given. */

@@ -22,17 +22,20 @@ export async function withMounts<Result>(
   }
 }
 
-/** Looks at an image's files through a view. */
-export async function lookAt(
+/** The name of an image's topmost snapshot. */
+export const chainOf = ({ layers }: Image): string => layers.at(-1)?.chainId ?? '';
+
+/** Looks at the files of a committed snapshot through a view. */
+export async function lookAt<Result>(
   node: VarveNode,
-  { layers }: Image,
-  look: (root: string) => Promise<void>,
-): Promise<void> {
+  name: string,
+  look: (root: string) => Promise<Result>,
+): Promise<Result> {
   // What an import gave up is collected soon after it, and views without a lease with it: first.
   await node.collectGarbage();
-  await node.snapshots('view', 'look', layers.at(-1)?.chainId ?? '');
+  await node.snapshots('view', 'look', name);
   try {
-    await withMounts(node, 'look', look);
+    return await withMounts(node, 'look', look);
   } finally {
     await node.snapshots('rm', 'look');
   }

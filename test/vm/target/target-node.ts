@@ -36,7 +36,7 @@ export const linkOf = (path: string): string => readlinkSync(path).replace(/^(\.
 
 export function startTargetNode(settings: object = {}): Promise<BlockNode> {
   const own = { transport: 'tcmu', lingerMs: 0, ...settings };
-  return BlockNode.start(own, undefined, ['--tcmu']);
+  return BlockNode.start(own, undefined, { blockDaemonFlags: ['--tcmu'] });
 }
 
 export async function deviceOf(node: BlockNode, id: number): Promise<DeviceDocument> {

@@ -1,0 +1,32 @@
+// What the program in the machine (life.ts) is told from outside before each boot, and tells.
+import type { Transport } from '../transports.ts';
+
+/** A Commit in the middle of which the machine loses its power. */
+export interface Loss {
+  /** What the layer is called. */
+  readonly name: string;
+  readonly form: 'append' | 'sparse';
+  /**
+   * `answered`: as soon as the Commit is; a number: that many milliseconds after it was called;
+   * else the boundary at which varve serve ends, as VARVE_CRASH_AT names it.
+   */
+  readonly at: string;
+}
+
+export interface Plan {
+  readonly transport: Transport;
+  /** Whether a containerd runs containers there. */
+  readonly hasContainerd: boolean;
+  /** The layers of earlier boots, and whether their Commit was answered. */
+  readonly earlier: readonly { readonly name: string; readonly isAnswered: boolean }[];
+  /** The power is lost in the last one; without any the machine is emptied. */
+  readonly losses: readonly Loss[];
+}
+
+/** Said when a Commit was answered. */
+export const answeredLine = (name: string): string => `answered ${name}`;
+
+/** Said when all that was there before is there again. */
+export const foundLine = 'found again';
+/** Said when nothing is left at the end. */
+export const emptyLine = 'empty';
