@@ -1,5 +1,6 @@
 // Project quota: a directory's project id, and a project's limit on its file system.
 #include <fcntl.h>
+#include <linux/dqblk_xfs.h>
 #include <linux/fs.h>
 #include <linux/quota.h>
 #include <sys/ioctl.h>
@@ -27,6 +28,16 @@ int quotactl_fd(int fd, int command, uint32_t project_id, void* block) noexcept 
   return result == 0 ? 0 : -errno;
 }
 
+// Whether limits are kept, and not only counted against: ext4 with the feature `quota` counts in any
+// case, and takes limits that it does not keep unless it is mounted with prjquota.
+int check_enforcement(int fd) noexcept {
+  fs_quota_statv state = {};
+  state.qs_version = FS_QSTATV_VERSION1;
+  const int result = quotactl_fd(fd, Q_XGETQSTATV, 0, &state);
+  if (result < 0) return result;
+  return (state.qs_flags & FS_QUOTA_PDQ_ENFD) != 0 ? 0 : -ESRCH;
+}
+
 }  // namespace
 
 int varve_sys_set_project(const char* directory, uint32_t project_id) {
@@ -51,6 +62,10 @@ int varve_sys_get_project(const char* directory, uint32_t* project_id) {
 int varve_sys_set_project_limit(const char* path, uint32_t project_id, uint64_t limit_bytes) {
   const UniqueFd fd = open_directory(path);
   if (!fd) return -errno;
+  if (limit_bytes > 0) {
+    const int result = check_enforcement(fd.get());
+    if (result < 0) return result;
+  }
   if_dqblk block = {};
   block.dqb_bhardlimit =
       limit_bytes / kQuotaBlockBytes + (limit_bytes % kQuotaBlockBytes == 0 ? 0 : 1);

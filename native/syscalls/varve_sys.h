@@ -110,7 +110,8 @@ VARVE_SYS_API int varve_sys_set_project(const char* directory, uint32_t project_
 VARVE_SYS_API int varve_sys_get_project(const char* directory, uint32_t* project_id);
 
 // Sets the hard block limit of a project on the file system that holds `path`, rounded up to
-// 1024-byte units; 0 takes the limit away. ENOSYS on kernels without quotactl_fd (before 5.14).
+// 1024-byte units; 0 takes the limit away. ESRCH if the file system would not keep it. ENOSYS on
+// kernels without quotactl_fd (before 5.14).
 VARVE_SYS_API int varve_sys_set_project_limit(const char* path, uint32_t project_id,
                                               uint64_t limit_bytes);
 

@@ -67,6 +67,9 @@ describe('a new file system', { skip: deviceObstacle() ?? false, timeout: 120_00
     const refusing = programs({ 'mkfs.ext4': 'echo "mkfs.ext4: no such feature" >&2; exit 1' });
     await node.restart('SIGTERM', refusing);
     await assertFails('UNKNOWN', /EIO.*mkfs\.ext4 failed: .*no such feature/);
+    // As this one does.
+    await node.restart('SIGTERM', programs({ 'mkfs.f2fs': 'echo " Error: no"; echo; exit 1' }));
+    await assertFails('UNKNOWN', /EIO.*mkfs\.f2fs failed: Error: no/, 'f2fs');
   });
 
   test('on a layer that cannot be made, for varve’s own program is missing: it is named', async () => {

@@ -18,7 +18,7 @@ test('a name alone gets what goes well with it', () => {
   assert.ok(ext4.formatArguments.includes('^has_journal,sparse_super,flex_bg'));
   assert.equal(made('xfs').mountOptions, 'nouuid,discard');
   assert.equal(made('ntfs').fileSystem, 'ntfs3', 'the kernel’s own');
-  assert.deepEqual(made('f2fs').formatArguments, ['-S', '-w', '4096']);
+  assert.deepEqual(made('f2fs').formatArguments, ['-w', '4096']);
 });
 
 test('a part that is there counts, also an empty one', () => {

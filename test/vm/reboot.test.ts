@@ -40,7 +40,12 @@ const longBoots: typeof shortBoots = [
 
 const machines: readonly (readonly [KernelName, Transport])[] = [
   ['6.1', 'fuse'],
-  ...(isLong ? ([['6.1', 'tcmu'], ['6.12', 'ublk']] as const) : []),
+  ...(isLong
+    ? ([
+        ['6.1', 'tcmu'],
+        ['6.12', 'ublk'],
+      ] as const)
+    : []),
 ];
 
 // What a real containerd makes of it is seen where there is time for it.

@@ -35,7 +35,9 @@ async function run(
   const ended = await runProgram(program, programArguments, deadlineMs);
   if (ended.ok) return done;
   const isMissing = ended.startCode === 'ENOENT';
-  const said = ended.isLate ? '' : (ended.stderr.trim().split('\n').at(-1) ?? '');
+  // mkfs.f2fs says its errors on standard output.
+  const saidAt = ended.stderr.trim() === '' ? ended.stdout : ended.stderr;
+  const said = ended.isLate ? '' : (saidAt.trim().split('\n').at(-1) ?? '').trim();
   const message = isMissing
     ? `${program} is not installed: install the package ${packages[program]}, or choose another ` +
       'file system'

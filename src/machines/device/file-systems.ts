@@ -58,7 +58,7 @@ const known: Readonly<Record<string, KnownFileSystem>> = {
   },
   f2fs: {
     type: 'f2fs',
-    formatArguments: ['-S', '-w', '4096'],
+    formatArguments: ['-w', '4096'],
     mountOptions: [],
     readOnlyMountOptions: [],
     harmlessMountOptions: harmless(...discards, 'norecovery', 'background_gc=(?:on|off)'),

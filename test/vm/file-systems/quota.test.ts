@@ -108,8 +108,11 @@ class LimitedNode {
 const write = (root: string, name: string, sizeBytes: number): void =>
   writeFileSync(join(root, name), Buffer.alloc(sizeBytes, 7), { flush: true });
 
-const isFull = ({ code }: NodeJS.ErrnoException): boolean =>
-  ['EDQUOT', 'ENOSPC'].includes(code ?? '');
+/** The kernel's number, for which Node has no name. */
+const EDQUOT = 122;
+
+const isFull = ({ code, errno }: NodeJS.ErrnoException): boolean =>
+  code === 'ENOSPC' || errno === -EDQUOT;
 
 for (const type of ['ext4', 'xfs'] as const) {
   test(`a container on ${type} writes no more than its limit`, { skip }, async (t) => {
