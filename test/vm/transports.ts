@@ -20,7 +20,7 @@ const ways: Readonly<Record<Transport, Way>> = {
 const isLong = process.env['VARVE_LONG'] === '1';
 
 /**
- * What tests in this machine are run over; none outside. In the short form that which there is in no
+ * What tests in this machine are run over; none outside. In the short form what there is in no
  * other place: `fuse` is what tests outside use.
  */
 export function transportsHere(): readonly Transport[] {
