@@ -273,6 +273,10 @@ export interface BackingStoreFigures {
   readonly version: string | null;
   /** How its devices reach the kernel. */
   readonly transport: string;
+  /** All transports that it attaches or serves, the best first; null where it does not tell. */
+  readonly transports: readonly string[] | null;
+  /** What each of the others lacks, in words. */
+  readonly lacking: Readonly<Record<string, readonly string[]>>;
   /** Whether its devices stay when it ends, for the next one; null where it does not tell. */
   readonly devicesOutlive: boolean | null;
   readonly devices: readonly DeviceFigures[];

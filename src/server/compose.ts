@@ -191,6 +191,7 @@ const targetServer = async (socketPath: string): Promise<string | undefined> =>
 export function composeDoctor({ blockDaemonAddress }: Configuration): DoctorPorts {
   return {
     exitNow,
+    upstreamProcess: () => upstreamProcess(),
     backingStoreFigures: (snapshotsPath) => backingStoreFigures(blockDaemonAddress, snapshotsPath),
     async whyNoOverlayUpper(directory) {
       const probed = await probeOverlayUpperAsync(directory);

@@ -78,6 +78,8 @@ export interface DoctorPorts {
   readonly backingStoreFigures: (
     snapshotsPath: string,
   ) => Promise<EffectResult<BackingStoreFigures>>;
+  /** The process of overlaybd's own daemon, in words; undefined if it does not run. */
+  readonly upstreamProcess: () => Promise<string | undefined>;
   /** Tries it, and leaves nothing behind; undefined if the directory can carry them. */
   readonly whyNoOverlayUpper: (directory: string) => Promise<string | undefined>;
 }

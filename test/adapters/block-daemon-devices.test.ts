@@ -14,26 +14,37 @@ import { HelperPool } from '../../src/adapters/helper-pool/pool.ts';
 
 type Answers = Readonly<Record<string, unknown>>;
 
-/** Devices of a daemon that answers each operation with what is given for it. */
-async function devicesOn(t: TestContext, answers: Answers): Promise<TransportDevices> {
+/** The socket of a daemon that answers each operation with what is given for it. */
+async function daemonWith(
+  t: TestContext,
+  answers: Answers,
+  onRequest: (request: Readonly<Record<string, unknown>>) => unknown = () => undefined,
+): Promise<string> {
   const scratch = mkdtempSync(join(tmpdir(), 'varve-bd-'));
   const socketPath = join(scratch, 'bd.sock');
   const server: Server = createServer((socket) => {
     createInterface({ input: socket }).on('line', (line) => {
-      const { id, operation } = JSON.parse(line) as { id: number; operation: string };
-      socket.write(`${JSON.stringify({ id, ok: answers[operation] })}\n`);
+      const request = JSON.parse(line) as { id: number; operation: string };
+      onRequest(request);
+      socket.write(`${JSON.stringify({ id: request.id, ok: answers[request.operation] })}\n`);
     });
   });
   await new Promise<void>((resolve) => server.listen(socketPath, resolve));
+  t.after(async () => {
+    await new Promise((resolve) => server.close(resolve));
+    rmSync(scratch, { recursive: true, force: true });
+  });
+  return socketPath;
+}
+
+/** Its devices. */
+async function devicesOn(t: TestContext, answers: Answers): Promise<TransportDevices> {
+  const socketPath = await daemonWith(t, answers);
   const pool = new HelperPool({
     ...{ program: '/bin/false', workersMax: 1, queueMax: 1 },
     onAbandoned: () => undefined,
   });
-  t.after(async () => {
-    await pool.close();
-    await new Promise((resolve) => server.close(resolve));
-    rmSync(scratch, { recursive: true, force: true });
-  });
+  t.after(() => pool.close());
   const common = { snapshotsPath: '/s', deadlineMs: 5_000 };
   return new TransportDevices({
     ...common,
@@ -73,5 +84,49 @@ test('a path that has become another’s device is neither formatted nor mounted
   ]) {
     assert.ok(!answer.ok);
     assert.equal(answer.failure.code, 'ENODEV');
+  }
+});
+
+const readOnly: DevicePlan = {
+  ...{ writableLayer: null, fileSystem: 'ext4', mountOptions: '', formatArguments: null },
+  ...{ access: 'readOnly', mount: 'readOnly' },
+};
+
+/** A transport of a daemon, and what an open was asked with. */
+async function opening(t: TestContext, daemon: object) {
+  const asked: Readonly<Record<string, unknown>>[] = [];
+  const opened = { ...open, transport: 'ublk' };
+  const answers = { list: { devices: [] }, stats: { daemon }, open: opened };
+  const socketPath = await daemonWith(t, answers, (request) => asked.push(request));
+  const common = { snapshotsPath: '/s', deadlineMs: 5_000, mayBeAbsent: async () => false };
+  const transport = new BlockDaemonTransport({ ...common, socketPath });
+  return { transport, fieldOf: () => asked.find(({ operation }) => operation === 'open') };
+}
+
+test('a transport is asked for by name only of a daemon that knows the field', async (t) => {
+  const newer = await opening(t, { transport: 'ublk', transports: ['ublk', 'tcmu', 'fuse'] });
+  assert.deepEqual(await newer.transport.offers(), { ok: true, value: ['ublk', 'fuse'] });
+  assert.ok((await newer.transport.attach(7, readOnly, 'fuse')).ok);
+  assert.equal(newer.fieldOf()?.['transport'], 'fuse');
+  // What it takes anyway it need not be asked for.
+  const older = await opening(t, { transport: 'fuse' });
+  assert.deepEqual(await older.transport.offers(), { ok: true, value: ['fuse'] });
+  assert.ok((await older.transport.attach(7, readOnly, 'fuse')).ok);
+  assert.equal(older.fieldOf()?.['transport'], undefined);
+  const refused = await older.transport.attach(7, readOnly, 'ublk');
+  assert.ok(!refused.ok);
+  assert.match(refused.failure.message, /no transport ublk here, only fuse: varve doctor/);
+});
+
+test('a varve-bd that is not meant to be there has no devices, and offers none', async () => {
+  const common = { snapshotsPath: '/s', deadlineMs: 5_000, socketPath: '/nowhere/bd.sock' };
+  const absent = new BlockDaemonTransport({ ...common, mayBeAbsent: async () => true });
+  assert.deepEqual(await absent.offers(), { ok: true, value: [] });
+  assert.deepEqual(await absent.sightings(), { ok: true, value: [] });
+  assert.ok((await absent.detach(7)).ok);
+  const missing = new BlockDaemonTransport({ ...common, mayBeAbsent: async () => false });
+  for (const result of [await missing.offers(), await missing.sightings(), await missing.find(7)]) {
+    assert.ok(!result.ok);
+    assert.equal(result.failure.code, 'ECONNREFUSED');
   }
 });

@@ -263,11 +263,8 @@ test('kernels that lack something: what is needed is a problem, the rest a note'
       FUSE: 'problem',
       'FUSE resend': 'note',
       'loop devices': 'problem',
-      tcmu: 'note',
-      ublk: 'note',
     });
     assert.equal(lineOf(lines, 'kernel', 'xfs').next, 'modprobe xfs');
-    assert.match(lineOf(lines, 'kernel', 'tcmu').found, /^the kernel has it/);
     assert.match(lineOf(lines, 'root', 'mount propagation').found, /^\/data is private/);
     assert.equal(lineOf(lines, 'root', 'project quota').verdict, 'ok');
   } finally {

@@ -163,7 +163,7 @@ test('a key of a later release is accepted at its default only, and refused by n
   accepted({ turboFsType: ['erofs'] });
 });
 
-test('a tenant whose devices would have the names of another’s is refused', () => {
+test('R-17c: a tenant whose devices would have the names of another’s is refused', () => {
   for (const tenant of [-1, 0, 98]) {
     assert.equal(accepted({ tenant }).configuration.tenant, tenant);
   }

@@ -113,3 +113,34 @@ test(
     await until(() => pool.status.abandonedCount === 0);
   },
 );
+
+test(
+  'with one order stuck in the kernel no other is given on account of the same device',
+  {
+    timeout,
+    skip: !isRoot,
+  },
+  async (t) => {
+    const frozen = frozenFileSystem(t);
+    if (frozen === undefined) return;
+    const pool = testPool(t, { workersMax: 2 });
+    const order = (subject: string, path: string) =>
+      ({ operation: 'make-directory', subject, path }) as const;
+    const stuck = await pool.run(order('dev_7', join(frozen.path, 'new')), { deadlineMs: 100 });
+    assert.ok(!stuck.ok);
+    assert.equal(stuck.abandoned, true);
+    const elsewhere = '/proc/nothing';
+    const same = await pool.run(order('dev_7', elsewhere), { deadlineMs });
+    assert.ok(!same.ok);
+    assert.equal(same.code, 'EBUSY');
+    assert.match(same.message, /still stuck in the kernel with dev_7/);
+    const other = await pool.run(order('dev_8', elsewhere), { deadlineMs });
+    assert.ok(!other.ok);
+    assert.equal(other.code, 'ENOENT');
+    frozen.thaw();
+    await until(() => pool.status.abandonedCount === 0);
+    const later = await pool.run(order('dev_7', elsewhere), { deadlineMs });
+    assert.ok(!later.ok);
+    assert.equal(later.code, 'ENOENT');
+  },
+);

@@ -10,6 +10,7 @@ import {
   type ServiceError,
 } from '@grpc/grpc-js';
 import type { varve } from '../../src/server/grpc/messages.ts';
+import { patience } from '../e2e/lab/patience.ts';
 
 /** How a call ended; `code` 0 is OK. */
 export interface Reply<Response> {
@@ -25,7 +26,7 @@ export interface CallOptions {
   readonly deadlineMs?: number;
 }
 
-const callDeadlineMs = 20_000;
+const callDeadlineMs = 20_000 * patience;
 
 export class TestClient {
   readonly #client: Client;

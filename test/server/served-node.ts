@@ -109,6 +109,7 @@ export async function servedNode(
           process: 1,
           version: null,
           transport: 'memory',
+          ...{ transports: null, lacking: {} },
           devicesOutlive: null,
           devices: [],
         },

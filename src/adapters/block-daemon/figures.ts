@@ -15,6 +15,9 @@ interface Stats {
     /** Older ones do not tell it. */
     readonly version?: string;
     readonly transport: string;
+    /** Older ones do not tell them. */
+    readonly transports?: readonly string[];
+    readonly lacking?: Readonly<Record<string, readonly string[]>>;
     /** Older ones do not tell it. */
     readonly devicesOutlive?: boolean;
   };
@@ -63,5 +66,7 @@ export async function backingStoreFigures(
     });
   }
   const { process, version = null, transport, devicesOutlive = null } = stats.value.daemon;
-  return { ok: true, value: { process, version, transport, devicesOutlive, devices } };
+  const { transports = null, lacking = {} } = stats.value.daemon;
+  const told = { process, version, transport, transports, lacking, devicesOutlive };
+  return { ok: true, value: { ...told, devices } };
 }

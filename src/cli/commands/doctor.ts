@@ -10,6 +10,7 @@ import { kernelLooks } from '../doctor/kernel.ts';
 import { lookAll, note, ok, problem, type Finding, type Line, type Look } from '../doctor/look.ts';
 import { Machine } from '../doctor/machine.ts';
 import { rootLooks } from '../doctor/root.ts';
+import { transportLooks } from '../doctor/transports.ts';
 import { CliFailure, exitCodes } from '../exit-codes.ts';
 import { doctorLines } from '../render/doctor.ts';
 import { examined } from '../root-examination.ts';
@@ -49,6 +50,7 @@ export async function run({ output, environment }: CommandContext, input: Input)
         probeOverlayUpper: ports.whyNoOverlayUpper,
       }),
       ...daemonLooks(machine, configuration, ports),
+      ...transportLooks(machine, configuration, ports),
       ...clientLooks(machine, {
         ...configuration,
         containerdConfig: input.containerdConfig ?? defaultContainerdConfig,

@@ -14,13 +14,11 @@ export function kernelLooks(machine: Machine): readonly Look[] {
     fuse(machine),
     fuseResend(machine),
     loop(machine),
-    transport(machine, { name: 'tcmu', module: 'target_core_user' }),
-    transport(machine, { name: 'ublk', module: 'ublk_drv', node: '/dev/ublk-control' }),
   ];
 }
 
 /** Whether a module could be loaded: built in, or listed among the kernel's modules. */
-async function hasModule(machine: Machine, name: string): Promise<boolean> {
+export async function hasModule(machine: Machine, name: string): Promise<boolean> {
   const release = (await machine.read('/proc/sys/kernel/osrelease')).trim();
   for (const list of ['modules.builtin', 'modules.dep']) {
     const text = await machine.readIfThere(`/lib/modules/${release}/${list}`);
@@ -107,28 +105,3 @@ const fuseResend = (machine: Machine): Look => ({
       : note(`Linux ${release} does not have it (since ${resendRelease.join('.')})`);
   },
 });
-
-/** Other ways of devices into the kernel, which this version does not use. */
-function transport(
-  machine: Machine,
-  {
-    name,
-    module,
-    node,
-  }: { readonly name: string; readonly module: string; readonly node?: string },
-): Look {
-  return {
-    topic,
-    name,
-    how: `/sys/module/${module}, ${node === undefined ? '' : `${node}, `}/lib/modules`,
-    async look() {
-      const isNodeThere = node !== undefined && (await machine.exists(node));
-      if (isNodeThere || (await machine.exists(`/sys/module/${module}`))) {
-        return note('the kernel has it; this version of varve-bd does not use it');
-      }
-      return (await hasModule(machine, module))
-        ? note(`${module} is not loaded; this version of varve-bd does not use it`)
-        : note('the kernel does not have it; this version of varve-bd does not use it');
-    },
-  };
-}

@@ -34,7 +34,7 @@ export class Machine {
     return (await readdir(this.#at(directory)).catch(undefinedIfAbsent)) ?? [];
   }
 
-  /** Whether a device node is there and may be read and written. */
+  /** Whether a device node, or a directory, is there and may be read and written. */
   async mayUse(node: string): Promise<'yes' | 'absent' | 'denied'> {
     try {
       await access(this.#at(node), constants.R_OK | constants.W_OK);

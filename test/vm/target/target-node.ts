@@ -6,6 +6,8 @@ import { join } from 'node:path';
 import { waitUntil } from '../programs.ts';
 import { BlockNode } from '../../cli/block-node.ts';
 import { mountsBelow } from '../../e2e/lab/scratch.ts';
+import { withAdminClient } from '../../../src/cli/admin-client.ts';
+import { adminAddressBeside } from '../../../src/config/configuration.ts';
 import type { DevicesDocument, DeviceDocument } from '../../../src/history/devices-document.ts';
 
 export const targetRoot = '/sys/kernel/config/target';
@@ -39,8 +41,11 @@ export function startTargetNode(settings: object = {}): Promise<BlockNode> {
   return BlockNode.start(own, undefined, { blockDaemonFlags: ['--tcmu'] });
 }
 
+/** What `varve devices` has of a device, without a process of its own, which is slow here. */
 export async function deviceOf(node: BlockNode, id: number): Promise<DeviceDocument> {
-  const { devices } = await node.json<DevicesDocument>('devices');
+  const { devices } = await withAdminClient(adminAddressBeside(node.daemon.address), (client) =>
+    client.document<DevicesDocument>('devices'),
+  );
   return devices.find((one) => one.id === id) ?? assert.fail(`there is no device #${id}`);
 }
 

@@ -1,11 +1,10 @@
 // How disks of the kernel's target come and go with varve-bd: opens that fail or hang, daemons that
 // die or end while disks are used, and what waits meanwhile.
 import assert from 'node:assert/strict';
-import { spawn } from 'node:child_process';
-import { closeSync, mkdirSync, openSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
+import { mkdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
 import { randomBytes } from 'node:crypto';
 import { join } from 'node:path';
-import { test, type TestContext } from 'node:test';
+import { test } from 'node:test';
 import { setTimeout as delay } from 'node:timers/promises';
 
 import {
@@ -19,6 +18,7 @@ import {
 } from '../../native/block-daemon.ts';
 import { writeConfig } from '../../native/layer-tool.ts';
 import { chooseSeed, randomNumbers } from '../../native/random.ts';
+import { hangingDirectory } from '../hanging-directory.ts';
 import { skipOutside } from '../inside.ts';
 import { run, waitUntil } from '../programs.ts';
 import {
@@ -75,32 +75,11 @@ test('an open that fails says why, and can be tried again', { skip }, async (t) 
   await open(bd, upper, 'again');
 });
 
-/** A directory in which whoever looks for something waits until it is let go. */
-function hangingDirectory(t: TestContext, path: string): () => void {
-  mkdirSync(path);
-  const fuse = openSync('/dev/fuse', 'r+');
-  let isOpen = true;
-  const letGo = (): void => {
-    if (isOpen) closeSync(fuse);
-    isOpen = false;
-  };
-  t.after(letGo);
-  const options = 'fd=3,rootmode=40000,user_id=0,group_id=0';
-  const mounting = spawn('mount', ['-i', '-t', 'fuse', '-o', options, 'hanging', path], {
-    stdio: ['ignore', 'inherit', 'inherit', fuse],
-  });
-  mounting.unref();
-  return letGo;
-}
-
 test('one that hangs among twenty delays nobody, and gets an answer', { skip }, async (t) => {
   const node = await TargetDaemon.start(t);
   const bd = await node.client();
   const hanging = join(node.directory, 'hanging');
-  const letGo = hangingDirectory(t, hanging);
-  await waitUntil('the directory is there', async () =>
-    readFileSync('/proc/self/mounts', 'utf8').includes(` ${hanging} fuse`),
-  );
+  const { letGo } = await hangingDirectory(t, hanging);
   const config = readOnlyConfig(node.directory);
   let isAnswered = false;
   const slow = enable('99', `overlaybd/${hanging}/config.v1.json`).finally(() => {
@@ -249,10 +228,7 @@ test('an open that hangs is answered after a minute', { skip: skipShort }, async
   const node = await TargetDaemon.start(t);
   const bd = await node.client();
   const hanging = join(node.directory, 'hanging');
-  const letGo = hangingDirectory(t, hanging);
-  await waitUntil('the directory is there', async () =>
-    readFileSync('/proc/self/mounts', 'utf8').includes(` ${hanging} fuse`),
-  );
+  const { letGo } = await hangingDirectory(t, hanging);
   await assert.rejects(enable('1', `overlaybd/${hanging}/config.v1.json`), { code: 'ETIMEDOUT' });
   assert.deepEqual(
     (await list(bd)).map(({ state }) => state),
