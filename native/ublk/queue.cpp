@@ -156,6 +156,7 @@ int Queue::open_ring() noexcept {
 // All in one call, and only then the memory: a thread that is killed in between leaves a device that
 // its successor can still fetch from.
 int Queue::fetch_all() noexcept {
+  static_cast<void>(ring_.keep_at_hand(device_.get()));
   for (unsigned tag = 0; tag < depth_; ++tag) {
     IoCommand command;
     command.tag = static_cast<std::uint16_t>(tag);

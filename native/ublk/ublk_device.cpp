@@ -35,8 +35,9 @@ constexpr std::chrono::milliseconds kQuiescePatience{5'000};
 constexpr std::chrono::milliseconds kPause{2};
 // Setting up the kernel's queue waits for requests that are under way.
 constexpr std::chrono::milliseconds kSetUpPatience{1'000};
-// How often a device that was let go of is looked at.
+// How often a device that was let go of is looked at, and while a close waits for that.
 constexpr std::chrono::milliseconds kLookInterval{1'000};
+constexpr std::chrono::milliseconds kClosePause{100};
 
 [[noreturn]] void fail(const std::string& step, int error) {
   throw TransportError(error, step + ": " + std::strerror(error));
@@ -282,15 +283,15 @@ CloseResult UblkDevice::close(CloseMode mode, std::chrono::milliseconds patience
   if (mode == CloseMode::kAbort) {
     shut_down();
   } else if (!is_taken_away_) {
-    if (mode == CloseMode::kDetach && !is_let_go_) {
+    const bool has_lingered = is_let_go_;
+    if (mode == CloseMode::kDetach && !has_lingered) {
       is_let_go_ = true;
-      note_.stage = Note::Stage::kLetGo;
-      around_.notes.write(note_);
+      set_stage(Note::Stage::kLetGo);
     }
-    result.users = take_away_unused();
+    result.users = take_away_unused(!has_lingered || patience > std::chrono::milliseconds(0));
     while (!result.users.empty() && mode == CloseMode::kDetach && Clock::now() < deadline) {
-      std::this_thread::sleep_for(std::min<Clock::duration>(kLookInterval / 10, deadline - Clock::now()));
-      result.users = take_away_unused();
+      std::this_thread::sleep_for(kClosePause);
+      result.users = take_away_unused(false);
     }
     next_look_ = Clock::now() + kLookInterval;
     if (!result.users.empty()) {
@@ -304,24 +305,32 @@ CloseResult UblkDevice::close(CloseMode mode, std::chrono::milliseconds patience
 
 // Mounts, swap and whoever builds on it claim a device for themselves, so none of them can come in
 // between. Who only opens it can, and gets errors.
-std::vector<DeviceUser> UblkDevice::take_away_unused() {
+std::vector<DeviceUser> UblkDevice::take_away_unused(bool looks_again) {
   const Claim claim(path_);
+  // Looking for users takes a look at every process.
+  if (claim.error() == EBUSY && !looks_again && !last_users_.empty()) return last_users_;
   std::vector<DeviceUser> users = transport::find_lasting_users(device_);
   if (claim.error() == EBUSY && users.empty()) {
     users.push_back({.text = "somebody who cannot be found has it open"});
   }
   if (users.empty()) shut_down();
+  last_users_ = users;
   return users;
+}
+
+// A note that cannot be written makes a successor serve the device on, which does no harm.
+void UblkDevice::set_stage(Note::Stage stage) noexcept {
+  try {
+    note_.stage = stage;
+    around_.notes.write(note_);
+  } catch (const std::exception&) {
+    // See above.
+  }
 }
 
 void UblkDevice::shut_down() noexcept {
   if (is_taken_away_) return;
-  try {
-    note_.stage = Note::Stage::kEnding;
-    around_.notes.write(note_);
-  } catch (const std::exception&) {
-    // A successor would serve it on, which does no harm.
-  }
+  set_stage(Note::Stage::kEnding);
   // Requests that hang would keep the kernel from stopping it, so they are given back first.
   stop_serving();
   try {

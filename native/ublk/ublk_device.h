@@ -66,7 +66,8 @@ class UblkDevice final : public transport::AttachedDevice {
   void look();
   void check_size(const transport::BlockDevice& content);
   // Who is in the way of taking it away; if nobody is, it has been.
-  std::vector<transport::DeviceUser> take_away_unused();
+  std::vector<transport::DeviceUser> take_away_unused(bool looks_again);
+  void set_stage(Note::Stage stage) noexcept;
   void shut_down() noexcept;
   [[nodiscard]] bool is_left() const noexcept;
   void await_end(std::chrono::milliseconds patience, transport::CloseResult& result) const;
@@ -84,7 +85,8 @@ class UblkDevice final : public transport::AttachedDevice {
   std::atomic<bool> is_taken_away_ = false;
   std::atomic<bool> is_let_go_ = false;
   std::atomic<Clock::time_point> next_look_ = Clock::time_point();
-  mutable std::mutex mutex_;  // of closing
+  mutable std::mutex mutex_;  // of closing, for what follows
+  std::vector<transport::DeviceUser> last_users_;
 };
 
 }  // namespace varve::ublk

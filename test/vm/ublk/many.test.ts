@@ -59,7 +59,10 @@ test('a hundred devices cost little, and each is itself', { skip }, async (t) =>
   assert.equal(new Set(opened.map(({ path }) => path)).size, 99);
   const grown = (memoryKibibytes(node.daemon.pid) - before) / 99;
   t.diagnostic(`${grown.toFixed(0)} KiB of memory for each device`);
-  assert.ok(grown < 256, `${grown} KiB for each device`);
+  // Sanitizers keep a multiple of it.
+  if (process.env['VARVE_BD_PROGRAM'] === undefined) {
+    assert.ok(grown < 256, `${grown} KiB for each device`);
+  }
 
   // All of them wait for the next daemon, which serves them on.
   await node.replace('SIGKILL');
