@@ -25,7 +25,7 @@ export interface Suite {
 }
 
 /** How long all suites in their short form may take together. */
-export const shortBudgetSeconds = 1710;
+export const shortBudgetSeconds = 1830;
 
 /** How long one preparation may take. */
 export const preparationSeconds = 1_500;
@@ -214,12 +214,17 @@ function nativeSuite({ checkout, isLong }: SuiteOptions): Suite {
 
 /** What needs a kernel of its own: the virtual machine, then one of each kernel for its tests. */
 function vmSuite({ isLong }: SuiteOptions): Suite {
-  const budgets = { budgetSeconds: 480, longBudgetSeconds: 2_400 };
+  const budgets = { budgetSeconds: 600, longBudgetSeconds: 7_200 };
   const limitSeconds = 4 * (isLong ? budgets.longBudgetSeconds : budgets.budgetSeconds);
-  const inMachine = (kernel: string, pattern: string): Step => ({
-    name: `${pattern} with ${kernel}`,
-    argv: [node, 'test/vm/run-tests.ts', kernel, String(limitSeconds), pattern],
+  const inMachine = (kernel: string, ...patterns: readonly string[]): Step => ({
+    name: `${patterns.join(' ')} with ${kernel}`,
+    argv: [node, 'test/vm/run-tests.ts', kernel, String(limitSeconds), ...patterns],
     count: countNodeTests,
+  });
+  const conformance = (kernel: string, transport: string): Step => ({
+    name: `containerd’s suite over ${transport} with ${kernel}`,
+    argv: [node, 'test/vm/run-conformance.ts', kernel, transport, String(limitSeconds)],
+    count: countConformance,
   });
   return {
     name: 'vm',
@@ -228,8 +233,15 @@ function vmSuite({ isLong }: SuiteOptions): Suite {
       prepare([node, 'test/vm/prepare.ts']),
       prepare(labPrograms),
       nodeTests('vm/*.test.ts', 1),
-      inMachine('6.1', 'test/vm/{tcmu,target,containers,file-systems}/*.test.ts'),
-      inMachine('6.12', 'test/vm/{ublk,containers,file-systems}/*.test.ts'),
+      inMachine(
+        '6.1',
+        'test/vm/{tcmu,target,containers}/*.test.ts',
+        'test/vm/file-systems/quota.test.ts',
+      ),
+      inMachine('6.12', 'test/vm/{ublk,containers}/*.test.ts', 'test/vm/file-systems/made.test.ts'),
+      ...(isLong
+        ? [conformance('6.1', 'fuse'), conformance('6.1', 'tcmu'), conformance('6.12', 'ublk')]
+        : []),
     ],
   };
 }

@@ -34,11 +34,14 @@ const (
 // writesDevices says that snapshots are devices of their own, where directories can be renamed.
 func (b blockClass) writesDevices() bool { return b == blockAppend || b == blockSparse }
 
-func (b blockClass) configuration(address string) map[string]any {
+func (b blockClass) configuration(address, transport string) map[string]any {
 	if b == blockNone {
 		return nil
 	}
 	settings := map[string]any{"blockDaemonAddress": address, "autoRemoveDev": true, "lingerMs": 50}
+	if transport != "" {
+		settings["transport"] = transport
+	}
 	if b.writesDevices() {
 		settings["rwMode"] = "dir"
 		settings["writableLayerType"] = string(b)
@@ -46,16 +49,20 @@ func (b blockClass) configuration(address string) map[string]any {
 	return settings
 }
 
-const daemonStartTimeout = 10 * time.Second
+var daemonStartTimeout = patient(10 * time.Second)
 
 // startBlockDaemon starts the daemon of one server's devices and waits until it listens.
-func startBlockDaemon(program, address, logPath string) (*exec.Cmd, error) {
+func startBlockDaemon(settings settings, address, logPath string) (*exec.Cmd, error) {
 	log, err := os.OpenFile(logPath, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0600)
 	if err != nil {
 		return nil, err
 	}
 	defer log.Close()
-	daemon := exec.Command(program, "--socket", address)
+	program, arguments := settings.daemon, []string{"--socket", address}
+	if settings.transport == "tcmu" {
+		arguments = append(arguments, "--tcmu")
+	}
+	daemon := exec.Command(program, arguments...)
 	daemon.Stdout, daemon.Stderr = log, log
 	if err := startProcess(daemon); err != nil {
 		return nil, fmt.Errorf("starting %s: %w", program, err)

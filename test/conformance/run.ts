@@ -1,12 +1,15 @@
 // Runs containerd's snapshotter suite against a snapshotter command, in each kill mode:
 //
 //   node test/conformance/run.ts [--kill none|between|during|all] [--long] [--serve COMMAND]
-//                                [--blocks none|overlay|append|sparse|all]
+//                                [--blocks none|overlay|append|sparse|devices|all]
 //   node test/conformance/run.ts --prove
 //   node test/conformance/run.ts --prepare
+//   node test/conformance/run.ts --build FILE
+//   node test/conformance/run.ts --binary FILE ...
 //
 // `--prove` runs it against a stand-in instead: sound, it must pass; with a fault, it must not.
-// `--prepare` only fetches and builds, which Go keeps.
+// `--prepare` only fetches and builds, which Go keeps. `--build` puts the suite's program into a
+// file, and `--binary` runs that one, where there is no time to build it.
 // Without a new enough Go or the module proxy it says so in one line and succeeds, unless
 // VARVE_REQUIRE_GO=1. Everything that a run creates lies in one scratch directory.
 
@@ -108,7 +111,10 @@ function runMode(run: Run, kill: KillMode): Outcome {
   const cases = run.cases === undefined ? [] : [`-test.run=^TestSuite$/^(${run.cases})$`];
   const outputPath = join(run.scratch, `output-${kill}`);
   const output = openSync(outputPath, 'w');
-  const parameters = ['-test.v=test2json', '-test.parallel=4', '-test.timeout=0', ...cases];
+  // The kernel's target is one, so its daemons are, too.
+  const parallel = process.env['VARVE_TRANSPORT'] === 'tcmu' ? 1 : 4;
+  const fixed = ['-test.v=test2json', `-test.parallel=${parallel}`, '-test.timeout=0'];
+  const parameters = [...fixed, ...cases];
   // Killed when it takes too long; the servers that it started end with it.
   const result = spawnSync(run.testBinary, parameters, {
     cwd: here,
@@ -250,38 +256,49 @@ function main(): number {
       blocks: { type: 'string', default: 'all' },
       prove: { type: 'boolean', default: false },
       prepare: { type: 'boolean', default: false },
+      build: { type: 'string' },
+      binary: { type: 'string' },
     },
   });
-  const classes =
-    values.blocks === 'all' ? blockClasses : blockClasses.filter((one) => one === values.blocks);
+  const classes = blockClasses.filter(
+    (one) =>
+      one === values.blocks ||
+      values.blocks === 'all' ||
+      (values.blocks === 'devices' && one !== 'none'),
+  );
   if (classes.length === 0) {
-    throw new Error(`--blocks is one of ${blockClasses.join(', ')} and all`);
+    throw new Error(`--blocks is one of ${blockClasses.join(', ')}, devices and all`);
   }
   const modes = values.kill === 'all' ? killModes : killModes.filter((one) => one === values.kill);
   if (modes.length === 0) {
     process.stderr.write(`conformance: --kill is ${values.kill}: none, between, during or all\n`);
     return 2;
   }
+  if (values.binary !== undefined) return runIn(values.binary);
   const skip = process.getuid?.() === 0 ? reasonToSkip() : 'it mounts, so it must be run as root';
   if (skip !== undefined) {
     process.stdout.write(`conformance: skipped: ${skip}\n`);
     return process.env['VARVE_REQUIRE_GO'] === '1' ? 1 : 0;
   }
-  const scratch = mkdtempSync(join(tmpdir(), 'varve-conformance-'));
-  try {
-    const testBinary = join(scratch, 'conformance.test');
-    const standIn = join(scratch, 'stand-in');
-    build(['test', '-c', '-o', testBinary, '.']);
-    if (values.prove || values.prepare) build(['build', '-o', standIn, './stand-in']);
-    if (values.prepare) return 0;
-    const command = values.prove ? standIn : resolve(values.serve);
-    const run: Run = {
-      ...{ testBinary, command, scratch, long: values.long, blocks: 'none', environment: {} },
-    };
-    return (values.prove ? prove(run) : checkClasses(run, classes, modes)) ? 0 : 1;
-  } finally {
-    unmountBelow(scratch);
-    rmSync(scratch, { recursive: true, force: true });
+  return runIn(undefined);
+
+  function runIn(binary: string | undefined): number {
+    const scratch = mkdtempSync(join(tmpdir(), 'varve-conformance-'));
+    try {
+      const testBinary = binary ?? values.build ?? join(scratch, 'conformance.test');
+      const standIn = join(scratch, 'stand-in');
+      if (binary === undefined) build(['test', '-c', '-o', resolve(testBinary), '.']);
+      if (values.prove || values.prepare) build(['build', '-o', standIn, './stand-in']);
+      if (values.prepare || values.build !== undefined) return 0;
+      const command = values.prove ? standIn : resolve(values.serve);
+      const run: Run = {
+        ...{ testBinary, command, scratch, long: values.long, blocks: 'none', environment: {} },
+      };
+      return (values.prove ? prove(run) : checkClasses(run, classes, modes)) ? 0 : 1;
+    } finally {
+      unmountBelow(scratch);
+      rmSync(scratch, { recursive: true, force: true });
+    }
   }
 }
 

@@ -23,11 +23,12 @@ import (
 	"google.golang.org/grpc/health/grpc_health_v1"
 )
 
-const (
-	servingTimeout = 20 * time.Second
-	stopTimeout    = 5 * time.Second
-	callTimeout    = 60 * time.Second
-	logTailLines   = 60
+const logTailLines = 60
+
+var (
+	servingTimeout = patient(20 * time.Second)
+	stopTimeout    = patient(5 * time.Second)
+	callTimeout    = patient(60 * time.Second)
 )
 
 // server is one root directory and the process that serves it; the process changes with
@@ -57,7 +58,7 @@ func newServer(settings settings, root string, deferred bool) (*server, error) {
 	}
 	s := &server{command: settings.command, root: root, scratch: scratch}
 	configuration := map[string]any{"asyncRemove": deferred}
-	maps.Copy(configuration, settings.blocks.configuration(s.daemonAddress()))
+	maps.Copy(configuration, settings.blocks.configuration(s.daemonAddress(), settings.transport))
 	text, err := json.Marshal(configuration)
 	if err != nil {
 		return nil, err
@@ -65,7 +66,7 @@ func newServer(settings settings, root string, deferred bool) (*server, error) {
 	if err := os.WriteFile(s.configPath(), text, 0600); err != nil || settings.blocks == blockNone {
 		return s, err
 	}
-	s.daemon, err = startBlockDaemon(settings.daemon, s.daemonAddress(), s.logPath())
+	s.daemon, err = startBlockDaemon(settings, s.daemonAddress(), s.logPath())
 	return s, err
 }
 

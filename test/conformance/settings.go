@@ -8,6 +8,8 @@
 //	VARVE_KILL    none (default), between or during
 //	VARVE_BLOCKS  none (default), overlay, append or sparse: on which class of block snapshots
 //	VARVE_BD      path of the daemon that attaches block devices
+//	VARVE_TRANSPORT  how they reach the kernel; the command's own choice if it is not given
+//	VARVE_LAB_PATIENCE  how many times as long as on a quiet machine things may take
 //	VARVE_LONG    1: kill at every call; else at calls that the seed samples
 //	VARVE_SEED    seed of the sample; printed, so that a run can be repeated
 package conformance
@@ -31,22 +33,24 @@ const (
 )
 
 type settings struct {
-	command string
-	kill    killMode
-	blocks  blockClass
-	daemon  string
-	long    bool
-	seed    uint64
+	command   string
+	kill      killMode
+	blocks    blockClass
+	daemon    string
+	transport string
+	long      bool
+	seed      uint64
 }
 
 func settingsFromEnvironment() (settings, error) {
 	s := settings{
-		command: os.Getenv("VARVE_SERVE"),
-		kill:    killMode(os.Getenv("VARVE_KILL")),
-		blocks:  blockClass(os.Getenv("VARVE_BLOCKS")),
-		daemon:  os.Getenv("VARVE_BD"),
-		long:    os.Getenv("VARVE_LONG") == "1",
-		seed:    uint64(time.Now().UnixNano()) % 1_000_000_000,
+		command:   os.Getenv("VARVE_SERVE"),
+		kill:      killMode(os.Getenv("VARVE_KILL")),
+		blocks:    blockClass(os.Getenv("VARVE_BLOCKS")),
+		daemon:    os.Getenv("VARVE_BD"),
+		transport: os.Getenv("VARVE_TRANSPORT"),
+		long:      os.Getenv("VARVE_LONG") == "1",
+		seed:      uint64(time.Now().UnixNano()) % 1_000_000_000,
 	}
 	if s.command == "" {
 		return s, fmt.Errorf("VARVE_SERVE must name the command to test")
@@ -80,6 +84,14 @@ func settingsFromEnvironment() (settings, error) {
 		}
 	}
 	return s, nil
+}
+
+// patient makes a limit longer where all is slow.
+func patient(limit time.Duration) time.Duration {
+	if times, err := strconv.Atoi(os.Getenv("VARVE_LAB_PATIENCE")); err == nil {
+		return limit * time.Duration(times)
+	}
+	return limit
 }
 
 // random depends on the seed and the case only, so cases that run side by side do not

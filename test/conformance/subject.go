@@ -35,11 +35,14 @@ type subject struct {
 	armed         string
 }
 
-const (
+var (
 	// dyingTime is how long after a broken connection the process may take to be gone.
-	dyingTime = 3 * time.Second
+	dyingTime = patient(3 * time.Second)
 	// settleTime is how long work in flight may take to be completed after a start.
-	settleTime  = 5 * time.Second
+	settleTime = patient(5 * time.Second)
+)
+
+const (
 	settlePause = 20 * time.Millisecond
 	// afterTime is how long the work that an answered call started may take to reach its point.
 	afterTime = time.Second

@@ -1,6 +1,7 @@
 // The ways by which devices reach the kernel of the virtual machine that tests run in, and how a
 // node is told to use one.
 import { machineVariable } from './inside.ts';
+import type { KernelName } from './kernels.ts';
 
 export type Transport = 'fuse' | 'tcmu' | 'ublk';
 
@@ -18,6 +19,13 @@ const ways: Readonly<Record<Transport, Way>> = {
 };
 
 const isLong = process.env['VARVE_LONG'] === '1';
+
+/** Each transport with the oldest kernel that has it. */
+export const firstKernels: readonly (readonly [KernelName, Transport])[] = [
+  ['6.1', 'fuse'],
+  ['6.1', 'tcmu'],
+  ['6.12', 'ublk'],
+];
 
 /**
  * What tests in this machine are run over; none outside. In the short form what there is in no

@@ -17,8 +17,10 @@ export interface Plan {
   readonly transport: Transport;
   /** Whether a containerd runs containers there. */
   readonly hasContainerd: boolean;
-  /** The layers of earlier boots, and whether their Commit was answered. */
-  readonly earlier: readonly { readonly name: string; readonly isAnswered: boolean }[];
+  /** The layers of the boot before, and whether their Commit was answered. */
+  readonly unchecked: readonly { readonly name: string; readonly isAnswered: boolean }[];
+  /** All layers of the boots before. */
+  readonly names: readonly string[];
   /** The power is lost in the last one; without any the machine is emptied. */
   readonly losses: readonly Loss[];
 }

@@ -53,7 +53,7 @@ export class Snapshots {
   }
 
   /** After a reboot: devices and files, what became of the Commits, and that nothing is amiss. */
-  async check({ earlier }: Plan): Promise<void> {
+  async check({ unchecked }: Plan): Promise<void> {
     for (const key of [above, own]) {
       await this.#withRoot(key, async (root) => {
         assert.equal(readFileSync(join(root, 'written'), 'utf8'), `${key}\n`);
@@ -70,7 +70,7 @@ export class Snapshots {
       assert.match(path ?? '', deviceOf(this.#transport));
       assertCameBack(events, id);
     }
-    for (const layer of earlier) await this.#checkCommit(layer);
+    for (const layer of unchecked) await this.#checkCommit(layer);
     await this.#assertSound();
   }
 
@@ -99,7 +99,7 @@ export class Snapshots {
     const file = (kind: string): string => join(place, kind);
     writeFileSync(file('synced'), contentOf(name, 'synced'), { flush: true });
     await runCommand(['sync', place]);
-    if (at.startsWith('effect:') || at.startsWith('append:')) {
+    if (at.startsWith('effect:')) {
       await this.#node.restart('SIGTERM', { VARVE_CRASH_AT: at });
     }
     writeFileSync(file('unsynced'), contentOf(name, 'unsynced'));
@@ -117,7 +117,7 @@ export class Snapshots {
   }
 
   /** What became of an earlier one; afterwards it is committed. */
-  async #checkCommit({ name, isAnswered }: Plan['earlier'][number]): Promise<void> {
+  async #checkCommit({ name, isAnswered }: Plan['unchecked'][number]): Promise<void> {
     const key = keyOf(name);
     const { snapshots } = await this.#node.json<{ snapshots: { key: string }[] }>('ls');
     const has = (one: string): boolean => snapshots.some((found) => found.key === one);
@@ -153,8 +153,7 @@ export class Snapshots {
     assert.equal((await this.#node.ask('verify')).code, 0);
   }
 
-  async remove({ earlier }: Plan): Promise<void> {
-    const names = earlier.map(({ name }) => name);
+  async remove({ names }: Plan): Promise<void> {
     for (const key of [above, own, ...names, top, base]) await assertRemoved(this.#node, key);
     await assertNothingAttached(this.#node);
   }
