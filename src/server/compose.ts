@@ -52,11 +52,12 @@ import {
 const overlayIndexParameter = '/sys/module/overlay/parameters/index';
 
 /**
- * As many as devices may be mounted and unmounted at a time, so that one that hangs delays none but
- * its own image's; and room for those whose devices never answer again.
+ * As many as devices may be attached and detached at a time, so that one that hangs delays none but
+ * its own image's, and some to look at what there is; and room for those whose devices never answer
+ * again.
  */
 const deviceHelpers = {
-  workersMax: attachConcurrencyMax + detachConcurrencyMax,
+  workersMax: attachConcurrencyMax + detachConcurrencyMax + 2,
   abandonedBounds: { abandonedMax: 128, abandonedOfOperationMax: 64 },
 };
 

@@ -38,6 +38,13 @@ export interface TargetNames {
 export const adapterOf = (tenant: number): string =>
   `user_${tenant === noTenant ? 999_999_999 : tenant}`;
 
+/** The tenant of an adapter; undefined if it is none of a snapshotter. */
+export function tenantOf(adapter: string): number | undefined {
+  const digits = /^user_(0|[1-9]\d{0,9})$/.exec(adapter)?.[1];
+  if (digits === undefined) return undefined;
+  return adapter === adapterOf(noTenant) ? noTenant : Number(digits);
+}
+
 const prefixOf = (tenant: number): number => (tenant === noTenant ? 199 : 100 + (tenant % 100));
 
 /** The names of a device; fails for an id that has none. */

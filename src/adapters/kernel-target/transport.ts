@@ -17,12 +17,15 @@ import {
   idOfDevice,
   targetNames,
   targetPath,
+  tenantOf,
   whyNotConfigurable,
 } from './names.ts';
 import { askHelpers, failedOrder, ifThere, Steps } from './orders.ts';
 import { resultFile } from './result-file.ts';
 import { foreignPart, isComplete, look } from './standing.ts';
 import type { TargetDevice } from './target-device.ts';
+
+const corePath = `${targetPath}/core`;
 
 export interface KernelTargetOptions {
   /** Of this snapshotter among others on the machine; -1 for none. */
@@ -57,47 +60,81 @@ export class KernelTarget implements DeviceTransport {
   }
 
   async find(deviceId: number): Promise<EffectResult<AttachedDevice | undefined>> {
-    const device = this.#device(deviceId);
-    // What has no name there is not there.
-    if (!device.ok) return { ok: true, value: undefined };
-    const { ask, names, config } = device.value;
-    const looked = await look(ask, names);
-    if (!looked.ok) return failedOrder(looked);
-    const isOurs = foreignPart(looked.value, names, config) === undefined;
-    if (!isOurs || !isComplete(looked.value)) return { ok: true, value: undefined };
-    const disk = await awaitDisk(ask, device.value, device.value.sleep);
-    return disk.ok ? { ok: true, value: attached(disk.value) } : disk;
+    const tenants = await this.#tenants();
+    if (!tenants.ok) return tenants;
+    for (const tenant of tenants.value) {
+      const device = this.#device(deviceId, tenant);
+      // What has no name there is not there.
+      if (!device.ok) return { ok: true, value: undefined };
+      const { ask, names, config } = device.value;
+      const looked = await look(ask, names);
+      if (!looked.ok) return failedOrder(looked);
+      if (foreignPart(looked.value, names, config) !== undefined) continue;
+      if (!isComplete(looked.value)) continue;
+      const disk = await awaitDisk(ask, device.value, device.value.sleep);
+      return disk.ok ? { ok: true, value: attached(disk.value) } : disk;
+    }
+    return { ok: true, value: undefined };
   }
 
   async attach(deviceId: number): Promise<EffectResult<AttachedDevice>> {
     const possible = checkConfigurable(imageConfigOf(this.#options.snapshotsPath, deviceId));
     if (!possible.ok) return possible;
-    const device = this.#device(deviceId);
+    const device = this.#device(deviceId, this.#options.tenant);
     return device.ok ? attach(device.value) : device;
   }
 
   async detach(deviceId: number): Promise<EffectResult<void>> {
-    const device = this.#device(deviceId);
-    return device.ok ? detach(device.value) : done;
+    const tenants = await this.#tenants();
+    if (!tenants.ok) return tenants;
+    for (const tenant of tenants.value) {
+      const device = this.#device(deviceId, tenant);
+      if (!device.ok) return done;
+      if (tenant !== this.#options.tenant) {
+        const looked = await look(device.value.ask, device.value.names);
+        if (!looked.ok) return failedOrder(looked);
+        // Without its configuration nothing of another tenant's is known as ours.
+        if (looked.value.config !== device.value.config) continue;
+      }
+      const detached = await detach(device.value);
+      if (!detached.ok) return detached;
+    }
+    return done;
   }
 
   async sightings(): Promise<EffectResult<readonly SightedDevice[]>> {
-    const listed = await this.#list(`${targetPath}/core/${adapterOf(this.#options.tenant)}`);
-    if (!listed.ok) return listed;
-    const seen: SightedDevice[] = [];
-    for (const { name } of listed.value ?? []) {
-      const deviceId = idOfDevice(name);
-      const device = deviceId === undefined ? undefined : this.#device(deviceId);
-      if (deviceId === undefined || device?.ok !== true) continue;
-      const sighted = await sight(device.value);
-      if (!sighted.ok) return sighted;
-      if (sighted.value !== undefined) seen.push({ deviceId, ...sighted.value });
+    const tenants = await this.#tenants();
+    if (!tenants.ok) return tenants;
+    const seen = new Map<number, SightedDevice>();
+    for (const tenant of tenants.value) {
+      const listed = await this.#list(`${corePath}/${adapterOf(tenant)}`);
+      if (!listed.ok) return listed;
+      for (const { name } of listed.value ?? []) {
+        const deviceId = idOfDevice(name);
+        const device = deviceId === undefined ? undefined : this.#device(deviceId, tenant);
+        if (deviceId === undefined || device?.ok !== true) continue;
+        const sighted = await sight(device.value);
+        if (!sighted.ok) return sighted;
+        const path = seen.get(deviceId)?.path ?? sighted.value?.path ?? null;
+        if (sighted.value !== undefined) seen.set(deviceId, { deviceId, path });
+      }
     }
-    return { ok: true, value: seen };
+    return { ok: true, value: [...seen.values()] };
   }
 
-  #device(deviceId: number): EffectResult<TargetDevice> {
-    const { tenant, snapshotsPath, pool, crashPoint, servedBy, deadlineMs } = this.#options;
+  /** Ours first, then others that there are: a device may have come by another configuration. */
+  async #tenants(): Promise<EffectResult<readonly number[]>> {
+    const { tenant } = this.#options;
+    const listed = await this.#list(corePath);
+    if (!listed.ok) return listed;
+    const others = (listed.value ?? [])
+      .flatMap(({ name }) => tenantOf(name) ?? [])
+      .filter((other) => other !== tenant);
+    return { ok: true, value: [tenant, ...others] };
+  }
+
+  #device(deviceId: number, tenant: number): EffectResult<TargetDevice> {
+    const { snapshotsPath, pool, crashPoint, servedBy, deadlineMs } = this.#options;
     const names = targetNames(tenant, deviceId);
     if (!names.ok) return names;
     const ask = askHelpers(pool, { subject: names.value.corePath, deadlineMs });

@@ -110,9 +110,11 @@ function blockDaemon(
   { blockConfig, logLevel }: UpInput,
   environment: Environment,
 ): Service {
-  const { blockDaemonAddress } = configuration;
+  const { blockDaemonAddress, transport } = configuration;
   const options = [
     ...option('--holder', holderAddressOf(configuration)),
+    // By itself it touches nothing of the target.
+    ...(transport === 'tcmu' ? ['--tcmu'] : []),
     ...option('--config', blockConfig),
     ...option('--log-level', logLevel?.toLowerCase()),
   ];

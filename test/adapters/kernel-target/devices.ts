@@ -21,7 +21,7 @@ export interface FakeNode {
   /** What a daemon writes into the result file when it opens the image. */
   says(text: string): void;
   /** As a new process has them; the process ends where the crash point throws. */
-  devices(crashPoint?: CrashPoint): KernelTarget;
+  devices(crashPoint?: CrashPoint, tenant?: number): KernelTarget;
 }
 
 /** A folder for the snapshots of as many nodes as a test wants, one after the other. */
@@ -39,9 +39,9 @@ export function fakeNode(scratch: string): FakeNode {
     ...{ kernel, snapshotsPath: scratch, waits: [], servedBy: 'a daemon' },
     config: `overlaybd/${block}/config.v1.json`,
     says: (text) => writeFileSync(join(block, 'init-debug.log'), text),
-    devices: (crashPoint = () => undefined) =>
+    devices: (crashPoint = () => undefined, tenant = -1) =>
       new KernelTarget({
-        ...{ tenant: -1, snapshotsPath: scratch, pool: kernel.pool, crashPoint },
+        ...{ tenant, snapshotsPath: scratch, pool: kernel.pool, crashPoint },
         servedBy: async () => node.servedBy,
         deadlineMs: 1_000,
         sleep: async (milliseconds) => void node.waits.push(milliseconds),

@@ -236,6 +236,23 @@ test('R-17c: what is another’s is not touched, whichever part of it is there',
   }
 });
 
+test('R-17c: a device that came with another tenant stays, and goes from there', async (t) => {
+  const node = fakeNode(snapshotsOf(t));
+  await assertWorks(node);
+  const later = node.devices(undefined, 7);
+  const found = await later.find(deviceId);
+  assert.deepEqual(found, await node.devices().find(deviceId));
+  assert.ok(found.ok && found.value !== undefined);
+  const sighted = { ok: true, value: [{ deviceId, path: '/dev/sdb' }] };
+  assert.deepEqual(await later.sightings(), sighted);
+  // An empty port of that tenant is nothing of ours.
+  assert.ok((await later.detach(deviceId)).ok);
+  assert.ok(isNothingLeft(node));
+  node.kernel.ports.set(port, { hasGroup: true, hasUnit: false, nexus: null, link: null });
+  assert.ok((await later.detach(deviceId)).ok);
+  assert.equal(node.kernel.ports.size, 1);
+});
+
 test('paths that the kernel would read as others are refused before anything is touched', async (t) => {
   const node = fakeNode(snapshotsOf(t));
   const refusals: Readonly<Record<string, RegExp>> = {

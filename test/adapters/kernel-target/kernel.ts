@@ -258,6 +258,7 @@ export class FakeKernel {
   #list(path: string): readonly { readonly name: string; readonly target: string | null }[] {
     const plain = (names: readonly string[]) => names.map((name) => ({ name, target: null }));
     if (path === root) return plain(['core']);
+    if (path === `${root}/core`) return plain(['alua', ...this.adapters]);
     if (path.endsWith('/device/block')) {
       const isShown = [...this.ports.values()].some(({ link }) => link !== null);
       return isShown && this.appears !== 'nothing' ? plain(['sdb']) : refuse('ENOENT');

