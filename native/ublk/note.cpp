@@ -23,6 +23,7 @@ namespace {
 
 constexpr std::uint64_t kVersion = 1;
 constexpr std::string_view kSuffix = ".json";
+constexpr std::string_view kUnfinishedSuffix = ".json.new";
 constexpr std::array kStages = {"made", "attached", "let-go", "ending"};
 
 [[noreturn]] void fail(const std::string& step, int error) {
@@ -75,7 +76,8 @@ std::string Notes::path_of(std::uint64_t cookie) const {
 void Notes::write(const Note& note) const {
   if (::mkdir(directory_.c_str(), 0700) != 0 && errno != EEXIST) fail(directory_, errno);
   const std::string path = path_of(note.cookie);
-  const std::string whole = path + ".new";
+  const std::string whole = path.substr(0, path.size() - kSuffix.size()) +
+                            std::string(kUnfinishedSuffix);
   const std::string text = encoded(note);
   {
     const UniqueFd file(
@@ -89,6 +91,12 @@ void Notes::write(const Note& note) const {
 }
 
 void Notes::remove(std::uint64_t cookie) const noexcept { ::unlink(path_of(cookie).c_str()); }
+
+void Notes::remove_unfinished() const {
+  for (const std::string& name : transport::names_in(directory_)) {
+    if (name.ends_with(kUnfinishedSuffix)) ::unlink((directory_ + "/" + name).c_str());
+  }
+}
 
 std::vector<Note> Notes::all() const {
   std::vector<Note> notes;

@@ -38,6 +38,8 @@ class Notes {
   // In place of the one before; all of it or nothing. Throws transport::TransportError.
   void write(const Note& note) const;
   void remove(std::uint64_t cookie) const noexcept;
+  // Takes away what a process that was killed has not written to its end.
+  void remove_unfinished() const;
   // Those that make sense; others stay as they are.
   [[nodiscard]] std::vector<Note> all() const;
 

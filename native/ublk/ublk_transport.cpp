@@ -121,6 +121,7 @@ std::unique_ptr<transport::AttachedDevice> UblkTransport::attach(
 }
 
 std::vector<std::unique_ptr<transport::Survivor>> UblkTransport::survivors() {
+  around_.notes.remove_unfinished();
   const std::vector<Note> notes = around_.notes.all();
   std::vector<std::unique_ptr<transport::Survivor>> found;
   if (notes.empty()) return found;

@@ -57,6 +57,9 @@ TEST_F(UblkNoteTest, WhatIsNoNoteIsNotTaken) {
   EXPECT_FALSE(ublk::parse_note("[]"));
   EXPECT_FALSE(ublk::parse_note(text.substr(1)));
   EXPECT_EQ(notes.all().size(), 1U);
+  notes.remove_unfinished();
+  EXPECT_FALSE(exists("ublk/0000000000000001.json.new"));
+  EXPECT_EQ(notes.all().size(), 1U);
 }
 
 TEST_F(UblkNoteTest, APlaceThatCannotBeWrittenIsSaid) {
