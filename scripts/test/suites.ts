@@ -240,7 +240,11 @@ function vmSuite({ isLong }: SuiteOptions): Suite {
       ),
       inMachine('6.12', 'test/vm/{ublk,containers}/*.test.ts', 'test/vm/file-systems/made.test.ts'),
       ...(isLong
-        ? [conformance('6.1', 'fuse'), conformance('6.1', 'tcmu'), conformance('6.12', 'ublk')]
+        ? [
+            nodeTests('vm/memory/*.test.ts', 1),
+            ...[conformance('6.1', 'fuse'), conformance('6.1', 'tcmu')],
+            conformance('6.12', 'ublk'),
+          ]
         : []),
     ],
   };

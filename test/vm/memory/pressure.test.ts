@@ -4,22 +4,21 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
-import { patienceVariable } from '../e2e/lab/patience.ts';
-import { machineVariable } from './inside.ts';
-import { runInMachine } from './machine.ts';
-import { doneLine } from './memory/plan.ts';
-import { machineObstacle } from './obstacle.ts';
-import { firstKernels } from './transports.ts';
+import { patienceVariable } from '../../e2e/lab/patience.ts';
+import { machineVariable } from '../inside.ts';
+import { runInMachine } from '../machine.ts';
+import { doneLine } from './plan.ts';
+import { machineObstacle } from '../obstacle.ts';
+import { firstKernels } from '../transports.ts';
 
-const program = join(import.meta.dirname, 'memory/pressure.ts');
-const isLong = process.env['VARVE_LONG'] === '1';
+const program = join(import.meta.dirname, 'pressure.ts');
 const memoryMegabytes = 768;
 const limitMs = 900_000;
 
 for (const [kernel, transport] of firstKernels) {
-  const missing = isLong ? await machineObstacle(kernel) : 'takes minutes: VARVE_LONG=1';
+  const skip = (await machineObstacle(kernel)) ?? false;
   const name = `writing under memory pressure ends, ${kernel}, ${transport}`;
-  test(name, { skip: missing ?? false }, async (t) => {
+  test(name, { skip }, async (t) => {
     const directory = mkdtempSync(join(tmpdir(), 'varve-vm-'));
     t.after(() => rmSync(directory, { recursive: true, force: true }));
     const { status, stdout, stderr, console } = await runInMachine({
