@@ -67,6 +67,15 @@ function isUnleased(projection: Projection, state: SnapshotState): boolean {
   return isAbsent(device) || device.value.attachment === 'lost';
 }
 
+/** By which transport each device is attached, or was when it began to be detached. */
+export function recordedTransports({ devices }: Projection): ReadonlyMap<number, string> {
+  const recorded = new Map<number, string>();
+  for (const { context } of devices.values()) {
+    if (context.transport !== null) recorded.set(context.deviceId, context.transport);
+  }
+  return recorded;
+}
+
 /** The changes that put devices right whose newest event is at or before `throughSeq`. */
 export function recoverDevices(
   projection: Projection,
@@ -105,6 +114,8 @@ function whyLost({ context }: DeviceState, truth: DeviceTruth): string | undefin
   const { deviceId, plan } = context;
   if (truth.sightings === undefined) return undefined;
   const sighting = truth.sightings.find((one) => one.deviceId === deviceId);
+  // Whatever has become of it shows once it can be looked at.
+  if (sighting?.unseen !== undefined) return undefined;
   if (sighting === undefined || sighting.path === null) return 'the backing store has it no more';
   if (sighting.path !== context.path) return `it is ${sighting.path} now`;
   return plan?.mount !== 'none' && !sighting.isMounted ? 'it is mounted no more' : undefined;
@@ -115,6 +126,7 @@ function strayDevices(
   sightings: readonly DeviceSighting[],
 ): readonly number[] {
   return sightings
+    .filter(({ unseen }) => unseen === undefined)
     .map(({ deviceId }) => deviceId)
     .filter((deviceId) => {
       const state = projection.device(deviceId);

@@ -5,7 +5,7 @@ import type { DeviceState } from '../machines/device/state.ts';
 import type { Cause } from '../machines/kernel/envelope.ts';
 import type { Projection } from '../machines/projection.ts';
 import { recovery } from './boot.ts';
-import { recoverDevices, type DevicesPlan } from './device-recovery.ts';
+import { recordedTransports, recoverDevices, type DevicesPlan } from './device-recovery.ts';
 import type { Devices } from './devices.ts';
 import { deviceWatchMs } from './limits.ts';
 import type { BlockDevices, Clock, Logger } from './ports.ts';
@@ -71,9 +71,13 @@ export class DeviceWatch {
     const { projection, sequencer, policy, isPreparing, logger, blockDevices } = this.#options;
     if (projection.devices.size === 0) return;
     const throughSeq = projection.globalSeq;
-    const observed = await blockDevices.observe();
+    const observed = await blockDevices.observe(recordedTransports(projection));
     if (!observed.ok) logger.warn(observed.failure, 'devices could not be looked at');
     const sightings = observed.ok ? observed.value : undefined;
+    for (const { deviceId, unseen } of sightings ?? []) {
+      if (unseen !== undefined)
+        logger.warn({ deviceId, ...unseen }, 'a device cannot be looked at');
+    }
     if (sequencer.isOver) return;
     const truth = { sightings, wasRebooted: false, isPreparing };
     await this.#record(recoverDevices(projection, truth, { policy: policy(), throughSeq }), timer);

@@ -224,6 +224,8 @@ export interface DeviceSighting {
   /** The path at which the backing store has it attached; null if it has not. */
   readonly path: string | null;
   readonly isMounted: boolean;
+  /** Why it could not be looked at: it may be there, be gone, or be another's. */
+  readonly unseen?: EffectFailure;
 }
 
 /**
@@ -241,8 +243,12 @@ export interface BlockDevices {
   unmount(deviceId: number): Promise<EffectResult<void>>;
   /** Fails with EBUSY, and says by whom, while somebody uses it. Absent is success. */
   detach(deviceId: number): Promise<EffectResult<void>>;
-  /** Every device of ours that is attached or mounted. */
-  observe(): Promise<EffectResult<readonly DeviceSighting[]>>;
+  /**
+   * Every device of ours that is attached or mounted; `recorded`: by what each is attached as far
+   * as the history knows. A transport that has one of these and cannot be asked is not taken for
+   * one that is not there, neither now nor until the next time. Asked before anything else.
+   */
+  observe(recorded: ReadonlyMap<number, string>): Promise<EffectResult<readonly DeviceSighting[]>>;
 }
 
 /** A mount that uses the directories of snapshots. */

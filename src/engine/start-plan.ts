@@ -4,7 +4,7 @@ import type { DevicePolicy } from '../machines/device/decide.ts';
 import type { EffectFailure } from '../machines/kernel/envelope.ts';
 import type { Projection } from '../machines/projection.ts';
 import { planBoot, type BootPlan } from './boot.ts';
-import { planDevices, type DevicesPlan } from './device-recovery.ts';
+import { planDevices, recordedTransports, type DevicesPlan } from './device-recovery.ts';
 import type { BlockDevices, Logger, SnapshotDirectories } from './ports.ts';
 
 export interface StartPlan {
@@ -36,9 +36,12 @@ export async function planStart(
   const throughSeq = projection.globalSeq;
   const knownBefore = new Set(projection.catalog.states.keys());
   const found = await directories.list();
-  const observed = await blockDevices.observe();
-  const boot = planBoot(projection, found.snapshotIds);
   const wasRebooted = projection.node.bootId !== bootId;
+  // No device outlives the machine.
+  const observed = await blockDevices.observe(
+    wasRebooted ? new Map() : recordedTransports(projection),
+  );
+  const boot = planBoot(projection, found.snapshotIds);
   const sightings = observed.ok ? observed.value : undefined;
   return {
     position: throughSeq,

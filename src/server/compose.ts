@@ -6,6 +6,7 @@ import { TransportDevices } from '../adapters/block-devices/devices.ts';
 import { blockLayers } from '../adapters/block-layers/layers.ts';
 import { makeWritableLayer } from '../adapters/block-layers/writable.ts';
 import { HelperPool } from '../adapters/helper-pool/pool.ts';
+import { whyNoneConfigurable } from '../adapters/kernel-target/names.ts';
 import { upstreamProcess } from '../adapters/kernel-target/served-by.ts';
 import { KernelTarget } from '../adapters/kernel-target/transport.ts';
 import { openLog } from '../adapters/level/open-log.ts';
@@ -193,6 +194,7 @@ export function composeDoctor({ blockDaemonAddress }: Configuration): DoctorPort
   return {
     exitNow,
     upstreamProcess: () => upstreamProcess(),
+    whyNotConfigurable: whyNoneConfigurable,
     backingStoreFigures: (snapshotsPath) => backingStoreFigures(blockDaemonAddress, snapshotsPath),
     async whyNoOverlayUpper(directory) {
       const probed = await probeOverlayUpperAsync(directory);

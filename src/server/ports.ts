@@ -80,6 +80,8 @@ export interface DoctorPorts {
   ) => Promise<EffectResult<BackingStoreFigures>>;
   /** The process of overlaybd's own daemon, in words; undefined if it does not run. */
   readonly upstreamProcess: () => Promise<string | undefined>;
+  /** Why the kernel's target cannot be told of images below it; undefined if it can. */
+  readonly whyNotConfigurable: (snapshotsPath: string) => string | undefined;
   /** Tries it, and leaves nothing behind; undefined if the directory can carry them. */
   readonly whyNoOverlayUpper: (directory: string) => Promise<string | undefined>;
 }

@@ -1,6 +1,6 @@
 // Answers of varve-bd that it gives seldom, and what devices make of them.
 import assert from 'node:assert/strict';
-import { mkdtempSync, rmSync } from 'node:fs';
+import { mkdtempSync, renameSync, rmSync } from 'node:fs';
 import { createServer, type Server } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -122,11 +122,61 @@ test('a varve-bd that is not meant to be there has no devices, and offers none',
   const common = { snapshotsPath: '/s', deadlineMs: 5_000, socketPath: '/nowhere/bd.sock' };
   const absent = new BlockDaemonTransport({ ...common, mayBeAbsent: async () => true });
   assert.deepEqual(await absent.offers(), { ok: true, value: [] });
-  assert.deepEqual(await absent.sightings(), { ok: true, value: [] });
+  assert.deepEqual(await absent.sightings(new Map()), { ok: true, value: [] });
   assert.ok((await absent.detach(7)).ok);
   const missing = new BlockDaemonTransport({ ...common, mayBeAbsent: async () => false });
-  for (const result of [await missing.offers(), await missing.sightings(), await missing.find(7)]) {
+  for (const result of [
+    await missing.offers(),
+    await missing.sightings(new Map()),
+    await missing.find(7),
+  ]) {
     assert.ok(!result.ok);
     assert.equal(result.failure.code, 'ECONNREFUSED');
+  }
+});
+
+test('one that has devices of ours is only away where it has no socket', async (t) => {
+  const daemon = { transport: 'fuse' };
+  const common = { snapshotsPath: '/s', deadlineMs: 5_000, mayBeAbsent: async () => true };
+  const isAway = async (transport: BlockDaemonTransport, recorded: Map<number, string>) => {
+    const seen = await transport.sightings(recorded);
+    const detached = await transport.detach(8);
+    assert.equal(seen.ok, detached.ok);
+    return !seen.ok && !detached.ok && seen.failure.code === 'ECONNREFUSED';
+  };
+  // As the history has it, until that knows better.
+  const next = new BlockDaemonTransport({ ...common, socketPath: '/nowhere/bd.sock' });
+  assert.equal(await isAway(next, new Map([[7, 'tcmu']])), false);
+  const ublk = new Map([[7, 'ublk']]);
+  assert.equal(await isAway(next, ublk.set(9, 'tcmu')), true);
+  assert.equal(await isAway(next, new Map()), false);
+  // Attached from here, and not recorded yet: until it is detached by one that answers.
+  const listed: object[] = [];
+  const answers = {
+    ...{ stats: { daemon }, open: { ...open, transport: 'fuse' } },
+    ...{ list: { devices: listed }, close: { device: 'snapshot-7', gone: true } },
+  };
+  const socketPath = await daemonWith(t, answers);
+  const transport = new BlockDaemonTransport({ ...common, socketPath });
+  assert.ok((await transport.attach(7, readOnly, 'fuse')).ok);
+  listed.push(open);
+  renameSync(socketPath, `${socketPath}.away`);
+  assert.equal(await isAway(transport, new Map()), true);
+  renameSync(`${socketPath}.away`, socketPath);
+  assert.ok((await transport.detach(7)).ok);
+  renameSync(socketPath, `${socketPath}.away`);
+  assert.equal(await isAway(transport, new Map()), false);
+});
+
+test('another root’s device that bears the name is not closed, whatever state it is in', async (t) => {
+  for (const state of ['opening', 'open', 'sealed', 'closing', 'recovering']) {
+    const asked: unknown[] = [];
+    const other = { ...open, state, config: '/other/7/block/config.v1.json' };
+    const answers = { list: { devices: [other] }, close: { device: 'snapshot-7', gone: true } };
+    const socketPath = await daemonWith(t, answers, ({ operation }) => asked.push(operation));
+    const common = { snapshotsPath: '/s', deadlineMs: 5_000, mayBeAbsent: async () => false };
+    const transport = new BlockDaemonTransport({ ...common, socketPath });
+    assert.deepEqual(await transport.detach(7), { ok: true, value: undefined });
+    assert.deepEqual(asked, ['list'], state);
   }
 });

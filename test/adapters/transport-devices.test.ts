@@ -102,7 +102,7 @@ test('one that is attached is taken as it is, and goes from where it is', async 
   const later = over('fuse');
   assert.deepEqual(await later.attach(1, plan), { ok: true, value: deviceOf(1, 'tcmu') });
   assert.deepEqual(await later.attach(2, plan), { ok: true, value: deviceOf(2, 'fuse') });
-  assert.deepEqual(await later.observe(), {
+  assert.deepEqual(await later.observe(new Map()), {
     ok: true,
     value: [
       { deviceId: 2, path: '/dev/fuse2', isMounted: false },
@@ -126,6 +126,6 @@ test('while one of them cannot be asked nothing is attached, and nothing counts 
   const { daemon, target, devices } = devicesOver('tcmu', 'fuse');
   daemon.failure = { step: 'list', code: 'ECONNREFUSED', message: 'it does not run' };
   assert.ok(!(await devices.attach(1, plan)).ok);
-  assert.ok(!(await devices.observe()).ok);
+  assert.ok(!(await devices.observe(new Map())).ok);
   assert.equal(target.has.size, 0);
 });

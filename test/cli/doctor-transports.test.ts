@@ -3,6 +3,7 @@ import assert from 'node:assert/strict';
 import { mkdirSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { test, type TestContext } from 'node:test';
+import { whyNoneConfigurable } from '../../src/adapters/kernel-target/names.ts';
 import { lookAll } from '../../src/cli/doctor/look.ts';
 import { Machine } from '../../src/cli/doctor/machine.ts';
 import { transportLooks } from '../../src/cli/doctor/transports.ts';
@@ -16,6 +17,7 @@ interface Given {
   /** varve-bd; none answers without. */
   readonly daemon?: Partial<BackingStoreFigures>;
   readonly upstream?: string;
+  readonly root?: string;
   readonly transport?: 'auto' | 'ublk' | 'tcmu' | 'fuse';
 }
 
@@ -29,6 +31,7 @@ const targetFiles = [
 /** Each line as `verdict: what was found → what to do`. */
 async function told(t: TestContext, given: Given): Promise<Readonly<Record<string, string>>> {
   const { files = [], daemon, upstream, transport = 'auto' } = given;
+  const { root = defaultConfiguration.root } = given;
   const top = scratchDirectory(t);
   const put = (file: string, text = ''): void => {
     mkdirSync(path.join(top, path.dirname(file)), { recursive: true });
@@ -44,11 +47,12 @@ async function told(t: TestContext, given: Given): Promise<Readonly<Record<strin
   const failure = { step: 'stats', code: 'ECONNREFUSED', message: 'it does not run' };
   const looks = transportLooks(
     new Machine(top),
-    { ...defaultConfiguration, transport },
+    { ...defaultConfiguration, root, transport },
     {
       backingStoreFigures: async () =>
         daemon === undefined ? { ok: false, failure } : { ok: true, value: figures },
       upstreamProcess: async () => upstream,
+      whyNotConfigurable: whyNoneConfigurable,
     },
   );
   const { lines } = await lookAll(looks, 5_000);
@@ -89,6 +93,25 @@ test('tcmu needs a daemon: varve-bd with --tcmu, or overlaybd’s own', async (t
   assert.match(upstream['which is taken'] ?? '', /^ok: tcmu/);
   const bare = await told(t, { files: targetFiles.slice(0, 2), daemon: {} });
   assert.match(bare['tcmu'] ?? '', /config\/target is not there → mount -t configfs/);
+});
+
+test('tcmu is not taken where the kernel would read other paths than those of the root', async (t) => {
+  const given = {
+    files: [...fuseFiles, ...targetFiles],
+    daemon: { transports: ['tcmu', 'fuse'] },
+  };
+  for (const [root, reason] of [
+    ['/a,b', /at commas and newlines/],
+    ['/a;b', /a semicolon/],
+    [`/${'a'.repeat(220)}`, /has \d+ bytes there, and the kernel keeps 255/],
+  ] as const) {
+    const lines = await told(t, { ...given, root });
+    assert.match(lines['tcmu'] ?? '', /^note: it cannot be used: .* → choose another root, or/);
+    assert.match(lines['tcmu'] ?? '', reason);
+    assert.match(lines['which is taken'] ?? '', /^ok: fuse: `auto`/);
+    const named = await told(t, { ...given, root, transport: 'tcmu' });
+    assert.match(named['which is taken'] ?? '', /^note: tcmu, .* cannot be used/);
+  }
 });
 
 test('what varve-bd says that ublk lacks is said, and ublk is taken before all others', async (t) => {

@@ -53,6 +53,10 @@ export class BlockNode {
     Step,
     { isOf: (deviceId: number) => boolean; goOn: Map<number, () => void> }
   >();
+  /** Devices that cannot be looked at, and why. */
+  readonly unseen = new Map<number, EffectFailure>();
+  /** By what devices are attached as far as the engine knew when it looked last. */
+  recorded: ReadonlyMap<number, string> = new Map();
   #store = new MemoryEventStore();
   readonly #settings: BlockNodeOptions;
   /** Every file system that was made, by the device that got it. */
@@ -253,7 +257,7 @@ export class BlockNode {
   }
 
   async sightings(): Promise<readonly DeviceSighting[]> {
-    const observed = await this.#devices.observe();
+    const observed = await this.#devices.observe(new Map());
     return observed.ok ? observed.value : [];
   }
 
@@ -320,7 +324,18 @@ export class BlockNode {
         }),
       unmount: (id) => this.#step('unmount', id, () => this.#devices.unmount(id)),
       detach: (id) => this.#step('detach', id, () => this.#devices.detach(id)),
-      observe: () => this.#devices.observe(),
+      observe: async (recorded) => {
+        this.recorded = recorded;
+        const observed = await this.#devices.observe(recorded);
+        if (!observed.ok) return observed;
+        const seen = observed.value.filter(({ deviceId }) => !this.unseen.has(deviceId));
+        const unseen = [...this.unseen].map(([deviceId, failure]) => ({
+          ...{ deviceId, path: null, isMounted: false },
+          unseen: failure,
+        }));
+        const value = [...seen, ...unseen];
+        return { ok: true, value };
+      },
     };
   }
 }

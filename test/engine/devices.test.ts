@@ -237,6 +237,50 @@ test('a device that the backing store lost is attached again for those who lease
   assert.equal(node.standing(top), 'ready');
 });
 
+test('one that cannot be looked at is neither lost nor a stray, and hides the loss of none', async () => {
+  const node = await nodeWithImage();
+  await node.prepare('box', 'top');
+  await node.prepare('other', 'base');
+  node.loseDevices();
+  for (const deviceId of [top, 99]) {
+    await node.leaveStray(deviceId);
+    node.unseen.set(deviceId, { step: 'look', code: 'EBUSY', message: 'somebody is stuck' });
+  }
+  const lost = async (): Promise<readonly string[]> =>
+    (await node.events()).filter(({ type }) => type === 'DeviceLost').map(({ stream }) => stream);
+  await node.clock.pass(30_000);
+  await node.crash();
+  assert.deepEqual(await lost(), ['device-1']);
+  assert.deepEqual(
+    (await node.sightings()).map(({ deviceId, isMounted }) => [deviceId, isMounted]),
+    [
+      [top, false],
+      [99, false],
+      [1, true],
+    ],
+  );
+  // As it is mounted no more, which shows now.
+  node.unseen.clear();
+  await node.clock.pass(30_000);
+  assert.deepEqual(await lost(), ['device-1', 'device-2']);
+  assert.equal(node.standing(top), 'ready');
+});
+
+test('who looks at devices is told by what they are attached, but of none after a reboot', async () => {
+  const node = await nodeWithImage();
+  await node.prepare('box', 'top');
+  await node.crash();
+  assert.deepEqual([...node.recorded], [[top, 'memory']]);
+  node.failing.set('attach', eio);
+  await node.reboot();
+  assert.deepEqual([...node.recorded], []);
+  await node.clock.pass(30_000);
+  assert.deepEqual([...node.recorded], []);
+  node.failing.clear();
+  await node.clock.pass(120_000);
+  assert.deepEqual([...node.recorded], [[top, 'memory']]);
+});
+
 test('Mounts waits for a device that is being attached again, and tells why it cannot be', async () => {
   const node = await nodeWithImage();
   await node.prepare('box', 'top');

@@ -5,7 +5,11 @@ import type { AttachedDevice, EffectResult } from '../../engine/ports.ts';
 import type { DevicePlan } from '../../machines/device/events.ts';
 import { done, failed } from '../block-devices/failed.ts';
 import { imageConfigOf } from '../block-devices/places.ts';
-import type { DeviceTransport, SightedDevice } from '../block-devices/transport.ts';
+import type {
+  DeviceTransport,
+  RecordedTransports,
+  SightedDevice,
+} from '../block-devices/transport.ts';
 import { Daemon } from './daemon.ts';
 
 export interface BlockDaemonTransportOptions {
@@ -14,8 +18,8 @@ export interface BlockDaemonTransportOptions {
   /** Absolute path of `<root>/snapshots`. */
   readonly snapshotsPath: string;
   /**
-   * Whether it may be that no varve-bd was ever meant to be there: then it has no devices where it
-   * has no socket either.
+   * Whether it may be that no varve-bd is meant to be there: then it has no devices where it has no
+   * socket either, unless it is known to have some.
    */
   readonly mayBeAbsent: () => Promise<boolean>;
   /** How long one step may take before it is given up. */
@@ -63,6 +67,10 @@ interface Known {
 export class BlockDaemonTransport implements DeviceTransport {
   readonly #options: BlockDaemonTransportOptions;
   readonly #daemon: Daemon;
+  /** Devices that it has attached according to the history, as that was told last. */
+  #recorded = new Set<number>();
+  /** Those that it was asked to attach from here, until it says that it has them no more. */
+  readonly #begun = new Set<number>();
 
   constructor(options: BlockDaemonTransportOptions) {
     this.#options = options;
@@ -102,6 +110,8 @@ export class BlockDaemonTransport implements DeviceTransport {
     }
     const asked = await this.#transportField(transport);
     if (!asked.ok) return asked;
+    // It may have it also where its answer is lost.
+    this.#begun.add(deviceId);
     const opened = await this.#daemon.request<OpenedDevice>('open', {
       config: this.#configOf(deviceId),
       device: nameOf(deviceId),
@@ -114,30 +124,37 @@ export class BlockDaemonTransport implements DeviceTransport {
 
   async detach(deviceId: number): Promise<EffectResult<void>> {
     if (await this.#isAbsent()) return done;
-    const known = await this.#known(deviceId);
-    if (!known.ok) return known;
-    if (known.value?.isOurs === true) {
+    const named = await this.#named(deviceId);
+    if (!named.ok) return named;
+    const isThere = named.value?.isOurs === true;
+    const closed = isThere ? await this.#close(named.value.device) : done;
+    if (!closed.ok) return closed;
+    this.#begun.delete(deviceId);
+    this.#recorded.delete(deviceId);
+    return done;
+  }
+
+  async #close(listed: ListedDevice): Promise<EffectResult<void>> {
+    const { device, state, config } = listed;
+    if (isAttached(state)) {
       // One that is not served again yet is not closed either.
-      const usable = inService(known.value.device);
+      const usable = inService(listed);
       if (!usable.ok) return usable;
-    } else if (known.value !== undefined) {
-      return done;
     }
-    const closed = await this.#daemon.request<ClosedDevice>('close', {
-      device: nameOf(deviceId),
-      mode: 'if-unused',
-      patienceMs: closePatienceMs,
-    });
+    const fields = { device, mode: 'if-unused', patienceMs: closePatienceMs };
+    const closed = await this.#daemon.request<ClosedDevice>('close', fields);
     if (!closed.ok) return closed.failure.code === 'ENOENT' ? done : closed;
     const { gone, users = [] } = closed.value;
     if (gone) return done;
     // Its layer is still open there: whoever made it another one now would lose what is written.
     const who = users.map(({ text }) => text).join('; ');
     const message = `varve-bd closes it, and waits for ${who === '' ? 'the kernel' : who}`;
-    return failed({ step: 'close', code: 'EBUSY', message, path: this.#configOf(deviceId) });
+    return failed({ step: 'close', code: 'EBUSY', message, path: config });
   }
 
-  async sightings(): Promise<EffectResult<readonly SightedDevice[]>> {
+  async sightings(recorded: RecordedTransports): Promise<EffectResult<readonly SightedDevice[]>> {
+    const own = [...recorded].filter(([, transport]) => transport !== served);
+    this.#recorded = new Set(own.map(([deviceId]) => deviceId));
     const listed = await this.#list();
     if (!listed.ok) return listed;
     const seen = listed.value.flatMap(({ device, config, state, path }) => {
@@ -149,10 +166,17 @@ export class BlockDaemonTransport implements DeviceTransport {
   }
 
   async #known(deviceId: number): Promise<EffectResult<Known | undefined>> {
+    const named = await this.#named(deviceId);
+    if (!named.ok || named.value === undefined) return named;
+    return { ok: true, value: isAttached(named.value.device.state) ? named.value : undefined };
+  }
+
+  /** The device of that name in whatever state. */
+  async #named(deviceId: number): Promise<EffectResult<Known | undefined>> {
     const listed = await this.#list();
     if (!listed.ok) return listed;
     const device = listed.value.find((one) => one.device === nameOf(deviceId));
-    if (device === undefined || !isAttached(device.state)) return { ok: true, value: undefined };
+    if (device === undefined) return { ok: true, value: undefined };
     return { ok: true, value: { device, isOurs: device.config === this.#configOf(deviceId) } };
   }
 
@@ -162,8 +186,10 @@ export class BlockDaemonTransport implements DeviceTransport {
     return listed.ok ? { ok: true, value: listed.value.devices } : listed;
   }
 
+  /** One that has devices of ours, which can outlive it, is only away. */
   async #isAbsent(): Promise<boolean> {
     const { socketPath, mayBeAbsent } = this.#options;
+    if (this.#recorded.size > 0 || this.#begun.size > 0) return false;
     return !existsSync(socketPath) && (await mayBeAbsent());
   }
 

@@ -15,7 +15,7 @@ import { done, failed } from './failed.ts';
 import { format } from './format.ts';
 import { mountsBelow, type MountedDevice } from './mounted-devices.ts';
 import { mountPointOf } from './places.ts';
-import type { DeviceTransport } from './transport.ts';
+import { seenTogether, type DeviceTransport, type RecordedTransports } from './transport.ts';
 
 export interface TransportDevicesOptions {
   /** varve-bd: what it does not attach itself the kernel's target does. */
@@ -112,14 +112,15 @@ export class TransportDevices implements BlockDevices {
     return done;
   }
 
-  async observe(): Promise<EffectResult<readonly DeviceSighting[]>> {
+  async observe(recorded: RecordedTransports): Promise<EffectResult<readonly DeviceSighting[]>> {
     const sightings = new Map<number, DeviceSighting>();
     for (const transport of this.#transports) {
-      const seen = await transport.sightings();
+      const seen = await transport.sightings(recorded);
       if (!seen.ok) return seen;
-      for (const { deviceId, path } of seen.value) {
-        const other = sightings.get(deviceId)?.path ?? null;
-        sightings.set(deviceId, { deviceId, path: other ?? path, isMounted: false });
+      for (const one of seen.value) {
+        const { deviceId } = one;
+        const both = seenTogether(sightings.get(deviceId), one);
+        sightings.set(deviceId, { ...both, isMounted: false });
       }
     }
     for (const { snapshotId } of await mountsBelow(this.#options.snapshotsPath)) {

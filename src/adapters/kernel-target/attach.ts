@@ -35,9 +35,26 @@ export async function attach(device: TargetDevice): Promise<EffectResult<Attache
   if (!built.ok) return undo(device, built);
   const disk = await awaitDisk(device.ask, device, device.sleep);
   if (!disk.ok) return undo(device, disk.failure);
-  const path = `/sys/block/${disk.value.name}/device/timeout`;
-  const timed = await write(device, 'setDiskTimeOut', path, foreverSeconds);
+  const timed = await setDiskTimeOut(device, disk.value);
   return timed.ok ? { ok: true, value: attached(disk.value) } : undo(device, timed);
+}
+
+/** Takes one that is complete, but for what a predecessor has not come to. */
+export async function finish(
+  device: TargetDevice,
+  disk: Disk,
+): Promise<EffectResult<AttachedDevice>> {
+  const timed = await setDiskTimeOut(device, disk);
+  return timed.ok ? { ok: true, value: attached(disk) } : failed(timed);
+}
+
+/** Has the kernel wait for answers for ever, unless it does. */
+async function setDiskTimeOut(device: TargetDevice, { name }: Disk): Promise<Taken> {
+  const path = `/sys/block/${name}/device/timeout`;
+  const told = await device.ask({ operation: 'read-attribute', path });
+  if (!told.ok) return told;
+  const isSet = told.value.text.trim() === foreverSeconds;
+  return isSet ? done : write(device, 'setDiskTimeOut', path, foreverSeconds);
 }
 
 /** Why a step failed; with `abandoned` a process of ours is still in the kernel with it. */
@@ -48,7 +65,7 @@ type Taken = { readonly ok: true } | ({ readonly ok: false } & StepFailure);
 
 const done: Taken = { ok: true };
 
-export const attached = ({ path, sizeBytes }: Disk): AttachedDevice => ({
+const attached = ({ path, sizeBytes }: Disk): AttachedDevice => ({
   path,
   sizeBytes,
   transport: 'tcmu',

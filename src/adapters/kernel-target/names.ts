@@ -2,6 +2,7 @@
 // snapshotter calls them, so that whoever knows those finds these.
 import type { EffectResult } from '../../engine/ports.ts';
 import { failed } from '../block-devices/failed.ts';
+import { imageConfigOf } from '../block-devices/places.ts';
 
 /** Where the kernel's target is configured. */
 export const targetPath = '/sys/kernel/config/target';
@@ -87,6 +88,10 @@ export function whyNotConfigurable(imageConfig: string): string | undefined {
   if (sizeBytes <= configBytesMax) return undefined;
   return `it has ${sizeBytes} bytes there, and the kernel keeps ${configBytesMax}`;
 }
+
+/** The same of the longest path that a device of this root can have. */
+export const whyNoneConfigurable = (snapshotsPath: string): string | undefined =>
+  whyNotConfigurable(imageConfigOf(snapshotsPath, Number.MAX_SAFE_INTEGER));
 
 /** The same as the failure of an attach. */
 export function checkConfigurable(imageConfig: string): EffectResult<void> {

@@ -5,9 +5,13 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type { AttachedDevice, CrashPoint, EffectResult } from '../../engine/ports.ts';
 import { done } from '../block-devices/failed.ts';
 import { imageConfigOf, resultFileOf } from '../block-devices/places.ts';
-import type { DeviceTransport, SightedDevice } from '../block-devices/transport.ts';
+import {
+  seenTogether,
+  type DeviceTransport,
+  type SightedDevice,
+} from '../block-devices/transport.ts';
 import type { HelperPool } from '../helper-pool/pool.ts';
-import { attach, attached } from './attach.ts';
+import { attach, finish } from './attach.ts';
 import { detach } from './detach.ts';
 import { awaitDisk, findPlace } from './disk.ts';
 import {
@@ -18,7 +22,7 @@ import {
   targetNames,
   targetPath,
   tenantOf,
-  whyNotConfigurable,
+  whyNoneConfigurable,
 } from './names.ts';
 import { askHelpers, failedOrder, ifThere, Steps } from './orders.ts';
 import { resultFile } from './result-file.ts';
@@ -51,10 +55,8 @@ export class KernelTarget implements DeviceTransport {
 
   async offers(): Promise<EffectResult<readonly string[]>> {
     const { servedBy, snapshotsPath } = this.#options;
-    // The longest that one of them can have.
-    const config = imageConfigOf(snapshotsPath, Number.MAX_SAFE_INTEGER);
-    const isPossible = whyNotConfigurable(config) === undefined && (await servedBy()) !== undefined;
-    if (!isPossible) return { ok: true, value: [] };
+    if (whyNoneConfigurable(snapshotsPath) !== undefined || (await servedBy()) === undefined)
+      return { ok: true, value: [] };
     const there = await this.#list(targetPath);
     return there.ok ? { ok: true, value: there.value === undefined ? [] : ['tcmu'] } : there;
   }
@@ -72,7 +74,7 @@ export class KernelTarget implements DeviceTransport {
       if (foreignPart(looked.value, names, config) !== undefined) continue;
       if (!isComplete(looked.value)) continue;
       const disk = await awaitDisk(ask, device.value, device.value.sleep);
-      return disk.ok ? { ok: true, value: attached(disk.value) } : disk;
+      return disk.ok ? finish(device.value, disk.value) : disk;
     }
     return { ok: true, value: undefined };
   }
@@ -114,9 +116,10 @@ export class KernelTarget implements DeviceTransport {
         const device = deviceId === undefined ? undefined : this.#device(deviceId, tenant);
         if (deviceId === undefined || device?.ok !== true) continue;
         const sighted = await sight(device.value);
-        if (!sighted.ok) return sighted;
-        const path = seen.get(deviceId)?.path ?? sighted.value?.path ?? null;
-        if (sighted.value !== undefined) seen.set(deviceId, { deviceId, path });
+        // One with which somebody is stuck in the kernel hides no other.
+        const one = sighted.ok ? sighted.value : { path: null, unseen: sighted.failure };
+        if (one === undefined) continue;
+        seen.set(deviceId, seenTogether(seen.get(deviceId), { deviceId, ...one }));
       }
     }
     return { ok: true, value: [...seen.values()] };

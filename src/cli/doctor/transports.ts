@@ -23,6 +23,8 @@ interface Servers {
   readonly daemon: BackingStoreFigures | undefined;
   /** overlaybd's own daemon, in words. */
   readonly upstream: string | undefined;
+  /** Why the kernel's target cannot be told of images below the root. */
+  readonly pathProblem: string | undefined;
 }
 
 export function transportLooks(
@@ -31,12 +33,15 @@ export function transportLooks(
   {
     backingStoreFigures,
     upstreamProcess,
-  }: Pick<DoctorPorts, 'backingStoreFigures' | 'upstreamProcess'>,
+    whyNotConfigurable,
+  }: Pick<DoctorPorts, 'backingStoreFigures' | 'upstreamProcess' | 'whyNotConfigurable'>,
 ): readonly Look[] {
+  const snapshotsPath = `${configuration.root}/snapshots`;
   const ask = async (): Promise<Servers> => {
-    const figures = await backingStoreFigures(`${configuration.root}/snapshots`);
+    const figures = await backingStoreFigures(snapshotsPath);
     const upstream = await upstreamProcess();
-    return { daemon: figures.ok ? figures.value : undefined, upstream };
+    const pathProblem = whyNotConfigurable(snapshotsPath);
+    return { daemon: figures.ok ? figures.value : undefined, upstream, pathProblem };
   };
   let answer: Promise<Servers> | undefined;
   const asked = (): Promise<Servers> => (answer ??= ask());
@@ -47,7 +52,7 @@ export function transportLooks(
     },
     {
       ...{ topic, name: 'tcmu' },
-      how: '/sys/module/target_core_user, /sys/kernel/config/target, varve-bd, /proc/*/comm',
+      how: 'the path of the root, /sys/module/target_core_user, /sys/kernel/config/target, varve-bd, /proc/*/comm',
       look: async () => finding('tcmu', await whatTargetLacks(machine, await asked())),
     },
     {
@@ -138,6 +143,10 @@ async function whatUblkLacks(machine: Machine, servers: Servers): Promise<Lack |
 }
 
 async function whatTargetLacks(machine: Machine, servers: Servers): Promise<Lack | undefined> {
+  if (servers.pathProblem !== undefined) {
+    const found = `the kernel's target cannot be told the paths below the root: ${servers.pathProblem}`;
+    return { found, next: 'choose another root, or another "transport"' };
+  }
   const module = await missingModule(machine, 'target_core_user');
   if (module !== undefined) return module;
   const hasDisks = await hasModule(machine, 'tcm_loop');

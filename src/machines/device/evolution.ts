@@ -180,5 +180,10 @@ export const deviceAssigns = {
     isUndoing: false,
     operation: { operationId: any.revision, attemptCount: context.failureCount + 1 },
   }),
-  recordLost: (context) => ({ ...context, operation: null, lingerUntilUs: null }),
+  recordLost: (context) => ({
+    ...context,
+    transport: null,
+    operation: null,
+    lingerUntilUs: null,
+  }),
 } as const satisfies Readonly<Record<string, Assign>>;

@@ -3,13 +3,22 @@ import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { TestContext } from 'node:test';
+import { TransportDevices } from '../../../src/adapters/block-devices/devices.ts';
+import type { HelperPool } from '../../../src/adapters/helper-pool/pool.ts';
 import { KernelTarget } from '../../../src/adapters/kernel-target/transport.ts';
 import type { CrashPoint } from '../../../src/engine/ports.ts';
+import type { DevicePlan } from '../../../src/machines/device/events.ts';
+import { noTransport } from '../no-transport.ts';
 import { FakeKernel } from './kernel.ts';
 
 export const deviceId = 7;
 export const core = 'user_999999999/dev_7';
 export const port = 'naa.1990000000000007';
+
+export const readOnly: DevicePlan = {
+  ...{ access: 'readOnly', writableLayer: null, mount: 'readOnly', fileSystem: 'ext4' },
+  ...{ mountOptions: '', formatArguments: null },
+};
 
 export interface FakeNode {
   readonly kernel: FakeKernel;
@@ -22,6 +31,8 @@ export interface FakeNode {
   says(text: string): void;
   /** As a new process has them; the process ends where the crash point throws. */
   devices(crashPoint?: CrashPoint, tenant?: number): KernelTarget;
+  /** The same as a server has them, beside a varve-bd without devices. */
+  served(crashPoint?: CrashPoint): TransportDevices;
 }
 
 /** A folder for the snapshots of as many nodes as a test wants, one after the other. */
@@ -45,6 +56,12 @@ export function fakeNode(scratch: string): FakeNode {
         servedBy: async () => node.servedBy,
         deadlineMs: 1_000,
         sleep: async (milliseconds) => void node.waits.push(milliseconds),
+      }),
+    served: (crashPoint) =>
+      new TransportDevices({
+        ...{ daemon: noTransport, target: node.devices(crashPoint), transport: 'tcmu' },
+        ...{ snapshotsPath: scratch, pool: kernel.pool as HelperPool, deadlineMs: 1_000 },
+        makeWritableLayer: async () => ({ ok: true, value: undefined }),
       }),
   };
   return node;

@@ -179,6 +179,28 @@ test('a detach that fails half-way is gone on with', async (t) => {
   }
 });
 
+test('one that cannot be looked at is told as such, and hides no other', async (t) => {
+  const node = fakeNode(snapshotsOf(t));
+  await assertWorks(node);
+  for (const id of ['dev_8', 'dev_9']) {
+    const config = node.config.replace('/7/', `/${id.slice('dev_'.length)}/`);
+    const device = { config, dataArea: '4', timeOut: '2147483', isEnabled: false };
+    node.kernel.cores.set(`user_999999999/${id}`, device);
+  }
+  node.kernel.fault = (request) =>
+    'path' in request && request.path.includes('/dev_8/') ? 'EBUSY' : undefined;
+  const observed = await node.served().observe(new Map());
+  assert.ok(observed.ok);
+  assert.deepEqual(
+    observed.value.map(({ unseen, ...seen }) => ({ ...seen, code: unseen?.code })),
+    [
+      { deviceId, path: '/dev/sdb', isMounted: false, code: undefined },
+      { deviceId: 8, path: null, isMounted: false, code: 'EBUSY' },
+      { deviceId: 9, path: null, isMounted: false, code: undefined },
+    ],
+  );
+});
+
 test('a disk that somebody uses is not taken away, and says by whom', async (t) => {
   const node = fakeNode(snapshotsOf(t));
   await assertWorks(node);

@@ -229,6 +229,7 @@ export class FakeKernel {
   #read(path: string): string {
     const disk = /^\/sys\/class\/scsi_device\/\d+:0:1:0\/device\/(.*)$/.exec(path)?.[1];
     if (disk !== undefined) return this.#readDisk(disk);
+    if (path.startsWith('/sys/block/')) return `${this.diskTimeOut}\n`;
     const place = this.#placeOf(path);
     if (place.kind !== 'attribute') return refuse('ENOENT');
     if (place.of === 'port') {

@@ -2,20 +2,20 @@
 // next one goes on from there, to a device that is complete or to nothing at all.
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import type { KernelTarget } from '../../../src/adapters/kernel-target/transport.ts';
-import { core, deviceId, fakeNode, port, snapshotsOf, type FakeNode } from './devices.ts';
+import type { TransportDevices } from '../../../src/adapters/block-devices/devices.ts';
+import { core, deviceId, fakeNode, port, readOnly, snapshotsOf, type FakeNode } from './devices.ts';
 
 class Killed extends Error {}
 
 type Work = 'attach' | 'detach';
 
-const carryOut = (devices: KernelTarget, work: Work) =>
-  work === 'attach' ? devices.attach(deviceId) : devices.detach(deviceId);
+const carryOut = (devices: TransportDevices, work: Work) =>
+  work === 'attach' ? devices.attach(deviceId, readOnly) : devices.detach(deviceId);
 
 /** Works until the process ends at its n-th crash point; whether it came so far. */
 async function killedAt(node: FakeNode, work: Work, place: number): Promise<boolean> {
   let count = 0;
-  const devices = node.devices(() => {
+  const devices = node.served(() => {
     count += 1;
     if (count === place) throw new Killed();
   });
@@ -30,7 +30,7 @@ async function killedAt(node: FakeNode, work: Work, place: number): Promise<bool
 }
 
 async function assertComplete(node: FakeNode): Promise<void> {
-  const attached = await node.devices().attach(deviceId);
+  const attached = await node.served().attach(deviceId, readOnly);
   const device = { path: '/dev/sdb', sizeBytes: 65_536 * 512, transport: 'tcmu' };
   assert.deepEqual(attached, { ok: true, value: device });
   const told = { config: node.config, dataArea: '4', timeOut: '2147483', isEnabled: true };
@@ -46,7 +46,7 @@ async function assertComplete(node: FakeNode): Promise<void> {
 }
 
 async function assertGone(node: FakeNode): Promise<void> {
-  const detached = await node.devices().detach(deviceId);
+  const detached = await node.served().detach(deviceId);
   assert.ok(detached.ok, JSON.stringify(detached));
   assert.equal(node.kernel.cores.size + node.kernel.ports.size, 0);
   assert.deepEqual(await node.devices().sightings(), { ok: true, value: [] });

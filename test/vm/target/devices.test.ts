@@ -168,7 +168,10 @@ describe('devices of snapshots over tcmu', { skip: skipOutside('6.1') }, () => {
     const { code, details } = await node.tryPrepare(box, top);
     assert.equal(code, status.OK, details);
     assert.equal(readFileSync(join(mountPointOf(node, 2), 'top'), 'utf8'), 'top\n');
-    assert.equal((await deviceOf(node, 2)).transport, 'tcmu');
+    const { transport, path } = await deviceOf(node, 2);
+    assert.equal(transport, 'tcmu');
+    const disk = path?.slice('/dev/'.length) ?? '';
+    assert.equal(readAttribute(`/sys/block/${disk}/device/timeout`), '2147483');
     assert.deepEqual(configured(), ['core/user_7/dev_2', 'loopback/naa.1070000000000002']);
     await remove(box);
     await nothingLeft(node);

@@ -27,7 +27,7 @@ test('kills under load lose nothing and fail nothing', { skip }, async (t) => {
     await node.end('SIGKILL');
     await delay(random(300));
     await node.start();
-    await node.recovered();
+    await node.recovered(['rw']);
   }
   await load.stop();
   assert.equal((await close(node.bd, 'rw')).gone, true);
@@ -108,7 +108,7 @@ test(
     await assert.rejects(givenUp, /Input\/output error/);
     renameSync(`${layer}.away`, layer);
     await kept;
-    await node.recovered();
+    await node.recovered(['back']);
     assert.ok(readFileSync(back.path).subarray(0, bytes.length).equals(bytes));
   },
 );
@@ -142,7 +142,7 @@ test('what is used is not closed, or with its last user, or fails', { skip }, as
   );
   // Also for the next daemon only the last user is waited for.
   await node.replace('SIGKILL');
-  await node.recovered();
+  await node.recovered(['rw']);
   assert.equal((await list(node.bd))[0]?.state, 'closing');
   writeFileSync(join(mountPoint, 'file'), 'and again');
   await run('sync', '--file-system', mountPoint);
@@ -180,7 +180,7 @@ test('devices of others and notes of no device are left alone', { skip }, async 
   writeFileSync(join(first.noteDirectory, `${'0'.repeat(15)}1.json`), stale);
   writeFileSync(join(first.noteDirectory, 'unknown.json'), '{"version":2}');
   await first.start();
-  await first.recovered();
+  await first.recovered(['mine']);
   assert.deepEqual(
     (await list(first.bd)).map(({ device, path }) => [device, path]),
     [['mine', mine.path]],
@@ -188,7 +188,7 @@ test('devices of others and notes of no device are left alone', { skip }, async 
   assert.deepEqual(first.notes, [name, 'unknown.json'].toSorted());
   const reading = run('sha256sum', other.path);
   await second.start();
-  await second.recovered();
+  await second.recovered(['other']);
   assert.equal((await reading).split(' ')[0], expectedSum('stack3'));
 });
 
@@ -208,7 +208,7 @@ test('what a killed daemon has half made is gone with the next one', { skip }, a
     await node.end('SIGKILL');
     const opened = (await Promise.all(opening)).filter((device) => device !== undefined);
     await node.start();
-    await node.recovered();
+    await node.recovered(opened);
     const known = (await list(node.bd)).map(({ device }) => device);
     // Whoever was told of a device has it; one of whom nobody was told may be there as well.
     for (const device of opened) assert.ok(known.includes(device), `${device} of ${String(known)}`);

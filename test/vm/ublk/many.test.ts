@@ -66,7 +66,7 @@ test('a hundred devices cost little, and each is itself', { skip }, async (t) =>
 
   // All of them wait for the next daemon, which serves them on.
   await node.replace('SIGKILL');
-  await node.recovered();
+  await node.recovered(['d0', ...names]);
   assert.equal((await list(node.bd)).filter(({ state }) => state === 'open').length, 100);
   const readAll = `for device; do
     dd if="$device" of=/dev/null bs=64k count=1 iflag=direct status=none & started="$started $!"

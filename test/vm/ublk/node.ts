@@ -86,11 +86,15 @@ export class UblkNode {
     await this.start();
   }
 
-  /** Until no device waits for its image. */
-  recovered(): Promise<void> {
-    return waitUntil('the devices are served again', async () =>
-      (await list(this.bd)).every(({ state }) => state !== 'recovering'),
-    );
+  /** Until these are there, and no device waits for its image. */
+  recovered(expected: readonly string[]): Promise<void> {
+    return waitUntil('the devices are served again', async () => {
+      const listed = await list(this.bd);
+      return (
+        expected.every((name) => listed.some(({ device }) => device === name)) &&
+        listed.every(({ state }) => state !== 'recovering')
+      );
+    });
   }
 
   /** An empty writable device. */
