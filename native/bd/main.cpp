@@ -183,7 +183,10 @@ void serve(const Options& options, Log& log, asio::io_context& context,
   server = std::make_unique<ControlServer>(std::move(acceptor), service, log);
   std::optional<TargetServer> targets;
   try {
-    if (options.serves_target) targets.emplace(context, service, pool, log);
+    if (options.serves_target) {
+      targets.emplace(context, service, pool, log);
+      targets->begin();
+    }
   } catch (...) {
     ::unlink(options.socket.c_str());
     throw;
@@ -206,12 +209,11 @@ void serve(const Options& options, Log& log, asio::io_context& context,
     } else {
       service.stop(end);
     }
-    if (targets) targets->stop();
+    if (targets) targets->stop(signal.ssi_signo == SIGTERM);
   });
   // Before anybody can ask which devices there are.
   take_over_from(ublk, service, log);
   take_over_from(fuse, service, log);
-  if (targets) targets->begin();
   server->begin();
   tell_of_memory_pressure(*pool, log);
   tell_lacking(around.transports, log);
@@ -223,7 +225,7 @@ void serve(const Options& options, Log& log, asio::io_context& context,
   notify("READY=1");
   context.run();
   // Before anything that can hang: whoever waits for an answer of the kernel gets none any more.
-  if (targets) targets->fail_unanswered();
+  if (targets) targets->end();
   if (service.leaves_devices()) {
     log.info("stopped: devices wait for the next one", {});
     leave(options, EXIT_SUCCESS);

@@ -1,10 +1,15 @@
 #include "bd/target_server.h"
 
+#include <sys/socket.h>
+#include <sys/un.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <asio/post.hpp>
 #include <cerrno>
+#include <cstddef>
+#include <cstring>
+#include <string_view>
 #include <system_error>
 #include <utility>
 
@@ -50,6 +55,34 @@ std::string sanitized(const std::string& text) {
   return name;
 }
 
+// Of all varve-bd of the machine: a name that the kernel gives back when the process ends.
+UniqueFd lock_target() {
+  if (::access(tcmu::kParameters, F_OK) != 0) {
+    throw transport::TransportError(
+        errno, "the kernel has no devices for us to serve: load its module target_core_user, or "
+               "leave out --tcmu");
+  }
+  if (::access(tcmu::kTargetRoot, W_OK) != 0) {
+    throw transport::TransportError(
+        errno, std::string(tcmu::kTargetRoot) + " cannot be written (" + std::strerror(errno) +
+                   "), without which no device can be taken over: mount configfs there, run this "
+                   "process as root, or leave out --tcmu");
+  }
+  constexpr std::string_view kName("\0varve-bd --tcmu", 16);
+  sockaddr_un address = {};
+  address.sun_family = AF_UNIX;
+  std::copy(kName.begin(), kName.end(), address.sun_path);
+  UniqueFd lock(::socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0));
+  const auto length = static_cast<socklen_t>(offsetof(sockaddr_un, sun_path) + kName.size());
+  const auto* plain = reinterpret_cast<const sockaddr*>(&address);
+  if (lock && ::bind(lock.get(), plain, length) == 0) return lock;
+  throw transport::TransportError(
+      errno, errno == EADDRINUSE
+                 ? std::string("another varve-bd serves the kernel's target, which one at a time "
+                               "can: end it first, or leave out --tcmu")
+                 : std::string("the kernel's target cannot be locked: ") + std::strerror(errno));
+}
+
 }  // namespace
 
 TargetServer::TargetServer(asio::io_context& context, Service& service,
@@ -58,17 +91,7 @@ TargetServer::TargetServer(asio::io_context& context, Service& service,
       service_(service),
       pool_(std::move(pool)),
       log_(log),
-      socket_([this] {
-        if (::access(tcmu::kParameters, F_OK) != 0) {
-          throw transport::TransportError(
-              errno, "the kernel has no devices for us to serve: load its module target_core_user, "
-                     "or leave out --tcmu");
-        }
-        // Nobody is to be told of until those that are there are known.
-        set_blocked(true);
-        fail_unanswered();
-        return tcmu::NetlinkSocket();
-      }()),
+      lock_(lock_target()),
       readable_(context, socket_.descriptor()) {}
 
 TargetServer::~TargetServer() { readable_.release(); }
@@ -81,11 +104,32 @@ void TargetServer::set_blocked(bool is_blocked) {
             {{"path", path}, {"reason", error_name(-error)}});
 }
 
+void TargetServer::end() {
+  fail_unanswered();
+  if (!is_blocked_for_next_) set_blocked(false);
+}
+
 void TargetServer::fail_unanswered() {
   static_cast<void>(transport::write_text(std::string(tcmu::kParameters) + "reset_netlink", "1"));
 }
 
 void TargetServer::begin() {
+  // Nobody is to be told of until those that are there are known.
+  set_blocked(true);
+  Service::Survivors left;
+  try {
+    left = find_left();
+  } catch (...) {
+    set_blocked(false);
+    throw;
+  }
+  fail_unanswered();
+  service_.take_over(std::move(left));
+  set_blocked(false);
+  listen();
+}
+
+Service::Survivors TargetServer::find_left() {
   Service::Survivors left;
   for (const std::uint32_t minor : tcmu::uio_minors()) {
     tcmu::Target target{.minor = minor,
@@ -101,16 +145,29 @@ void TargetServer::begin() {
     }
     target.name = *parsed->name;
     const DevicePointer device = make_device(target);
+    try {
+      device->transport->claim();
+    } catch (const transport::TransportError& error) {
+      if (error.error() == EBUSY) {
+        throw transport::TransportError(
+            EBUSY, "another process serves " + tcmu::uio_path(minor) + " (" +
+                       printable(target.full_name) +
+                       "): one at a time can serve the kernel's target; end it first, or leave "
+                       "out --tcmu");
+      }
+      // Tried again with everything else that it needs.
+      log_.warn(error.what(), fields_of(target));
+    }
     left.push_back(tcmu::survivor_of(
         device->transport, encoded({.device = device->name, .config = target.name.config_path})));
   }
-  service_.take_over(std::move(left));
-  set_blocked(false);
-  listen();
+  return left;
 }
 
-void TargetServer::stop() {
+void TargetServer::stop(bool is_replaced) {
   is_stopping_ = true;
+  // Whoever else has devices of the target need not wait where nobody of ours will.
+  is_blocked_for_next_ = is_replaced || !devices_.empty();
   set_blocked(true);
   // What waits has not been begun.
   for (auto& waiting : std::exchange(waiting_, {})) waiting();

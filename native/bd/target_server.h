@@ -27,20 +27,23 @@ namespace varve::bd {
 
 class TargetServer {
  public:
-  // Says to the kernel that somebody is there. What a daemon before was asked and has not answered
-  // fails. The service, the pool and the log outlive this. Throws transport::TransportError.
+  // Says to the kernel that somebody is there. The service, the pool and the log outlive this.
+  // Throws transport::TransportError, also where another varve-bd serves the target.
   TargetServer(asio::io_context& context, Service& service,
                std::shared_ptr<transport::ServingPool> pool, Log& log);
   ~TargetServer();
   TargetServer(const TargetServer&) = delete;
   TargetServer& operator=(const TargetServer&) = delete;
 
-  // Takes over what is there, and listens.
+  // Takes over what is there, and listens. What a daemon before was asked and has not answered
+  // fails. Throws transport::TransportError, and has changed nothing, where another process serves
+  // a device.
   void begin();
-  // From now on the kernel refuses to add devices: whoever wants one is to try again.
-  void stop();
+  // From now on the kernel refuses to add devices: whoever wants one is to try again, until there is
+  // a next daemon. Without devices, one that is not replaced has the kernel go on without it.
+  void stop(bool is_replaced);
   // Whoever still waits for an answer gets an error instead.
-  void fail_unanswered();
+  void end();
 
  private:
   using Message = tcmu::DeviceMessage;
@@ -54,6 +57,8 @@ class TargetServer {
   };
   using DevicePointer = std::shared_ptr<Device>;
 
+  [[nodiscard]] Service::Survivors find_left();
+  void fail_unanswered();
   void listen();
   void receive();
   void handle(const Message& message);
@@ -72,12 +77,14 @@ class TargetServer {
   Service& service_;
   std::shared_ptr<transport::ServingPool> pool_;
   Log& log_;
+  UniqueFd lock_;
   tcmu::NetlinkSocket socket_;
   asio::posix::stream_descriptor readable_;
   std::map<std::uint32_t, DevicePointer> devices_;  // by the number of the UIO device
   std::deque<std::function<void()>> waiting_;       // opens that come next
   std::size_t opening_count_ = 0;
   bool is_stopping_ = false;
+  bool is_blocked_for_next_ = true;
 };
 
 }  // namespace varve::bd

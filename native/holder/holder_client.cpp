@@ -30,11 +30,13 @@ std::string reason(int error) { return std::strerror(error < 0 ? -error : error)
 HolderClient::HolderClient(std::string socket_path, Tell tell)
     : socket_path_(std::move(socket_path)), tell_(std::move(tell)) {
   const Clock::time_point deadline = Clock::now() + kPredecessorPatience;
-  std::string problem = connect();
-  // Somebody answers there, and refuses us while the one before is on its way out.
-  while (problem.starts_with("refused") && Clock::now() < deadline) {
+  bool is_absent = false;
+  std::string problem = connect(is_absent);
+  // Somebody is there, and refuses us while the one before is on its way out, or takes long. What it
+  // holds is to be known before anybody can ask for the same devices anew.
+  while (!problem.empty() && !is_absent && Clock::now() < deadline) {
     std::this_thread::sleep_for(std::chrono::milliseconds(10));
-    problem = connect();
+    problem = connect(is_absent);
   }
   tell_(problem.empty(), problem);
   reconnecting_ = std::thread([this] { reconnect_for_ever(); });
@@ -75,9 +77,10 @@ void HolderClient::leave(const std::string& name) noexcept {
   things_.erase(name);
 }
 
-std::string HolderClient::connect() {
+std::string HolderClient::connect(bool& is_absent) {
   int error = 0;
   UniqueFd socket = place::connect_to(socket_path_, place::SocketType::kPackets, error);
+  is_absent = !socket && (error == ENOENT || error == ECONNREFUSED);
   if (!socket) return "no holder answers on " + socket_path_ + ": " + reason(error);
   return say_hello(std::move(socket));
 }
@@ -147,7 +150,8 @@ void HolderClient::reconnect_for_ever() {
       disconnect("it has ended");
     }
     lock.unlock();
-    const std::string problem = connect();
+    bool is_absent = false;
+    const std::string problem = connect(is_absent);
     if (problem.empty()) tell_(true, "");
     lock.lock();
   }

@@ -47,8 +47,8 @@ class HolderClient final : public Parking {
  private:
   using Things = std::map<std::string, std::vector<int>>;
 
-  // An empty text, or why there is no connection.
-  std::string connect();
+  // An empty text, or why there is no connection; `is_absent` says whether nobody is there at all.
+  std::string connect(bool& is_absent);
   std::string say_hello(UniqueFd socket);
   bool ask(Kind kind, const std::string& name, std::span<const int> descriptors);
   void disconnect(const std::string& reason);

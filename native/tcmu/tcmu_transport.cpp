@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <cstring>
 #include <thread>
 #include <utility>
 
@@ -31,16 +32,42 @@ std::string core_folder(const TargetName& name) {
 // While it lives, the kernel gives new commands back as "busy", to be sent again.
 class Blocked {
  public:
-  explicit Blocked(std::string folder) : file_(std::move(folder) + "/action/block_dev") {
-    static_cast<void>(transport::write_text(file_, "1"));
+  explicit Blocked(const std::string& folder) : file_(folder + "/action/block_dev") {
+    error_ = transport::write_text(file_, "1");
   }
   ~Blocked() { static_cast<void>(transport::write_text(file_, "0")); }
   Blocked(const Blocked&) = delete;
   Blocked& operator=(const Blocked&) = delete;
+  // 0 or a negative errno.
+  [[nodiscard]] int error() const noexcept { return error_; }
 
  private:
   std::string file_;
+  int error_ = 0;
 };
+
+// A command may be where one that was answered was laid before, so without this some would be
+// carried out again, and others never.
+void send_again(const std::string& folder, const Blocked& blocked) {
+  int error = blocked.error();
+  if (error == 0) error = transport::write_text(folder + "/action/reset_ring", "1");
+  if (error == 0) return;
+  throw transport::TransportError(-error, folder + "/action cannot be written (" +
+                                              std::strerror(-error) +
+                                              "), without which its ring cannot be taken over");
+}
+
+// Of a disk that is shown already. The layer of a writable one knows better: it may have got another
+// size before the kernel did.
+void check_size(const TargetName& name, const transport::BlockDevice& content) {
+  for (const TargetDisk& disk : find_disks(name)) {
+    const std::string sectors = transport::read_line("/sys/class/block/" + disk.name + "/size");
+    if (sectors.empty() || sectors == std::to_string(content.size() / scsi::kBlockBytes)) continue;
+    throw transport::TransportError(
+        EIO, disk.path() + " has " + sectors + " sectors of 512 bytes, and its image has " +
+                 std::to_string(content.size()) + " bytes");
+  }
+}
 
 // That of the configuration if it has one, else one of the names that no other device here has.
 std::string serial_of(const TargetName& name) {
@@ -212,19 +239,30 @@ std::unique_ptr<transport::AttachedDevice> TcmuTransport::attach(
   if (content != nullptr && content->size() < scsi::kBlockBytes) {
     throw transport::TransportError(EINVAL, "the image has no content");
   }
+  std::unique_ptr<UioDevice> device;
+  {
+    const std::lock_guard lock(mutex_);
+    device = std::move(claimed_);
+  }
+  if (device == nullptr) device = std::make_unique<UioDevice>(target_.minor, target_.full_name);
   const std::string folder = core_folder(target_.name);
   std::optional<Blocked> blocked;
   if (target_.is_taken_over) {
+    if (content != nullptr && options.is_read_only) check_size(target_.name, *content);
     blocked.emplace(folder);
-    // What the process before has begun is told to be sent again.
-    static_cast<void>(transport::write_text(folder + "/action/reset_ring", "1"));
+    send_again(folder, *blocked);
   }
-  auto device = std::make_unique<UioDevice>(target_.minor, target_.full_name);
   const auto connection = std::make_shared<TcmuConnection>(
       std::move(device), std::move(content),
       scsi::Identity{.serial = serial_of(target_.name), .is_read_only = options.is_read_only},
       ended_);
   return std::make_unique<TcmuDevice>(pool_, target_, is_removed_, connection);
+}
+
+void TcmuTransport::claim() {
+  auto device = std::make_unique<UioDevice>(target_.minor, target_.full_name);
+  const std::lock_guard lock(mutex_);
+  claimed_ = std::move(device);
 }
 
 void TcmuTransport::refuse_requests() {

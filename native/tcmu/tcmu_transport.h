@@ -10,6 +10,7 @@
 
 #include "tcmu/target_name.h"
 #include "tcmu/tcmu_connection.h"
+#include "tcmu/uio_device.h"
 #include "transport/serving_pool.h"
 #include "transport/transport.h"
 
@@ -30,6 +31,9 @@ class TcmuTransport final : public transport::Transport {
                 TcmuConnection::Ended ended);
 
   [[nodiscard]] std::string name() const override { return "tcmu"; }
+  // Opens the ring of a device that is there, which nobody else has from then on. Throws
+  // TransportError, with EBUSY if somebody else serves it.
+  void claim();
   // For once. Without a content requests are answered with errors. Throws TransportError.
   std::unique_ptr<transport::AttachedDevice> attach(
       std::shared_ptr<transport::BlockDevice> content,
@@ -48,7 +52,8 @@ class TcmuTransport final : public transport::Transport {
   Target target_;
   TcmuConnection::Ended ended_;
   std::shared_ptr<std::atomic<bool>> is_removed_ = std::make_shared<std::atomic<bool>>(false);
-  std::mutex mutex_;
+  std::mutex mutex_;  // for what follows
+  std::unique_ptr<UioDevice> claimed_;
   std::unique_ptr<transport::AttachedDevice> refusing_;
 };
 

@@ -91,7 +91,8 @@ class Survivor {
   [[nodiscard]] virtual bool is_ours_to_end() const noexcept { return true; }
   // Whether nothing but its last users is left to be waited for.
   [[nodiscard]] virtual bool is_let_go() const noexcept = 0;
-  // Serves it on: what was under way is carried out or answered, nothing twice. The content and its
+  // Serves it on: what was under way is carried out or answered; nothing that was answered is carried
+  // out again. The content and its
   // access are those of before. Throws TransportError, and may then be called again. At most once
   // otherwise.
   virtual std::unique_ptr<AttachedDevice> serve(std::shared_ptr<BlockDevice> content,

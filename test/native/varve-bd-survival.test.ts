@@ -248,6 +248,26 @@ test('a holder that was killed gets everything back from the daemon', { skip }, 
   await line.end();
 });
 
+test('a holder that takes long is waited for', { skip }, async (t) => {
+  const line = await Line.start(t);
+  const { path } = await open(line.bd, readOnlyConfig(line.directory), 'patient');
+  await line.daemon.end('SIGKILL');
+  line.holder.child.kill('SIGSTOP');
+  const starting = line.startNext();
+  // Longer than one question to it may take.
+  await delay(3_000);
+  line.holder.child.kill('SIGCONT');
+  await starting;
+  assert.deepEqual(
+    (await list(line.bd)).map(({ device }) => device),
+    ['patient'],
+  );
+  assert.equal(sumOf(path), expectedSum('stack3'));
+  await line.recovered();
+  await close(line.bd, 'patient');
+  await line.end();
+});
+
 test(
   'without its holder a device ends with the daemon, as it does without one',
   { skip },

@@ -6,9 +6,12 @@ import { withBlockDaemon } from './daemon.ts';
 interface Stats {
   readonly daemon: {
     /** Older ones do not tell it. */
-    readonly devicesOutlive?: boolean;
-    readonly deviceCount: number;
+    readonly outlivingTransports?: readonly string[];
   };
+}
+
+interface Listed {
+  readonly devices: readonly { readonly transport: string }[];
 }
 
 /** Whether the devices of the daemon on a socket stay when it ends, or there are none. */
@@ -17,10 +20,17 @@ export async function canBeReplaced(
   environment: CommandContext['environment'],
 ): Promise<boolean> {
   try {
-    const { daemon } = await withBlockDaemon({ environment }, { socket }, (client) =>
-      client.request<Stats>('stats', {}),
+    const { daemon, devices } = await withBlockDaemon(
+      { environment },
+      { socket },
+      async (client) => ({
+        ...(await client.request<Stats>('stats')),
+        ...(await client.request<Listed>('list')),
+      }),
     );
-    return daemon.devicesOutlive === true || daemon.deviceCount === 0;
+    const outliving = new Set(daemon.outlivingTransports);
+    // Those of the kernel's target stay in any case.
+    return devices.every(({ transport }) => transport === 'tcmu' || outliving.has(transport));
   } catch (error) {
     if (error instanceof CliFailure) return false;
     throw error;

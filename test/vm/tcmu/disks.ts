@@ -90,6 +90,15 @@ export async function detach(id: string): Promise<void> {
 export const reconfigure = (id: string, attribute: string, value: string): Promise<void> =>
   writeAttribute(`${coreOf(id)}/attrib/${attribute}`, value);
 
+/** The node over which a device is served; undefined without one. */
+export async function uioOf(id: string): Promise<string | undefined> {
+  for (const name of present('/sys/class/uio')) {
+    const device = await readFile(`/sys/class/uio/${name}/name`, 'utf8');
+    if (device.includes(`/dev_${id}/`)) return `/dev/${name}`;
+  }
+  return undefined;
+}
+
 /** The devices that the kernel has. */
 export const presentIds = (): readonly string[] =>
   present(`${root}/core/${adapter}`)

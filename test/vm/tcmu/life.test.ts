@@ -15,6 +15,7 @@ import {
   open,
   readOnlyConfig,
   start,
+  fixtures,
 } from '../../native/block-daemon.ts';
 import { writeConfig } from '../../native/layer-tool.ts';
 import { chooseSeed, randomNumbers } from '../../native/random.ts';
@@ -197,6 +198,16 @@ test('a disk whose image is gone after a restart waits until it is back', { skip
   renameSync(`${config}.away`, config);
   await reading;
   assert.equal(readFileSync(resultFile, 'utf8'), 'success');
+
+  // One with another size is not what its users have.
+  await node.end('SIGKILL');
+  const other = JSON.parse(readFileSync(config, 'utf8')) as object;
+  writeConfig(config, { lowers: [{ file: `${fixtures}lsmt-raw/layer.lsmt` }], resultFile });
+  bd = await node.start();
+  await waits();
+  assert.match((await list(bd))[0]?.problem ?? '', /has 40960 sectors .* its image has \d+ bytes/);
+  writeConfig(config, other);
+  await readOnce(path);
 
   // One that is given up fails until it is removed, and removing one that waits hangs nobody.
   await node.end('SIGKILL');
