@@ -101,6 +101,26 @@ describe(
       await assertWorks(node);
     });
 
+    test('one that is away where it need not be there still has its devices', async () => {
+      await node.prepare(box, top);
+      await node.blockDaemon.service.stop();
+      node.configure({ transport: 'tcmu' });
+      await node.restart();
+      await assertRemoved(node, box);
+      await waitUntil('the detach has failed', async () =>
+        (await failuresOf(node, 'device-2')).some((failure) =>
+          /^DeviceDetachFailed: ECONNREFUSED .*does not run there: start it/.test(failure),
+        ),
+      );
+      const { stdout } = await node.ask('events', '--stream', 'device-2', '--json');
+      assert.doesNotMatch(stdout, /"DeviceLost"/);
+      await node.startBlockDaemon();
+      await assertNothingAttached(node);
+      node.configure({ transport: 'auto' });
+      await node.restart();
+      await assertWorks(node);
+    });
+
     test('one that dies: its devices are attached again for those who lease them', async () => {
       await node.prepare(box, top);
       await node.restartBlockDaemon();
