@@ -33,9 +33,15 @@ export async function attach(device: TargetDevice): Promise<EffectResult<Attache
   if (unready !== undefined) return failed(unready);
   const built = isComplete(standing) ? done : await build(device, standing);
   if (!built.ok) return undo(device, built);
-  const disk = await awaitDisk(device.ask, device, device.sleep);
+  let disk = await awaitDisk(device.ask, device, device.sleep);
   if (!disk.ok) return undo(device, disk.failure);
-  const timed = await setDiskTimeOut(device, disk.value);
+  let timed = await setDiskTimeOut(device, disk.value);
+  if (!timed.ok && timed.code === 'ENOENT') {
+    // That was the disk of a device before, of the same name and place, on its way out.
+    disk = await awaitDisk(device.ask, device, device.sleep);
+    if (!disk.ok) return undo(device, disk.failure);
+    timed = await setDiskTimeOut(device, disk.value);
+  }
   return timed.ok ? { ok: true, value: attached(disk.value) } : undo(device, timed);
 }
 

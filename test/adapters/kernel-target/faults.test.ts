@@ -179,6 +179,23 @@ test('a detach that fails half-way is gone on with', async (t) => {
   }
 });
 
+test('a disk that goes while it is taken was that of a device before: the next is taken', async (t) => {
+  const node = fakeNode(snapshotsOf(t));
+  let goneCount = 1;
+  node.kernel.fault = ({ operation, ...request }) => {
+    const path = 'path' in request ? request.path : '';
+    const isTaken = operation === 'read-attribute' && path.startsWith('/sys/block/');
+    return isTaken && goneCount-- > 0 ? 'ENOENT' : undefined;
+  };
+  const attached = await node.devices().attach(deviceId);
+  assert.ok(attached.ok, JSON.stringify(attached));
+  assert.equal(node.kernel.diskTimeOut, '2147483');
+  assert.ok((await node.devices().detach(deviceId)).ok);
+  goneCount = 2;
+  assert.equal((await attach(node)).code, 'ENOENT');
+  assert.ok(isNothingLeft(node));
+});
+
 test('one that cannot be looked at is told as such, and hides no other', async (t) => {
   const node = fakeNode(snapshotsOf(t));
   await assertWorks(node);
