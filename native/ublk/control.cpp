@@ -107,7 +107,10 @@ int Control::update_size(std::uint32_t device, std::uint64_t sectors) noexcept {
 std::vector<std::uint32_t> device_numbers() {
   constexpr std::string_view kPrefix = "ublkc";
   std::vector<std::uint32_t> numbers;
-  for (const std::string& name : transport::names_in("/sys/class/ublk-char")) {
+  constexpr const char* kFolder = "/sys/class/ublk-char";
+  // Without the driver it is not there; where it cannot be read, nothing is known.
+  if (::access(kFolder, R_OK) != 0 && errno != ENOENT) fail(kFolder, errno);
+  for (const std::string& name : transport::names_in(kFolder)) {
     if (!name.starts_with(kPrefix)) continue;
     std::uint32_t number = 0;
     const char* end = name.data() + name.size();

@@ -40,7 +40,8 @@ class Control {
   Ring ring_;
 };
 
-// The numbers of all ublk devices of this machine, whoever serves them.
+// The numbers of all ublk devices of this machine, whoever serves them. Throws TransportError where
+// they cannot be listed.
 std::vector<std::uint32_t> device_numbers();
 
 }  // namespace varve::ublk

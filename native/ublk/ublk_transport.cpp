@@ -127,15 +127,18 @@ std::vector<std::unique_ptr<transport::Survivor>> UblkTransport::survivors() {
   if (notes.empty()) return found;
   Control control;
   std::map<std::uint64_t, DeviceInfo> devices;
+  bool is_all_known = true;
   for (const std::uint32_t number : device_numbers()) {
     DeviceInfo info;
-    if (control.info(number, info) == 0) devices.emplace(info.cookie, info);
+    const int error = control.info(number, info);
+    if (error == 0) devices.emplace(info.cookie, info);
+    if (error != 0 && error != -ENODEV) is_all_known = false;
   }
   for (const Note& note : notes) {
     const auto device = devices.find(note.cookie);
     if (device == devices.end()) {
       // Of a device that is gone, or of a machine that was started anew.
-      around_.notes.remove(note.cookie);
+      if (is_all_known) around_.notes.remove(note.cookie);
       continue;
     }
     const DeviceInfo& info = device->second;
