@@ -107,8 +107,7 @@ void end_in_any_case() {
   }).detach();
 }
 
-void tell_of_memory_pressure(const transport::ServingPool& pool, Log& log) {
-  for (const std::string& refused : prepare_for_memory_pressure()) log.warn(refused, {});
+void tell_of_writeback(const transport::ServingPool& pool, Log& log) {
   if (const int error = pool.io_flusher_error(); error != 0) {
     log.warn("the serving threads are not part of writeback: when memory is short, a writable "
              "device may wait for itself; run the daemon with CAP_SYS_RESOURCE",
@@ -215,7 +214,7 @@ void serve(const Options& options, Log& log, asio::io_context& context,
   take_over_from(ublk, service, log);
   take_over_from(fuse, service, log);
   server->begin();
-  tell_of_memory_pressure(*pool, log);
+  tell_of_writeback(*pool, log);
   tell_lacking(around.transports, log);
   log.info("serving", {{"address", options.socket},
                        {"runDir", options.run_dir},
@@ -260,6 +259,7 @@ int run(const Options& options) {
   for (const image::Note& note : config.notes) {
     log.warn(note.text, {{"config", options.config}, {"key", note.key}});
   }
+  for (const std::string& refused : prepare_for_memory_pressure()) log.warn(refused, {});
   serve(options, log, context, std::move(acceptor));
   log.info("stopped", {});
   return EXIT_SUCCESS;

@@ -70,10 +70,16 @@ UioDevice::UioDevice(std::uint32_t minor, const std::string& target) {
   if (uio_target(minor) != target) fail(minor, "it belongs to another device by now", ENODEV);
   const std::uint64_t size = mapping_size(minor);
   if (size == 0) fail(minor, "the size of its memory is unknown", EINVAL);
-  void* memory =
-      ::mmap(nullptr, size, PROT_READ | PROT_WRITE, MAP_SHARED, device_.get(), 0);
+  // In two steps: in a process that has its memory locked the kernel would touch all of a mapping
+  // that can be used, and not all of this one is there.
+  void* memory = ::mmap(nullptr, size, PROT_NONE, MAP_SHARED, device_.get(), 0);
   if (memory == MAP_FAILED) fail(minor, "mmap", errno);
   memory_ = {static_cast<std::byte*>(memory), size};
+  if (::mprotect(memory, size, PROT_READ | PROT_WRITE) != 0) {
+    const int error = errno;
+    ::munmap(memory, size);
+    fail(minor, "mprotect", error);
+  }
 }
 
 UioDevice::~UioDevice() {

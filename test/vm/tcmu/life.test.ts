@@ -134,6 +134,7 @@ test('kills under load lose nothing and fail nothing', { skip }, async (t) => {
   }
   isOver = true;
   await load;
+  assert.doesNotMatch(await run('dmesg'), /Invalid addr to data page|BUG: |Oops/);
   await detach('1');
 });
 
