@@ -116,10 +116,17 @@ describe('a server process', { timeout }, () => {
     const scratch = await scratchDirectory(t);
     const first = configurationIn(scratch);
     await new ServerProcess(t, first).serving();
-    const second = new ServerProcess(t, { ...first, root: path.join(scratch, 'root2') });
-    const line = await second.says(/cannot start/);
-    assert.match(line.msg, /another server answers on .*varve\.sock: stop it/);
-    assert.equal((await second.exited).code, 1);
+    const root = path.join(scratch, 'root2');
+    const other = (name: string): string => path.join(scratch, 'other', name);
+    for (const [taken, free] of [
+      ['varve', { adminAddress: other('admin.sock') }],
+      ['admin', { address: other('varve.sock') }],
+    ] as const) {
+      const second = new ServerProcess(t, { ...first, root, ...free });
+      const line = await second.says(/cannot start/);
+      assert.match(line.msg, new RegExp(`another server answers on .*${taken}\\.sock: stop it`));
+      assert.equal((await second.exited).code, 1);
+    }
     const client = new TestClient(first.address);
     t.after(() => client.close());
     assert.equal((await client.all(snapshots.list, {})).code, status.OK);

@@ -115,7 +115,7 @@ const isFull = ({ code, errno }: NodeJS.ErrnoException): boolean =>
   code === 'ENOSPC' || errno === -EDQUOT;
 
 for (const type of ['ext4', 'xfs'] as const) {
-  test(`a container on ${type} writes no more than its limit`, { skip }, async (t) => {
+  test(`R-15: a container on ${type} writes no more than its limit`, { skip }, async (t) => {
     const scratch = await mounted(t, type, 'prjquota');
     const node = await LimitedNode.start(scratch, { rootfsQuota: '4m' });
     const one = await node.container('one');

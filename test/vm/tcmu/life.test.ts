@@ -16,11 +16,13 @@ import {
   readOnlyConfig,
   start,
   fixtures,
+  expectedSum,
 } from '../../native/block-daemon.ts';
 import { writeConfig } from '../../native/layer-tool.ts';
 import { chooseSeed, randomNumbers } from '../../native/random.ts';
 import { hangingDirectory } from '../hanging-directory.ts';
 import { skipOutside } from '../inside.ts';
+import { readAndCompare, writeAndVerify } from '../load.ts';
 import { run, waitUntil } from '../programs.ts';
 import {
   attach,
@@ -102,40 +104,27 @@ test('one that hangs among twenty delays nobody, and gets an answer', { skip }, 
   await run('umount', hanging);
 });
 
-test('kills under load lose nothing and fail nothing', { skip }, async (t) => {
+test('kills and upgrades under load lose nothing and fail nothing', { skip }, async (t) => {
   const kills = isLong ? 60 : 6;
   const random = randomNumbers(chooseSeed(t));
   const node = await TargetDaemon.start(t);
   const { path } = await attach('1', writable(node.directory, 'rw', '64M'));
-  const writeAndVerify = (): Promise<string> =>
-    run(
-      'fio',
-      ...[`--filename=${path}`, '--ioengine=libaio', '--direct=1', '--minimal', '--size=8M'],
-      ...['--verify=crc32c', '--verify_fatal=1', '--verify_state_save=0', '--verify_backlog=64'],
-      ...['--rw=randwrite', '--allrandrepeat=0'],
-      ...['--name=small', '--bs=4k', '--iodepth=16'],
-      ...['--name=odd', '--offset=16M', '--bsrange=512-64k', '--iodepth=8'],
-      ...['--name=synced', '--offset=32M', '--bs=8k', '--iodepth=2', '--fsync=4'],
-    );
-  let isOver = false;
-  const load = (async () => {
-    while (!isOver) await writeAndVerify();
-  })();
-  // Told at the end; a load that fails ends the kills.
-  load.catch(() => (isOver = true));
-  for (let kill = 0; kill < kills && !isOver; kill += 1) {
+  const read = await attach('2', readOnlyConfig(node.directory));
+  const loads = [writeAndVerify(path), readAndCompare(read.path, expectedSum('stack3'))];
+  for (let kill = 0; kill < kills && loads.every((load) => load.isRunning()); kill += 1) {
     await delay(500 + random(1500));
-    await node.end('SIGKILL');
+    // Every third time it is replaced in order.
+    await node.end(kill % 3 === 1 ? 'SIGTERM' : 'SIGKILL');
     await delay(random(300));
     const bd = await node.start();
-    await waitUntil('the device is served again', async () =>
-      (await list(bd)).some(({ state }) => state === 'open'),
+    await waitUntil(
+      'the devices are served again',
+      async () => (await list(bd)).filter(({ state }) => state === 'open').length === 2,
     );
   }
-  isOver = true;
-  await load;
+  for (const load of loads) await load.stop();
   assert.doesNotMatch(await run('dmesg'), /Invalid addr to data page|BUG: |Oops/);
-  await detach('1');
+  for (const id of ['1', '2']) await detach(id);
 });
 
 test('a daemon that ends leaves its disks to the next one', { skip }, async (t) => {

@@ -11,26 +11,29 @@ import { close, expectedSum, list, open, readOnlyConfig } from '../../native/blo
 import { chooseSeed, randomNumbers } from '../../native/random.ts';
 import { skipOutside } from '../inside.ts';
 import { run, waitUntil } from '../programs.ts';
-import { kernelDevices, UblkNode, writeAndVerify } from './node.ts';
+import { readAndCompare, writeAndVerify } from '../load.ts';
+import { kernelDevices, UblkNode } from './node.ts';
 
 const skip = skipOutside('6.12');
 const isLong = process.env['VARVE_LONG'] === '1';
 
-test('kills under load lose nothing and fail nothing', { skip }, async (t) => {
+test('kills and upgrades under load lose nothing and fail nothing', { skip }, async (t) => {
   const kills = isLong ? 50 : 5;
   const random = randomNumbers(chooseSeed(t));
   const node = await UblkNode.start(t);
   const { path } = await node.writable('rw', 'append-only', '64M');
-  const load = writeAndVerify(path);
-  for (let kill = 0; kill < kills; kill += 1) {
+  const read = await open(node.bd, readOnlyConfig(node.directory), 'ro');
+  const loads = [writeAndVerify(path), readAndCompare(read.path, expectedSum('stack3'))];
+  for (let kill = 0; kill < kills && loads.every((load) => load.isRunning()); kill += 1) {
     await delay(300 + random(1500));
-    await node.end('SIGKILL');
+    // Every third time it is replaced in order.
+    await node.end(kill % 3 === 1 ? 'SIGTERM' : 'SIGKILL');
     await delay(random(300));
     await node.start();
-    await node.recovered(['rw']);
+    await node.recovered(['rw', 'ro']);
   }
-  await load.stop();
-  assert.equal((await close(node.bd, 'rw')).gone, true);
+  for (const load of loads) await load.stop();
+  for (const device of ['rw', 'ro']) assert.equal((await close(node.bd, device)).gone, true);
   assert.deepEqual([kernelDevices(), node.notes], [[], []]);
 });
 
@@ -84,8 +87,9 @@ test(
     await node.end('SIGKILL');
     renameSync(layer, `${layer}.away`);
     await node.start();
-    await waitUntil('both are known not to be served', async () =>
-      (await list(node.bd)).every(({ problem }) => problem !== undefined),
+    await waitUntil(
+      'both are known not to be served',
+      async () => (await list(node.bd)).filter(({ problem }) => problem !== undefined).length === 2,
     );
     assert.deepEqual(
       (await list(node.bd)).map(({ device, state, path: at }) => [device, state, at]),

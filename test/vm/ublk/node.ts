@@ -18,7 +18,7 @@ import {
 } from '../../native/block-daemon.ts';
 import { writeConfig } from '../../native/layer-tool.ts';
 import { scratchDirectory } from '../../native/scratch.ts';
-import { run, waitUntil } from '../programs.ts';
+import { waitUntil } from '../programs.ts';
 
 const namesIn = (directory: string): readonly string[] => {
   try {
@@ -120,29 +120,3 @@ export class UblkNode {
 /** The mount points of a device, as this process sees them. */
 export const isMounted = (path: string): boolean =>
   readFileSync('/proc/self/mounts', 'utf8').includes(`${path} `);
-
-/** Writes at random and verifies what it wrote; ends when it has been told to. */
-export function writeAndVerify(path: string): { stop: () => Promise<void> } {
-  let isOver = false;
-  const load = (async () => {
-    while (!isOver) {
-      await run(
-        'fio',
-        ...[`--filename=${path}`, '--ioengine=libaio', '--direct=1', '--minimal', '--size=8M'],
-        ...['--verify=crc32c', '--verify_fatal=1', '--verify_state_save=0'],
-        ...['--verify_backlog=64', '--rw=randwrite', '--allrandrepeat=0'],
-        ...['--name=small', '--bs=4k', '--iodepth=16'],
-        ...['--name=odd', '--offset=16M', '--bsrange=512-64k', '--iodepth=8'],
-        ...['--name=synced', '--offset=32M', '--bs=8k', '--iodepth=2', '--fsync=4'],
-      );
-    }
-  })();
-  // Told at the end.
-  load.catch(() => undefined);
-  return {
-    stop: async () => {
-      isOver = true;
-      await load;
-    },
-  };
-}
