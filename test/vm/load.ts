@@ -1,5 +1,5 @@
-// Load on a device for as long as a test wants it, which holds what comes back against what it is to
-// be.
+// Load on a device for as long as a test wants it, which holds what comes back against what it is
+// to be.
 import assert from 'node:assert/strict';
 import { run } from './programs.ts';
 
