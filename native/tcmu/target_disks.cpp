@@ -47,7 +47,8 @@ void add_disks(const std::string& address, std::vector<TargetDisk>& disks) {
     return one == ':' || (one >= '0' && one <= '9');
   });
   if (!is_address) return;
-  for (const std::string& name : transport::names_in("/sys/class/scsi_device/" + address + "/device/block")) {
+  const std::string folder = "/sys/class/scsi_device/" + address + "/device/block";
+  for (const std::string& name : transport::names_in(folder)) {
     const dev_t device = number_of(transport::read_line("/sys/class/block/" + name + "/dev"));
     disks.push_back({.name = name, .device = device});
   }
@@ -65,7 +66,8 @@ std::vector<TargetDisk> find_disks(const TargetName& target) {
       for (const std::string& unit : transport::names_in(folder + "/lun")) {
         const bool is_unit = unit.rfind(unit_prefix, 0) == 0;
         if (!is_unit || !is_unit_of(folder + "/lun/" + unit, target)) continue;
-        add_disks(transport::read_line(folder + "/address") + ":" + unit.substr(unit_prefix.size()), disks);
+        const std::string number = unit.substr(unit_prefix.size());
+        add_disks(transport::read_line(folder + "/address") + ":" + number, disks);
       }
     }
   }

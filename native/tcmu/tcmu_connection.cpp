@@ -67,9 +67,9 @@ transport::Connection::Served TcmuConnection::serve(const transport::RequestBuff
   }
   taken();
   const scsi::Outcome outcome =
-      is_aborted_          ? scsi::Outcome::failed(scsi::kManualInterventionRequired)
+      is_aborted_         ? scsi::Outcome::failed(scsi::kManualInterventionRequired)
       : !command.is_sound ? scsi::Outcome::failed(scsi::kInternalFailure)
-                           : disk_->execute(command.command(), command.data, buffer.payload());
+                          : disk_->execute(command.command(), command.data, buffer.payload());
   complete(number, outcome);
   return Served::kRequest;
 }
@@ -88,8 +88,8 @@ void TcmuConnection::complete(std::uint64_t number, const scsi::Outcome& outcome
   device_->tell();
 }
 
-// What still works on an aborted command may put data where the kernel lays those of the next one;
-// but that fails, too.
+// What still works on an aborted read may put data where the kernel lays those of the next command;
+// but that fails, too. A write has taken its data before it can hang.
 void TcmuConnection::abort() noexcept {
   is_aborted_ = true;
   {

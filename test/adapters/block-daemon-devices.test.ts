@@ -6,6 +6,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test, type TestContext } from 'node:test';
 import { createInterface } from 'node:readline';
+import { backingStoreFigures } from '../../src/adapters/block-daemon/figures.ts';
 import { BlockDaemonTransport } from '../../src/adapters/block-daemon/transport.ts';
 import { TransportDevices } from '../../src/adapters/block-devices/devices.ts';
 import { noTransport } from './no-transport.ts';
@@ -179,4 +180,21 @@ test('another root’s device that bears the name is not closed, whatever state 
     assert.deepEqual(await transport.detach(7), { ok: true, value: undefined });
     assert.deepEqual(asked, ['list'], state);
   }
+});
+
+test('devices outlive a daemon only if each that it has does', async (t) => {
+  const daemon = {
+    ...{ process: 1, transport: 'ublk', transports: ['ublk', 'fuse'], devicesOutlive: true },
+    outlivingTransports: ['ublk'],
+  };
+  const outliveWith = async (...transports: readonly string[]): Promise<boolean | null> => {
+    const devices = transports.map((transport) => ({ ...open, transport }));
+    const answers = { stats: { daemon, devices: [] }, list: { devices } };
+    const figures = await backingStoreFigures(await daemonWith(t, answers), '/s');
+    assert.ok(figures.ok);
+    return figures.value.devicesOutlive;
+  };
+  assert.equal(await outliveWith(), true);
+  assert.equal(await outliveWith('ublk', 'tcmu'), true);
+  assert.equal(await outliveWith('ublk', 'fuse'), false);
 });

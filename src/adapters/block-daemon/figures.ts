@@ -18,8 +18,9 @@ interface Stats {
     /** Older ones do not tell them. */
     readonly transports?: readonly string[];
     readonly lacking?: Readonly<Record<string, readonly string[]>>;
-    /** Older ones do not tell it. */
+    /** Of the transport that it takes by itself; older ones do not tell it. */
     readonly devicesOutlive?: boolean;
+    readonly outlivingTransports?: readonly string[];
   };
   readonly devices: readonly {
     readonly device: string;
@@ -30,6 +31,7 @@ interface Stats {
 
 interface Listed {
   readonly device: string;
+  readonly transport: string;
   readonly config: string;
   readonly directIo?: boolean;
 }
@@ -67,6 +69,13 @@ export async function backingStoreFigures(
   }
   const { process, version = null, transport, devicesOutlive = null } = stats.value.daemon;
   const { transports = null, lacking = {} } = stats.value.daemon;
-  const told = { process, version, transport, transports, lacking, devicesOutlive };
-  return { ok: true, value: { ...told, devices } };
+  const told = { process, version, transport, transports, lacking };
+  const { outlivingTransports = devicesOutlive === true ? [transport] : [] } = stats.value.daemon;
+  // Those of the kernel's target stay in any case.
+  const outliving = new Set(['tcmu', ...outlivingTransports]);
+  const doAllOutlive = listed.value.devices.every((one) => outliving.has(one.transport));
+  return {
+    ok: true,
+    value: { ...told, devicesOutlive: devicesOutlive && doAllOutlive, devices },
+  };
 }

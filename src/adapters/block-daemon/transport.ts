@@ -247,7 +247,7 @@ function inService(device: ListedDevice): EffectResult<AttachedDevice> {
 }
 
 /** The id in the name of a device; undefined if it is named by others. */
-export function idOf(name: string): number | undefined {
+function idOf(name: string): number | undefined {
   const match = /^snapshot-([1-9]\d{0,15})$/.exec(name);
   return match === null ? undefined : Number(match[1]);
 }
