@@ -235,10 +235,14 @@ function vmSuite({ isLong }: SuiteOptions): Suite {
       nodeTests('vm/*.test.ts', 1),
       inMachine(
         '6.1',
-        'test/vm/{tcmu,target,containers}/*.test.ts',
+        'test/vm/{devices,tcmu,target,containers}/*.test.ts',
         'test/vm/file-systems/quota.test.ts',
       ),
-      inMachine('6.12', 'test/vm/{ublk,containers}/*.test.ts', 'test/vm/file-systems/made.test.ts'),
+      inMachine(
+        '6.12',
+        'test/vm/{devices,ublk,containers}/*.test.ts',
+        'test/vm/file-systems/made.test.ts',
+      ),
       ...(isLong
         ? [
             nodeTests('vm/memory/*.test.ts', 1),

@@ -8,12 +8,13 @@ import { join } from 'node:path';
 import { test } from 'node:test';
 
 import { findNativeFile } from '../../../src/adapters/native/location.ts';
-import { createUpper } from '../../native/block-daemon.ts';
+import { createUpper, readOnlyConfig } from '../../native/block-daemon.ts';
 import { writeConfig } from '../../native/layer-tool.ts';
+import { startNode } from '../devices/node.ts';
+import { TargetNode } from '../devices/nodes.ts';
 import { skipOutside } from '../inside.ts';
 import { run } from '../programs.ts';
-import { attach, detach, isNetlinkBlocked, uioOf } from './disks.ts';
-import { TargetDaemon } from './target.ts';
+import { attach, detach, enable, isNetlinkBlocked, uioOf } from './disks.ts';
 
 const skip = skipOutside('6.1');
 const mebibyte = 1 << 20;
@@ -58,7 +59,7 @@ async function refusal(directory: string, ...before: readonly string[]): Promise
 }
 
 test('nobody takes a device from whoever serves it', { skip }, async (t) => {
-  const node = await TargetDaemon.start(t);
+  const node = await startNode(t, TargetNode);
   const { directory } = node;
   const upper = createUpper(directory, 'rw', 'append-only', '8M');
   const config = writeConfig(join(directory, 'rw.json'), { upper });
@@ -89,10 +90,14 @@ test('nobody takes a device from whoever serves it', { skip }, async (t) => {
 });
 
 test('a daemon that ends for good leaves the target to others', { skip }, async (t) => {
-  const node = await TargetDaemon.start(t);
+  const node = await startNode(t, TargetNode);
   assert.equal(await node.end('SIGTERM'), 0);
   assert.equal(isNetlinkBlocked(), true, 'its successor comes');
+  // Whoever wants a device is told to try again, instead of waiting for nobody.
+  const config = readOnlyConfig(node.directory);
+  await assert.rejects(enable('1', `overlaybd/${config}`), { code: 'EAGAIN' });
   await node.start();
+  assert.equal(isNetlinkBlocked(), false);
   assert.equal(await node.end('SIGINT'), 0);
   assert.equal(isNetlinkBlocked(), false);
 });

@@ -1,8 +1,7 @@
-// How disks of the kernel's target come and go with varve-bd: opens that fail or hang, daemons that
-// die or end while disks are used, and what waits meanwhile.
+// How disks of the kernel's target come and go: opens that fail or hang, images that are gone after
+// a restart, reads that never end, and hundreds of disks at once.
 import assert from 'node:assert/strict';
 import { mkdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
-import { randomBytes } from 'node:crypto';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { setTimeout as delay } from 'node:timers/promises';
@@ -16,24 +15,14 @@ import {
   readOnlyConfig,
   start,
   fixtures,
-  expectedSum,
 } from '../../native/block-daemon.ts';
 import { writeConfig } from '../../native/layer-tool.ts';
-import { chooseSeed, randomNumbers } from '../../native/random.ts';
 import { hangingDirectory } from '../hanging-directory.ts';
+import { startNode } from '../devices/node.ts';
+import { TargetNode } from '../devices/nodes.ts';
 import { skipOutside } from '../inside.ts';
-import { readAndCompare, writeAndVerify } from '../load.ts';
 import { run, waitUntil } from '../programs.ts';
-import {
-  attach,
-  detach,
-  deviceName,
-  enable,
-  expose,
-  isNetlinkBlocked,
-  reconfigure,
-} from './disks.ts';
-import { TargetDaemon } from './target.ts';
+import { attach, detach, deviceName, enable, expose } from './disks.ts';
 
 const skip = skipOutside('6.1');
 const isLong = process.env['VARVE_LONG'] === '1';
@@ -44,9 +33,9 @@ const writable = (directory: string, name: string, size: string): string =>
   });
 
 test('an open that fails says why, and can be tried again', { skip }, async (t) => {
-  const node = await TargetDaemon.start(t);
+  const node = await startNode(t, TargetNode);
   const { directory } = node;
-  const bd = await node.client();
+  const { bd } = node;
   const config = join(directory, 'later.json');
   await assert.rejects(enable('1', `overlaybd/${config}`), { code: 'ENOENT' });
   await assert.rejects(enable('2', 'overlaybd/relative.json'), { code: 'EINVAL' });
@@ -79,8 +68,8 @@ test('an open that fails says why, and can be tried again', { skip }, async (t) 
 });
 
 test('one that hangs among twenty delays nobody, and gets an answer', { skip }, async (t) => {
-  const node = await TargetDaemon.start(t);
-  const bd = await node.client();
+  const node = await startNode(t, TargetNode);
+  const { bd } = node;
   const hanging = join(node.directory, 'hanging');
   const { letGo } = await hangingDirectory(t, hanging);
   const config = readOnlyConfig(node.directory);
@@ -104,68 +93,11 @@ test('one that hangs among twenty delays nobody, and gets an answer', { skip }, 
   await run('umount', hanging);
 });
 
-test('kills and upgrades under load lose nothing and fail nothing', { skip }, async (t) => {
-  const kills = isLong ? 60 : 6;
-  const random = randomNumbers(chooseSeed(t));
-  const node = await TargetDaemon.start(t);
-  const { path } = await attach('1', writable(node.directory, 'rw', '64M'));
-  const read = await attach('2', readOnlyConfig(node.directory));
-  const loads = [writeAndVerify(path), readAndCompare(read.path, expectedSum('stack3'))];
-  for (let kill = 0; kill < kills && loads.every((load) => load.isRunning()); kill += 1) {
-    await delay(500 + random(1500));
-    // Every third time it is replaced in order.
-    await node.end(kill % 3 === 1 ? 'SIGTERM' : 'SIGKILL');
-    await delay(random(300));
-    const bd = await node.start();
-    await waitUntil(
-      'the devices are served again',
-      async () => (await list(bd)).filter(({ state }) => state === 'open').length === 2,
-    );
-  }
-  for (const load of loads) await load.stop();
-  assert.doesNotMatch(await run('dmesg'), /Invalid addr to data page|BUG: |Oops/);
-  for (const id of ['1', '2']) await detach(id);
-});
-
-test('a daemon that ends leaves its disks to the next one', { skip }, async (t) => {
-  const node = await TargetDaemon.start(t);
-  const { directory } = node;
-  const config = writable(directory, 'rw', '64M');
-  const { path } = await attach('1', config);
-  const mountPoint = join(directory, 'mounted');
-  mkdirSync(mountPoint);
-  await run('mkfs.ext4', '-q', '-F', path);
-  await run('mount', path, mountPoint);
-  const bytes = randomBytes(8 << 20);
-  writeFileSync(join(mountPoint, 'unsynced'), bytes);
-
-  assert.equal(await node.end('SIGTERM'), 0);
-  assert.deepEqual(node.daemon.said(/users get errors/), []);
-  // Whoever wants a device is told to try again, instead of waiting for nobody.
-  assert.equal(isNetlinkBlocked(), true);
-  await assert.rejects(enable('2', `overlaybd/${config}`), { code: 'EAGAIN' });
-  const syncing = run('sync', '--file-system', mountPoint);
-  let isSynced = false;
-  void syncing.then(() => (isSynced = true));
-  await delay(500);
-  assert.equal(isSynced, false);
-
-  await node.start();
-  await syncing;
-  assert.equal(isNetlinkBlocked(), false);
-  await run('umount', mountPoint);
-  await run('e2fsck', '-f', '-n', path);
-  await run('mount', '--read-only', path, mountPoint);
-  assert.ok(readFileSync(join(mountPoint, 'unsynced')).equals(bytes));
-  await run('umount', mountPoint);
-  await detach('1');
-});
-
 const readOnce = (path: string): Promise<string> =>
   run('dd', `if=${path}`, 'of=/dev/null', 'bs=4k', 'count=1', 'iflag=direct');
 
 test('a disk whose image is gone after a restart waits until it is back', { skip }, async (t) => {
-  const node = await TargetDaemon.start(t);
+  const node = await startNode(t, TargetNode);
   const { directory } = node;
   const resultFile = join(directory, 'result');
   const config = readOnlyConfig(directory, 'image', { resultFile });
@@ -214,20 +146,11 @@ test('a disk whose image is gone after a restart waits until it is back', { skip
   assert.deepEqual(await list(bd), []);
 });
 
-test('what the target would change of a device is refused', { skip }, async (t) => {
-  const node = await TargetDaemon.start(t);
-  const { path } = await attach('1', readOnlyConfig(node.directory));
-  await assert.rejects(reconfigure('1', 'dev_size', '1048576'), { code: 'ENOTSUP' });
-  await readOnce(path);
-  assert.equal(await run('blockdev', '--getsize64', path), String(20 << 20));
-  await detach('1');
-});
-
 const skipShort = isLong ? skip : 'takes a minute: long form';
 
 test('an open that hangs is answered after a minute', { skip: skipShort }, async (t) => {
-  const node = await TargetDaemon.start(t);
-  const bd = await node.client();
+  const node = await startNode(t, TargetNode);
+  const { bd } = node;
   const hanging = join(node.directory, 'hanging');
   const { letGo } = await hangingDirectory(t, hanging);
   await assert.rejects(enable('1', `overlaybd/${hanging}/config.v1.json`), { code: 'ETIMEDOUT' });
@@ -244,7 +167,7 @@ test('a disk with a read that never ends is aborted alone', { skip }, async (t) 
   const stopped: { goOn?: () => void } = {};
   // Before anything is taken down that waits for it.
   t.after(() => stopped.goOn?.());
-  const node = await TargetDaemon.start(t);
+  const node = await startNode(t, TargetNode);
   const { directory } = node;
   // Files on a device whose daemon stands still hang whoever reads them.
   const below = await start(t, join(directory, 'below/bd.sock'));
@@ -267,7 +190,7 @@ test('a disk with a read that never ends is aborted alone', { skip }, async (t) 
   await delay(500);
   assert.equal(isOver, false);
   await readOnce(fine.path);
-  await close(await node.client(), deviceName('1'), 'abort');
+  await close(node.bd, deviceName('1'), 'abort');
   await assert.rejects(reading, /Input\/output error/);
   await assert.rejects(readOnce(hanging.path), /Input\/output error/);
   await readOnce(fine.path);
@@ -275,17 +198,14 @@ test('a disk with a read that never ends is aborted alone', { skip }, async (t) 
   stopped.goOn();
   await detach('1');
   await detach('2');
-  await waitUntil(
-    'nothing is left of it',
-    async () => (await list(await node.client())).length === 0,
-  );
+  await waitUntil('nothing is left of it', async () => (await list(node.bd)).length === 0);
   await run('umount', slow);
   await close(await client(t, below), 'base');
 });
 
 test('hundreds of disks come, outlive a daemon and go', { skip }, async (t) => {
   const count = isLong ? 300 : 24;
-  const node = await TargetDaemon.start(t);
+  const node = await startNode(t, TargetNode);
   const config = readOnlyConfig(node.directory);
   const ids = Array.from({ length: count }, (_, at) => String(at + 1));
   const disks = await Promise.all(ids.map((id) => attach(id, config)));

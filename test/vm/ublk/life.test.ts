@@ -9,70 +9,19 @@ import { test } from 'node:test';
 import { setTimeout as delay } from 'node:timers/promises';
 import { close, expectedSum, list, open, readOnlyConfig } from '../../native/block-daemon.ts';
 import { chooseSeed, randomNumbers } from '../../native/random.ts';
+import { startNode } from '../devices/node.ts';
+import { kernelDevices, UblkNode } from '../devices/nodes.ts';
 import { skipOutside } from '../inside.ts';
 import { run, waitUntil } from '../programs.ts';
-import { readAndCompare, writeAndVerify } from '../load.ts';
-import { kernelDevices, UblkNode } from './node.ts';
 
 const skip = skipOutside('6.12');
 const isLong = process.env['VARVE_LONG'] === '1';
-
-test('kills and upgrades under load lose nothing and fail nothing', { skip }, async (t) => {
-  const kills = isLong ? 50 : 5;
-  const random = randomNumbers(chooseSeed(t));
-  const node = await UblkNode.start(t);
-  const { path } = await node.writable('rw', 'append-only', '64M');
-  const read = await open(node.bd, readOnlyConfig(node.directory), 'ro');
-  const loads = [writeAndVerify(path), readAndCompare(read.path, expectedSum('stack3'))];
-  for (let kill = 0; kill < kills && loads.every((load) => load.isRunning()); kill += 1) {
-    await delay(300 + random(1500));
-    // Every third time it is replaced in order.
-    await node.end(kill % 3 === 1 ? 'SIGTERM' : 'SIGKILL');
-    await delay(random(300));
-    await node.start();
-    await node.recovered(['rw', 'ro']);
-  }
-  for (const load of loads) await load.stop();
-  for (const device of ['rw', 'ro']) assert.equal((await close(node.bd, device)).gone, true);
-  assert.deepEqual([kernelDevices(), node.notes], [[], []]);
-});
-
-test('a daemon that is replaced leaves its devices to the next one', { skip }, async (t) => {
-  const node = await UblkNode.start(t);
-  const { directory } = node;
-  const { path } = await node.writable('rw', 'append-only', '64M');
-  const mountPoint = join(directory, 'mounted');
-  mkdirSync(mountPoint);
-  await run('mkfs.ext4', '-q', '-F', path);
-  await run('mount', path, mountPoint);
-  const bytes = randomBytes(8 << 20);
-  writeFileSync(join(mountPoint, 'unsynced'), bytes);
-
-  assert.equal(await node.end('SIGTERM'), 0);
-  assert.equal(node.daemon.said(/devices wait for the next one/).length, 1);
-  let isSynced = false;
-  const syncing = run('sync', '--file-system', mountPoint).then(() => (isSynced = true));
-  await delay(300);
-  assert.equal(isSynced, false);
-  await node.start();
-  await syncing;
-  const [listed] = await list(node.bd);
-  assert.deepEqual([listed?.state, listed?.path, listed?.transport], ['open', path, 'ublk']);
-  await run('umount', mountPoint);
-  await run('e2fsck', '-f', '-n', path);
-  await run('mount', '--read-only', path, mountPoint);
-  assert.ok(readFileSync(join(mountPoint, 'unsynced')).equals(bytes));
-  await run('umount', mountPoint);
-  // A person's interrupt ends them.
-  assert.equal(await node.end('SIGINT'), 0);
-  assert.deepEqual([kernelDevices(), node.notes], [[], []]);
-});
 
 test(
   'a device whose image is missing waits until it is back, or is given up',
   { skip },
   async (t) => {
-    const node = await UblkNode.start(t);
+    const node = await startNode(t, UblkNode);
     const layer = join(node.directory, 'layer');
     const { path } = await node.writable('made', 'append-only', '16M');
     const bytes = randomBytes(1 << 20);
@@ -118,7 +67,7 @@ test(
 );
 
 test('what is used is not closed, or with its last user, or fails', { skip }, async (t) => {
-  const node = await UblkNode.start(t);
+  const node = await startNode(t, UblkNode);
   const mountPoint = join(node.directory, 'mounted');
   mkdirSync(mountPoint);
   const { path } = await node.writable('rw', 'append-only', '32M');
@@ -170,8 +119,8 @@ test('what is used is not closed, or with its last user, or fails', { skip }, as
 });
 
 test('devices of others and notes of no device are left alone', { skip }, async (t) => {
-  const first = await UblkNode.start(t);
-  const second = await UblkNode.start(t);
+  const first = await startNode(t, UblkNode);
+  const second = await startNode(t, UblkNode);
   const other = await open(second.bd, readOnlyConfig(second.directory), 'other');
   const mine = await open(first.bd, readOnlyConfig(first.directory), 'mine');
   await first.end('SIGKILL');
@@ -198,7 +147,7 @@ test('devices of others and notes of no device are left alone', { skip }, async 
 
 test('what a killed daemon has half made is gone with the next one', { skip }, async (t) => {
   const random = randomNumbers(chooseSeed(t));
-  const node = await UblkNode.start(t);
+  const node = await startNode(t, UblkNode);
   const config = readOnlyConfig(node.directory);
   for (let kill = 0; kill < (isLong ? 60 : 8); kill += 1) {
     const opening = Array.from({ length: 4 }, (_, at) =>

@@ -14,9 +14,10 @@ import {
 } from '../../native/block-daemon.ts';
 import { frozenFileSystem } from '../../native/frozen-file-system.ts';
 import { writeConfig } from '../../native/layer-tool.ts';
+import { startNode } from '../devices/node.ts';
+import { kernelDevices, UblkNode } from '../devices/nodes.ts';
 import { skipOutside } from '../inside.ts';
 import { run, waitUntil } from '../programs.ts';
-import { kernelDevices, UblkNode } from './node.ts';
 
 const skip = skipOutside('6.12');
 
@@ -48,7 +49,7 @@ async function inGroups<Item, Result>(
 }
 
 test('a hundred devices cost little, and each is itself', { skip }, async (t) => {
-  const node = await UblkNode.start(t);
+  const node = await startNode(t, UblkNode);
   const { bd } = node;
   const config = readOnlyConfig(node.directory);
   const first = await open(bd, config, 'd0');
@@ -78,7 +79,7 @@ test('a hundred devices cost little, and each is itself', { skip }, async (t) =>
 });
 
 test('one whose requests never end delays no other, and ends alone', { skip }, async (t) => {
-  const node = await UblkNode.start(t);
+  const node = await startNode(t, UblkNode);
   const { bd } = node;
   const frozen = frozenFileSystem(t);
   if (frozen === undefined) return;
