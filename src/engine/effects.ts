@@ -8,6 +8,7 @@ import type { Outcome } from '../machines/snapshot/decide.ts';
 import { contentOf, type FoundContent } from '../machines/snapshot/block-content.ts';
 import type { BlockContent } from '../machines/snapshot/events.ts';
 import type { Intent } from '../machines/snapshot/intents.ts';
+import { isFinishing } from '../machines/snapshot/state.ts';
 import { notMountable } from './effect-failure.ts';
 import type { BlockDevices, BlockLayers, EffectResult, SnapshotDirectories } from './ports.ts';
 
@@ -107,8 +108,14 @@ export class Effects {
         return ended('formatted', await blockDevices.format(deviceId, intent.path, intent.plan));
       case 'mountDevice':
         return ended('mounted', await blockDevices.mount(deviceId, intent.path, intent.plan));
-      case 'unmountDevice':
-        return ended('unmounted', await blockDevices.unmount(deviceId));
+      case 'unmountDevice': {
+        const snapshot = projection.snapshot(deviceId);
+        const isFinished = snapshot !== undefined && isFinishing(snapshot);
+        const unmounting = isFinished
+          ? blockDevices.unmountWritten(deviceId)
+          : blockDevices.unmount(deviceId);
+        return ended('unmounted', await unmounting);
+      }
       case 'detachDevice':
         return ended('detached', await blockDevices.detach(deviceId));
       case 'awaitLinger':

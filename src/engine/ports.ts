@@ -241,6 +241,11 @@ export interface BlockDevices {
   mount(deviceId: number, path: string, plan: DevicePlan): Promise<EffectResult<void>>;
   /** Absent is success. */
   unmount(deviceId: number): Promise<EffectResult<void>>;
+  /**
+   * The same of one whose layer is to be finished, which has to hold all that was written. Fails if
+   * the kernel could not write it, and with ENODEV if the device has gone before.
+   */
+  unmountWritten(deviceId: number): Promise<EffectResult<void>>;
   /** Fails with EBUSY, and says by whom, while somebody uses it. Absent is success. */
   detach(deviceId: number): Promise<EffectResult<void>>;
   /**

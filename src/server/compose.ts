@@ -155,7 +155,7 @@ async function composePorts(
     ...{ logger, clock, crashPoint, newRequestId, compileExpression, version, root },
     directories: snapshotDirectories(snapshotsPath, operations),
     blockDevices: new TransportDevices({
-      ...{ snapshotsPath, pool: devicePool, deadlineMs, transport },
+      ...{ snapshotsPath, pool: devicePool, deadlineMs, transport, logger },
       daemon: new BlockDaemonTransport({
         ...{ socketPath, snapshotsPath, deadlineMs },
         mayBeAbsent: async () =>

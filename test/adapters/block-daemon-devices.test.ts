@@ -51,7 +51,8 @@ async function devicesOn(t: TestContext, answers: Answers): Promise<TransportDev
     ...common,
     daemon: new BlockDaemonTransport({ ...common, socketPath, mayBeAbsent: async () => false }),
     ...{ target: noTransport, transport: 'auto', pool },
-    makeWritableLayer: () => Promise.resolve({ ok: true, value: undefined }),
+    makeWritableLayer: async () => ({ ok: true, value: { isNew: true } }),
+    logger: { warn: () => undefined },
   });
 }
 

@@ -323,6 +323,7 @@ export class BlockNode {
           return this.#devices.mount(id, path, plan);
         }),
       unmount: (id) => this.#step('unmount', id, () => this.#devices.unmount(id)),
+      unmountWritten: (id) => this.#step('unmount', id, () => this.#devices.unmountWritten(id)),
       detach: (id) => this.#step('detach', id, () => this.#devices.detach(id)),
       observe: async (recorded) => {
         this.recorded = recorded;

@@ -236,6 +236,49 @@ test('kill -9 in the middle of a commit: the next start completes it', async () 
   }
 });
 
+test('R-13b: a commit in flight fails when its device goes with what was not written yet', async () => {
+  const goes = {
+    'the machine is started anew': (node: BlockNode) => node.reboot(),
+    'what serves it dies': async (node: BlockNode) => {
+      node.loseDevices();
+      node.letGoOn('unmount');
+    },
+  };
+  for (const [how, go] of Object.entries(goes)) {
+    const node = await nodeWithImage({ rwMode: 'dir' });
+    const mounts = await node.prepare('box', 'top');
+    node.hang('unmount');
+    void node.begin((engine, call) =>
+      engine.commit({ key: 'box', name: 'next', labels: {}, parent: '' }, call),
+    );
+    await node.clock.pass(1);
+    await go(node);
+    await node.clock.pass(10);
+    const failed = (await node.events()).filter(({ type }) => type === 'SnapshotCommitFailed');
+    assert.match(JSON.stringify(failed[0]?.data), /was gone before it was unmounted/, how);
+    assert.ok(!(await node.call((engine, call) => engine.stat('next', call))).ok, how);
+    assert.deepEqual(await node.call((engine, call) => engine.mounts('box', call)), mounts, how);
+    assert.deepEqual(await node.sightings(), [mounted(box)], how);
+    assert.deepEqual(await node.commit('box', 'next'), { ok: true, value: undefined }, how);
+  }
+});
+
+test('a reboot after the device was unmounted completes the commit', async () => {
+  for (const step of ['detach', 'finish'] as const) {
+    const node = await nodeWithImage({ rwMode: 'dir' });
+    await node.prepare('box', 'top');
+    node.hang(step);
+    void node.begin((engine, call) =>
+      engine.commit({ key: 'box', name: 'next', labels: {}, parent: '' }, call),
+    );
+    await node.clock.pass(1);
+    await node.reboot();
+    await node.clock.pass(10);
+    const stat = await node.call((engine, call) => engine.stat('next', call));
+    assert.equal(stat.ok && stat.value.kind, 'committed', step);
+  }
+});
+
 test('R-24: Remove takes the device at once, and the directory after it', async () => {
   const node = await nodeWithImage({ rwMode: 'dir', autoRemoveDev: false });
   await node.prepare('box', 'top');

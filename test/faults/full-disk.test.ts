@@ -1,7 +1,7 @@
 // The disk fills while a writable layer is committed: the commit fails with its reason, what was
 // written stays, and the same commit succeeds once there is room.
 import assert from 'node:assert/strict';
-import { readFileSync, mkdirSync } from 'node:fs';
+import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { status } from '@grpc/grpc-js';
@@ -70,6 +70,21 @@ describe(
       assert.equal(readFileSync(path.join(next, 'top'), 'utf8'), 'top\n');
       await assertRemoved(node, 'default/5/on');
       await assertRemoved(node, saved);
+      await assertNothingAttached(node);
+    });
+
+    test('fails it, too, when the layer would lack what found no room', async (t) => {
+      await node.prepare(box, top, writes);
+      const place = await placeOf(node, box);
+      const filler = await fillDisk(t, path.join(node.root, 'filler'));
+      writeFileSync(path.join(place, 'big'), Buffer.alloc(8 << 20, 'what finds no room '));
+      const { code, details } = await node.tryCommit(box, saved);
+      assert.notEqual(code, status.OK);
+      assert.match(details, /could not be committed: syncfs/);
+      await assertWhy(node, box, /The commit failed/);
+      await filler.end();
+      await filler.clear();
+      await assertRemoved(node, box);
       await assertNothingAttached(node);
     });
   },

@@ -7,12 +7,14 @@ import type {
   BlockDevices,
   DeviceSighting,
   EffectResult,
+  Logger,
 } from '../../engine/ports.ts';
 import type { DevicePlan, WritableLayer } from '../../machines/device/events.ts';
 import type { HelperPool } from '../helper-pool/pool.ts';
 import { chooseTransport } from './choice.ts';
 import { done, failed } from './failed.ts';
 import { format } from './format.ts';
+import { mendFileSystem } from './mend.ts';
 import { mountsBelow, type MountedDevice } from './mounted-devices.ts';
 import { mountPointOf } from './places.ts';
 import { seenTogether, type DeviceTransport, type RecordedTransports } from './transport.ts';
@@ -30,9 +32,10 @@ export interface TransportDevicesOptions {
   readonly makeWritableLayer: (
     deviceId: number,
     layer: WritableLayer,
-  ) => Promise<EffectResult<void>>;
+  ) => Promise<EffectResult<{ readonly isNew: boolean }>>;
   /** How long one step may take before it is given up. */
   readonly deadlineMs: number;
+  readonly logger: Pick<Logger, 'warn'>;
 }
 
 export class TransportDevices implements BlockDevices {
@@ -47,7 +50,7 @@ export class TransportDevices implements BlockDevices {
   async attach(deviceId: number, plan: DevicePlan): Promise<EffectResult<AttachedDevice>> {
     const found = await this.#find(deviceId);
     if (!found.ok) return found;
-    if (found.value !== undefined) return { ok: true, value: found.value };
+    if (found.value !== undefined) return this.#mended(deviceId, found.value, plan);
     const chosen = await this.#choose();
     if (!chosen.ok) return chosen;
     const { daemon, target } = this.#options;
@@ -55,11 +58,26 @@ export class TransportDevices implements BlockDevices {
     // A predecessor may have begun with it there: an image has one device.
     const cleared = await other.detach(deviceId);
     if (!cleared.ok) return cleared;
+    let isNew = true;
     if (plan.writableLayer !== null) {
       const made = await this.#options.makeWritableLayer(deviceId, plan.writableLayer);
       if (!made.ok) return made;
+      ({ isNew } = made.value);
     }
-    return by.attach(deviceId, plan, chosen.value);
+    const attached = await by.attach(deviceId, plan, chosen.value);
+    return attached.ok && !isNew ? this.#mended(deviceId, attached.value, plan) : attached;
+  }
+
+  /** A device that was there before may have been left by whoever wrote it, in the middle. */
+  async #mended(
+    deviceId: number,
+    device: AttachedDevice,
+    plan: DevicePlan,
+  ): Promise<EffectResult<AttachedDevice>> {
+    const mounted = await this.#mountsAt(this.#mountPointOf(deviceId));
+    if (plan.access === 'readOnly' || mounted.length > 0) return { ok: true, value: device };
+    const mended = await mendFileSystem(deviceId, device.path, plan, this.#options);
+    return mended.ok ? { ok: true, value: device } : mended;
   }
 
   async format(
@@ -94,9 +112,35 @@ export class TransportDevices implements BlockDevices {
   }
 
   async unmount(deviceId: number): Promise<EffectResult<void>> {
+    return this.#unmountAll(deviceId, () => done);
+  }
+
+  async unmountWritten(deviceId: number): Promise<EffectResult<void>> {
+    const { pool, deadlineMs } = this.#options;
+    // umount(2) is silent about what it could not write.
+    const unmounted = await this.#unmountAll(deviceId, async (target) => {
+      const synced = await pool.run({ operation: 'syncfs', path: target }, { deadlineMs });
+      return synced.ok ? done : failed(synced);
+    });
+    if (!unmounted.ok) return unmounted;
+    const found = await this.#find(deviceId);
+    if (!found.ok) return found;
+    if (found.value !== undefined) return done;
+    const message =
+      `the device of snapshot #${deviceId} was gone before it was unmounted: what was not synced ` +
+      'may be lost; look at the snapshot, and commit it again';
+    return failed({ step: 'unmount', code: 'ENODEV', message });
+  }
+
+  async #unmountAll(
+    deviceId: number,
+    before: (target: string) => EffectResult<void> | Promise<EffectResult<void>>,
+  ): Promise<EffectResult<void>> {
     const target = this.#mountPointOf(deviceId);
     // Something may have been mounted on top.
     while ((await this.#mountsAt(target)).length > 0) {
+      const prepared = await before(target);
+      if (!prepared.ok) return prepared;
       const unmounted = await this.#unmountOnce(target);
       if (!unmounted.ok) return unmounted;
     }

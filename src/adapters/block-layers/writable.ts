@@ -16,17 +16,17 @@ const busyRestMs = 100;
 const done: EffectResult<void> = { ok: true, value: undefined };
 
 /**
- * Makes the writable layer of a device and its configuration. The configuration is written last, so
- * where there is one all is there.
+ * Makes the writable layer of a device and its configuration, and tells whether it had to. The
+ * configuration is written last, so where there is one all is there.
  */
 export async function makeWritableLayer(
   snapshotsPath: string,
   { snapshotId, layer }: { readonly snapshotId: number; readonly layer: WritableLayer },
   tool: LayerTool,
-): Promise<EffectResult<void>> {
+): Promise<EffectResult<{ readonly isNew: boolean }>> {
   const places = blockPlaces(snapshotsPath, snapshotId);
   const { block, config, writableData, writableIndex } = places;
-  if (await exists(config)) return done;
+  if (await exists(config)) return { ok: true, value: { isNew: false } };
   try {
     await mkdir(block, { recursive: true, mode: 0o711 });
     for (const file of [writableData, writableIndex]) await rm(file, { force: true });
@@ -41,7 +41,8 @@ export async function makeWritableLayer(
   const created = await runLayerTool(tool, command, { step: 'create-layer', file: writableData });
   if (!created.ok) return created;
   const upper = { index: writableIndex, data: writableData };
-  return writeImageConfig(config, { ...below.value, upper });
+  const written = await writeImageConfig(config, { ...below.value, upper });
+  return written.ok ? { ok: true, value: { isNew: true } } : written;
 }
 
 /**

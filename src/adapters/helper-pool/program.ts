@@ -8,6 +8,8 @@ export interface ProgramEnded {
   readonly ok: boolean;
   readonly stdout: string;
   readonly stderr: string;
+  /** Undefined if it did not end by itself. */
+  readonly exitStatus: number | undefined;
   /** Why it could not be started, as an errno name; undefined if it was. */
   readonly startCode: string | undefined;
   /** Whether its time was over. */
@@ -31,8 +33,9 @@ export function runProgram(
       const code: unknown = error?.code;
       const startCode = typeof code === 'string' ? code : undefined;
       const isDone = error === null && !isLate;
+      const exitStatus = error === null ? 0 : typeof code === 'number' ? code : undefined;
       const reason = isLate ? lateness(deadlineMs) : (error?.message ?? '');
-      resolve({ ok: isDone, stdout, stderr, startCode, isLate, reason });
+      resolve({ ok: isDone, stdout, stderr, exitStatus, startCode, isLate, reason });
     });
     const killer = setTimeout(() => {
       isLate = true;
@@ -40,7 +43,8 @@ export function runProgram(
       giveUp = setTimeout(() => {
         child.unref();
         const reason = `${lateness(deadlineMs)}, and process ${child.pid} cannot be stopped`;
-        resolve({ ok: false, stdout: '', stderr: '', startCode: undefined, isLate, reason });
+        const unknown = { stdout: '', stderr: '', exitStatus: undefined, startCode: undefined };
+        resolve({ ok: false, ...unknown, isLate, reason });
       }, killGraceMs);
     }, deadlineMs);
   });

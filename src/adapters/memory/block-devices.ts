@@ -28,6 +28,11 @@ export function memoryBlockDevices(): BlockDevices {
       if (device !== undefined) devices.set(deviceId, { ...device, isMounted: false });
       return Promise.resolve(done);
     },
+    async unmountWritten(deviceId) {
+      if (devices.has(deviceId)) return this.unmount(deviceId);
+      const message = `the device of snapshot #${deviceId} was gone before it was unmounted`;
+      return { ok: false, failure: { step: 'unmount', code: 'ENODEV', message } };
+    },
     detach(deviceId) {
       devices.delete(deviceId);
       return Promise.resolve(done);

@@ -61,7 +61,8 @@ export function fakeNode(scratch: string): FakeNode {
       new TransportDevices({
         ...{ daemon: noTransport, target: node.devices(crashPoint), transport: 'tcmu' },
         ...{ snapshotsPath: scratch, pool: kernel.pool as HelperPool, deadlineMs: 1_000 },
-        makeWritableLayer: async () => ({ ok: true, value: undefined }),
+        makeWritableLayer: async () => ({ ok: true, value: { isNew: true } }),
+        logger: { warn: () => undefined },
       }),
   };
   return node;

@@ -139,6 +139,9 @@ export class Containers {
     }
   }
 
+  /** What containers are committed to is tested without them (Snapshots). */
+  async commit(): Promise<void> {}
+
   async remove(): Promise<void> {
     const node = this.#node;
     for (const name of ['above', 'own']) await node.removeContainer(name);

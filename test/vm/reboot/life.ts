@@ -1,5 +1,5 @@
 // One boot of a machine that is rebooted again and again (../reboot.test.ts): what was there is
-// there again, and in the middle of a Commit the power is lost, or in the end all is removed.
+// there again, and the power is lost, in the middle of a Commit or not; in the end all is removed.
 //
 //   life.ts PLAN (JSON, see plan.ts)
 import { existsSync, writeFileSync } from 'node:fs';
@@ -11,25 +11,21 @@ import { Snapshots } from './snapshots.ts';
 const settled = '/scratch/settled';
 
 const plan = JSON.parse(process.argv[2] ?? '') as Plan;
-const containers = plan.hasContainerd ? await Containers.start(plan.transport) : undefined;
-const snapshots = await Snapshots.start(plan);
+const life =
+  plan.life === 'containers' ? await Containers.start(plan.transport) : await Snapshots.start(plan);
 if (existsSync(settled)) {
-  await containers?.check();
-  await snapshots.check(plan);
+  await life.check(plan);
   tell(foundLine);
 } else {
-  await containers?.settle();
-  await snapshots.settle();
+  await life.settle();
   writeFileSync(settled, '', { flush: true });
 }
-if (plan.losses.length > 0) {
+if (!plan.isLast) {
   await syncNothingByItself();
-  for (const loss of plan.losses) await snapshots.commit(loss);
+  await life.commit(plan.losses);
   await losePower();
 }
-await containers?.remove();
-await snapshots.remove(plan);
-await snapshots.end();
-await containers?.end();
+await life.remove(plan);
+await life.end();
 tell(emptyLine);
 process.exit(0);

@@ -15,14 +15,16 @@ export interface Loss {
 
 export interface Plan {
   readonly transport: Transport;
-  /** Whether a containerd runs containers there. */
-  readonly hasContainerd: boolean;
+  /** What lives there: containers of a containerd, or snapshots without one. */
+  readonly life: 'containers' | 'snapshots';
   /** The layers of the boot before, and whether their Commit was answered. */
   readonly unchecked: readonly { readonly name: string; readonly isAnswered: boolean }[];
   /** All layers of the boots before. */
   readonly names: readonly string[];
-  /** The power is lost in the last one; without any the machine is emptied. */
+  /** Commits of snapshots before the power is lost: in the last one, if there are any. */
   readonly losses: readonly Loss[];
+  /** Whether it is emptied instead. */
+  readonly isLast: boolean;
 }
 
 /** Said when a Commit was answered. */

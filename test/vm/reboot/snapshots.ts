@@ -91,8 +91,12 @@ export class Snapshots {
     }
   }
 
+  async commit(losses: readonly Loss[]): Promise<void> {
+    for (const loss of losses) await this.#commit(loss);
+  }
+
   /** A container writes, and its layer is committed until what the loss says. */
-  async commit({ name, at }: Loss): Promise<void> {
+  async #commit({ name, at }: Loss): Promise<void> {
     const key = keyOf(name);
     await this.#node.prepare(key, top, writes);
     const place = await placeOf(this.#node, key);
