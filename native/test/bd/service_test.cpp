@@ -1,98 +1,21 @@
-// The table of devices and its operations, on images in memory: names, what runs beside what,
-// deadlines, and the end.
-#include "bd/service.h"
-
+// The table of devices and its operations, on images in memory: names, what runs beside what, and
+// deadlines.
 #include <gtest/gtest.h>
 #include <sys/prctl.h>
 
-#include <algorithm>
 #include <array>
-#include <atomic>
 #include <cerrno>
 #include <filesystem>
 #include <fstream>
 #include <memory>
 #include <new>
-#include <optional>
-#include <thread>
 
 #include "bd/metered_device.h"
-#include "test/bd/memory_images.h"
-#include "test/temporary_directory.h"
+#include "test/bd/service_fixture.h"
 
 namespace varve::test {
 
-using bd::Json;
-using namespace std::chrono_literals;
-
 namespace {
-
-class ServiceTest : public TemporaryDirectory {
- protected:
-  ~ServiceTest() override {
-    images_.opens.open();
-    transport_.syncs.open();
-    images_.commits.open();
-    transport_.use(false);
-    run_until([this] { return service_.is_idle(0ms); });
-  }
-
-  // Where the reply to a request will be.
-  using Answer = std::shared_ptr<Json>;
-
-  Answer ask(bd::Operation operation) {
-    const auto answer = std::make_shared<Json>();
-    service_.handle(std::move(operation), [answer](const Json& document) {
-      EXPECT_TRUE(answer->is_null()) << "a second reply";
-      *answer = document;
-    });
-    return answer;
-  }
-
-  template <typename Condition>
-  void run_until(Condition condition) {
-    const auto deadline = std::chrono::steady_clock::now() + 30s;
-    while (!condition()) {
-      ASSERT_LT(std::chrono::steady_clock::now(), deadline);
-      context_.restart();
-      context_.run_one_for(10ms);
-    }
-  }
-
-  // The content of the reply, or its error's code.
-  Json wait(const Answer& answer) {
-    run_until([&] { return !answer->is_null(); });
-    return answer->contains("ok") ? (*answer)["ok"] : (*answer)["error"];
-  }
-  Json ask_and_wait(bd::Operation operation) { return wait(ask(std::move(operation))); }
-
-  Json open(const std::string& device, const std::string& config) {
-    return ask_and_wait(bd::OpenRequest{.config = config, .device = device});
-  }
-  // A close that waits for users, once it does.
-  Answer close_patiently(const std::string& device) {
-    const unsigned before = transport_.waits();
-    const Answer answer = ask(bd::CloseRequest{
-        .device = device, .mode = transport::CloseMode::kDetach, .patience = 600s});
-    run_until([&] { return transport_.waits() > before; });
-    return answer;
-  }
-  Json list() { return ask_and_wait(bd::ListRequest{})["devices"]; }
-  [[nodiscard]] bool has_event(const std::string& event, const std::string& device) const {
-    return std::any_of(events_.begin(), events_.end(), [&](const Json& one) {
-      return one["event"] == event && one["device"] == device;
-    });
-  }
-
-  asio::io_context context_;
-  MemoryImages images_;
-  MemoryTransport transport_;
-  bd::Log log_{bd::LogLevel::kFatal};
-  std::vector<Json> events_;
-  bd::Service service_{context_,
-                       {.images = images_, .transports = {&transport_}, .log = log_},
-                       [this](const Json& event) { events_.push_back(event); }};
-};
 
 class OtherTransport final : public transport::Transport {
  public:
@@ -200,68 +123,6 @@ TEST_F(ServiceTest, WhatHoldsWritesBackIsPartOfWriteback) {
   EXPECT_TRUE(images_.is_committed_by_flusher);
 }
 
-// A layer is finished as it is at one moment: by a commit, or by a seal.
-class FinishingTest : public ServiceTest, public testing::WithParamInterface<bool> {
- protected:
-  Answer finish() {
-    if (GetParam()) return ask(bd::SealRequest{.device = "a"});
-    return ask(bd::CommitRequest{.device = "a", .output = at("layer")});
-  }
-  [[nodiscard]] std::thread write() {
-    return std::thread([this, content = transport_.last_content()] {
-      const std::array<std::byte, 512> block{};
-      has_begun_ = true;
-      EXPECT_EQ(content->write(block, 0), 0);
-      has_ended_ = true;
-    });
-  }
-  // For what must not happen.
-  static void give_others_time() {
-    for (int turn = 0; turn < 2000; ++turn) std::this_thread::yield();
-  }
-
-  std::atomic<bool> has_begun_ = false;
-  std::atomic<bool> has_ended_ = false;
-};
-
-TEST_P(FinishingTest, HoldsWritesBackUntilItEnds) {
-  open("a", "/writable");
-  images_.commits.close();
-  const Answer answer = finish();
-  images_.commits.wait_for(1);
-  std::thread writer = write();
-  while (!has_begun_) std::this_thread::yield();
-  give_others_time();
-  EXPECT_FALSE(has_ended_);
-  images_.commits.open();
-  EXPECT_EQ(wait(answer)["device"], "a");
-  writer.join();
-  EXPECT_EQ(images_.overlaps, 0U);
-}
-
-TEST_P(FinishingTest, WaitsForAWriteThatIsUnderWay) {
-  open("a", "/writable");
-  auto& image = static_cast<MemoryImage&>(
-      dynamic_cast<bd::MeteredDevice&>(*transport_.last_content()).image());
-  image.writes.close();
-  std::thread writer = write();
-  image.writes.wait_for(1);
-  const unsigned syncs = transport_.sync_count();
-  const Answer answer = finish();
-  // The last thing before.
-  run_until([&] { return transport_.sync_count() > syncs; });
-  give_others_time();
-  EXPECT_TRUE(answer->is_null());
-  image.writes.open();
-  EXPECT_EQ(wait(answer)["device"], "a");
-  writer.join();
-  EXPECT_EQ(images_.overlaps, 0U);
-}
-
-INSTANTIATE_TEST_SUITE_P(Work, FinishingTest, testing::Bool(), [](const auto& is_seal) {
-  return is_seal.param ? "Seal" : "Commit";
-});
-
 TEST_F(ServiceTest, ADeviceInUseIsKeptAndItsUsersNamed) {
   open("a", "/writable");
   transport_.use(true);
@@ -357,78 +218,6 @@ TEST_F(ServiceTest, ACloseThatWaitsGivesWayToOneThatGoesFurther) {
   EXPECT_EQ(wait(other)["gone"], true) << "it went away before its turn came";
 }
 
-TEST_F(ServiceTest, WorkOnLayersNeedsAWritableDevice) {
-  open("ro", "/one");
-  ask_and_wait(bd::OpenRequest{.config = "/writable", .device = "kept", .is_read_only = true});
-  open("rw", "/writable");
-  for (const char* device : {"ro", "kept"}) {
-    EXPECT_EQ(ask_and_wait(bd::SealRequest{.device = device})["code"], "not-writable");
-    EXPECT_EQ(ask_and_wait(bd::ResizeRequest{.device = device, .size_bytes = 512})["code"],
-              "not-writable");
-    EXPECT_EQ(
-        ask_and_wait(bd::CommitRequest{.device = device, .output = at("layer")})["code"],
-        "not-writable");
-  }
-  EXPECT_EQ(ask_and_wait(bd::SealRequest{.device = "rw"})["device"], "rw");
-  EXPECT_EQ(list()[2]["state"], "sealed");
-  EXPECT_EQ(list()[2]["readOnly"], true);
-  EXPECT_EQ(ask_and_wait(bd::SealRequest{.device = "rw"})["code"], "not-writable");
-  EXPECT_EQ(ask_and_wait(bd::SealRequest{.device = "none"})["code"], "not-found");
-}
-
-TEST_F(ServiceTest, ACommitNeverReplacesAFileAndLeavesNoPieces) {
-  open("a", "/writable");
-  const bd::CommitRequest request{
-      .device = "a", .output = at("out/layer"), .compression = bd::Compression::kNone};
-  make_directory("out");
-  EXPECT_EQ(ask_and_wait(request)["sizeBytes"], 2048);
-  EXPECT_TRUE(exists("out/layer"));
-  EXPECT_EQ(ask_and_wait(request)["code"], "already-exists");
-  write_file("other");
-  bd::CommitRequest nowhere = request;
-  nowhere.output = at("none/layer");
-  EXPECT_EQ(ask_and_wait(nowhere)["code"], "failed");
-  bd::CommitRequest too_much = request;
-  too_much.output = at("out/too-much");
-  images_.commit_error = ENOSPC;
-  const std::string text = ask_and_wait(too_much)["message"].get<std::string>();
-  EXPECT_NE(text.find(at("out/too-much") + ": cannot write"), std::string::npos) << text;
-  const auto files = std::distance(std::filesystem::directory_iterator(at("out")),
-                                   std::filesystem::directory_iterator());
-  EXPECT_EQ(files, 1);
-}
-
-TEST_F(ServiceTest, EverythingEndsWithTheDaemon) {
-  open("a", "/one");
-  images_.opens.close();
-  const Answer slow = ask(bd::OpenRequest{.config = "/slow", .device = "slow"});
-  images_.opens.wait_for(1);
-  bool has_stopped = false;
-  service_.stop([&] { has_stopped = true; });
-  EXPECT_EQ(open("b", "/one")["code"], "stopping");
-  EXPECT_FALSE(has_stopped) << "an open is under way";
-  images_.opens.open();
-  run_until([&] { return has_stopped; });
-  EXPECT_EQ(wait(slow)["code"], "deadline");
-  run_until([this] { return transport_.attached() == 0; });
-  EXPECT_TRUE(has_event("closed", "a"));
-}
-
-TEST_F(ServiceTest, ADeviceThatTheKernelKeepsIsLeft) {
-  transport_.keeps_devices = true;
-  open("kept", "/writable");
-  transport_.use(true);
-  bool has_stopped = false;
-  service_.stop([&] { has_stopped = true; });
-  run_until([&] { return has_stopped; });
-  EXPECT_EQ(transport_.aborts(), 0U);
-  EXPECT_EQ(transport_.sync_count(), 0U) << "what the kernel holds of it stays there";
-  ASSERT_TRUE(has_event("closed", "kept"));
-  EXPECT_EQ(events_.back()["left"], true);
-  EXPECT_FALSE(events_.back().contains("users"));
-  run_until([this] { return transport_.attached() == 0; });
-}
-
 TEST_F(ServiceTest, ADeviceThatIsTakenAwayEndsWhateverWorksOnIt) {
   open("a", "/writable");
   images_.commits.close();
@@ -473,52 +262,6 @@ TEST_F(ServiceTest, SaysHowADeviceReachesTheKernelAndWhichErrorItWas) {
   EXPECT_EQ(open("none", "/absent")["errno"], ENOENT);
   // Devices end before their transport here.
   ask_and_wait(bd::CloseRequest{.device = "other"});
-}
-
-TEST_F(ServiceTest, TheEndWritesOutWhatACloseWaitsFor) {
-  open("used", "/writable");
-  transport_.use(true);
-  const Answer waiting = close_patiently("used");
-  const unsigned syncs = transport_.sync_count();
-  bool has_stopped = false;
-  service_.stop([&] { has_stopped = true; });
-  const Answer late = ask(bd::CloseRequest{.device = "used"});
-  run_until([&] { return has_stopped; });
-  EXPECT_EQ(wait(waiting)["gone"], false);
-  EXPECT_EQ(wait(late)["code"], "stopping");
-  EXPECT_TRUE(service_.is_idle(10s)) << "the wait has ended, too";
-  EXPECT_GT(transport_.sync_count(), syncs);
-  ASSERT_TRUE(has_event("closed", "used"));
-  EXPECT_EQ(events_.back()["users"][0]["process"], 12);
-}
-
-TEST_F(ServiceTest, TheEndLetsGoOfADeviceWhoseWorkEndsLate) {
-  open("late", "/writable");
-  images_.commits.close();
-  ask(bd::CommitRequest{.device = "late", .output = at("layer")});
-  images_.commits.wait_for(1);
-  open("slow-to-go", "/one");
-  transport_.use(true);
-  bool has_stopped = false;
-  service_.stop([&] { has_stopped = true; });
-  // By then what is under way has had its time.
-  run_until([&] { return transport_.waits() > 0; });
-  images_.commits.open();
-  run_until([&] { return has_stopped; });
-  EXPECT_TRUE(has_event("closed", "late"));
-}
-
-TEST_F(ServiceTest, TheEndWaitsForNobodyWhoHangs) {
-  open("used", "/writable");
-  transport_.use(true);
-  images_.opens.close();
-  ask(bd::OpenRequest{.config = "/slow", .device = "slow"});
-  images_.opens.wait_for(1);
-  bool has_stopped = false;
-  service_.stop([&] { has_stopped = true; });
-  run_until([&] { return has_stopped; });
-  EXPECT_FALSE(service_.is_idle(0ms));
-  EXPECT_TRUE(has_event("closed", "used"));
 }
 
 TEST_F(ServiceTest, RequestsUnderWayAreBounded) {
