@@ -118,11 +118,11 @@ export class Dispatcher {
               Math.min(Math.ceil((intent.untilUs - clock.nowUs()) / 1000), devicePolicy().lingerMs)
             : pauseMs(intent.attemptCount),
         carryOut: (intent) => effects.carryOutOnDevice(intent),
-        failureOf: (outcome) => (outcome.kind === 'failed' ? outcome.failure : null),
+        failureOf: (outcome) => ('failure' in outcome ? outcome.failure : null),
         record: ({ kind, deviceId, operationId }, outcome, cause) => {
           // Whatever else fails is undone, and then nothing is left of the device.
           const takesAway = kind === 'unmountDevice' || kind === 'detachDevice';
-          if (outcome.kind === 'failed' && takesAway) {
+          if (outcome.kind === 'lost' || (outcome.kind === 'failed' && takesAway)) {
             this.#failFinishing(deviceId, outcome.failure, cause);
           }
           const state = projection.device(deviceId);

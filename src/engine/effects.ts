@@ -108,20 +108,31 @@ export class Effects {
         return ended('formatted', await blockDevices.format(deviceId, intent.path, intent.plan));
       case 'mountDevice':
         return ended('mounted', await blockDevices.mount(deviceId, intent.path, intent.plan));
-      case 'unmountDevice': {
-        const snapshot = projection.snapshot(deviceId);
-        const isFinished = snapshot !== undefined && isFinishing(snapshot);
-        const unmounting = isFinished
-          ? blockDevices.unmountWritten(deviceId)
-          : blockDevices.unmount(deviceId);
-        return ended('unmounted', await unmounting);
-      }
+      case 'unmountDevice':
+        return this.#unmount(deviceId);
       case 'detachDevice':
         return ended('detached', await blockDevices.detach(deviceId));
       case 'awaitLinger':
       case 'awaitRetry':
         return { kind: 'waited' };
     }
+  }
+
+  /** Of a device whose layer is to be finished, all that was written has to be in the layer. */
+  async #unmount(deviceId: number): Promise<DeviceOutcome> {
+    const { blockDevices, projection } = this.#options;
+    const snapshot = projection.snapshot(deviceId);
+    if (snapshot === undefined || !isFinishing(snapshot)) {
+      return ended('unmounted', await blockDevices.unmount(deviceId));
+    }
+    const unmounted = await blockDevices.unmountWritten(deviceId);
+    if (!unmounted.ok) return failed(unmounted.failure);
+    if (unmounted.value === 'written') return { kind: 'unmounted' };
+    const reason = 'it was gone before it was unmounted';
+    const message =
+      'its device was gone before it was unmounted, and what was not synced may be lost: look at ' +
+      'the snapshot, and commit it again';
+    return { kind: 'lost', reason, failure: { step: 'unmount', code: 'ENODEV', message } };
   }
 }
 

@@ -243,9 +243,9 @@ export interface BlockDevices {
   unmount(deviceId: number): Promise<EffectResult<void>>;
   /**
    * The same of one whose layer is to be finished, which has to hold all that was written. Fails if
-   * the kernel could not write it, and with ENODEV if the device has gone before.
+   * the kernel could not write it; `gone`: the device is not there, so nobody knows.
    */
-  unmountWritten(deviceId: number): Promise<EffectResult<void>>;
+  unmountWritten(deviceId: number): Promise<EffectResult<'written' | 'gone'>>;
   /** Fails with EBUSY, and says by whom, while somebody uses it. Absent is success. */
   detach(deviceId: number): Promise<EffectResult<void>>;
   /**

@@ -256,6 +256,11 @@ test('R-13b: a commit in flight fails when its device goes with what was not wri
     await node.clock.pass(10);
     const failed = (await node.events()).filter(({ type }) => type === 'SnapshotCommitFailed');
     assert.match(JSON.stringify(failed[0]?.data), /was gone before it was unmounted/, how);
+    const ofDevice = (await node.events())
+      .filter(({ stream }) => stream === `device-${box}`)
+      .map(({ type }) => type);
+    const told = ['DeviceLeased', 'DeviceLost', 'DeviceAttachStarted', 'DeviceAttached'];
+    assert.deepEqual(ofDevice.slice(-5), [...told, 'DeviceMounted'], how);
     assert.ok(!(await node.call((engine, call) => engine.stat('next', call))).ok, how);
     assert.deepEqual(await node.call((engine, call) => engine.mounts('box', call)), mounts, how);
     assert.deepEqual(await node.sightings(), [mounted(box)], how);

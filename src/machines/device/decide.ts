@@ -137,7 +137,9 @@ export type DeviceOutcome =
   | { readonly kind: 'formatted' | 'mounted' | 'unmounted' | 'detached' }
   /** The time has passed that was to pass. */
   | { readonly kind: 'waited' }
-  | { readonly kind: 'failed'; readonly failure: EffectFailure };
+  | { readonly kind: 'failed'; readonly failure: EffectFailure }
+  /** It was gone before all was done that had to be. */
+  | { readonly kind: 'lost'; readonly reason: string; readonly failure: EffectFailure };
 
 /** The events that record an outcome; none if it belongs to an attempt that is over. */
 export function decideDeviceOutcome(
@@ -147,6 +149,7 @@ export function decideDeviceOutcome(
   policy: DevicePolicy,
 ): readonly NewDeviceEvent[] {
   if (state.context.operation?.operationId !== operationId) return [];
+  if (outcome.kind === 'lost') return decideLost(outcome.reason, state);
   const event = outcomeEvent(state, operationId, outcome);
   if (event === undefined || !isLegalForDevice(state, candidate(state, event))) return [];
   const decided = new Decision(state);
@@ -158,7 +161,7 @@ export function decideDeviceOutcome(
 function outcomeEvent(
   { value, context }: DeviceState,
   operationId: number,
-  outcome: DeviceOutcome,
+  outcome: Exclude<DeviceOutcome, { readonly kind: 'lost' }>,
 ): NewDeviceEvent | undefined {
   switch (outcome.kind) {
     case 'attached': {

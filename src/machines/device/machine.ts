@@ -130,6 +130,7 @@ export const deviceMachine = deviceSetup.createMachine({
           tags: 'inFlight',
           on: {
             ...leased,
+            ...losable,
             DeviceUnmounted: [
               { target: 'mounting', guard: 'isCurrentAndWanted', actions: 'goOn' },
               { target: 'detaching', guard: 'isCurrent', actions: 'goOn' },
