@@ -4,7 +4,7 @@
 //   inside.ts FOLDER OPTIONS
 import { once } from 'node:events';
 import { spawn, type ChildProcess } from 'node:child_process';
-import { cp, mkdir, readFile, writeFile } from 'node:fs/promises';
+import { cp, mkdir, readFile, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { BlockDaemonClient } from '../../src/adapters/block-daemon/client.ts';
@@ -13,6 +13,7 @@ import { fio, jobs, memoryKib } from '../blocks/devices.ts';
 import { output } from '../blocks/programs.ts';
 import { configOf, formats, type Format } from '../blocks/sample.ts';
 import { longestMs } from '../blocks/survival.ts';
+import { ramDisk } from './ram-disk.ts';
 
 export interface Options {
   readonly daemon: string;
@@ -139,6 +140,10 @@ async function measureRates(
       const device = await node.attach(transport, configOf(scratch, format));
       devices.push({ key: `${transport}/${format}`, ...device });
     }
+  }
+  if (transports.includes('tcmu')) {
+    const { size } = await stat(join(scratch, 'content'));
+    devices.push({ key: 'ram', ...(await ramDisk(size)) });
   }
   for (let round = 0; round < rounds; round++) {
     for (const job of jobs) {

@@ -42,7 +42,20 @@ function printRates(transports: readonly Transport[], { rates }: Measured): void
   const rows = jobs.flatMap((job) => {
     const plain = rates[`${job.name}/loop`] ?? [];
     const unit = job.isSequential ? 'MB/s' : 'k/s';
-    return transports.map((transport) => [
+    const ram = rates[`${job.name}/ram`];
+    const ofRam =
+      ram === undefined
+        ? []
+        : [
+            [
+              `${job.name}, RAM disk of the kernel's target`,
+              '',
+              `${median(ram).toFixed(1)} (${ratioOf(ram, plain)})`,
+              '',
+              '',
+            ],
+          ];
+    const ofTransports = transports.map((transport) => [
       `${job.name}, ${transport}`,
       `${median(plain).toFixed(1)} ${unit}`,
       ...formats.map((format) => {
@@ -50,6 +63,7 @@ function printRates(transports: readonly Transport[], { rates }: Measured): void
         return `${median(values).toFixed(1)} (${ratioOf(values, plain)})`;
       }),
     ]);
+    return [...ofRam, ...ofTransports];
   });
   table(['fio with direct I/O (ratio to the loop device)', 'loop device', ...formats], rows);
 }
