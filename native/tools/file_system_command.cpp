@@ -1,8 +1,11 @@
-// varve-layer file-system: which file system is on a device, by its superblock.
+// varve-layer file-system: which file system is on a device, by its superblock, and whether it was
+// unmounted.
 #include <algorithm>
 #include <array>
 #include <cstring>
+#include <cstdint>
 #include <nlohmann/json.hpp>
+#include <span>
 #include <string_view>
 
 #include "io/bytes.h"
@@ -38,6 +41,21 @@ constexpr std::array kSuperblocks = {
     Superblock{"ntfs", 3, "NTFS    "sv},
 };
 
+// Of struct ext4_super_block.
+constexpr std::size_t kExt4StateAt = 1024 + 0x3a;
+constexpr std::uint16_t kExt4WasUnmounted = 1;
+constexpr std::size_t kExt4IncompatibleAt = 1024 + 0x60;
+constexpr std::uint32_t kExt4NeedsRecovery = 4;
+
+// One without a journal says by its state that it was unmounted, one with a journal by that it need
+// not be replayed. Null for file systems of which that is not known here.
+nlohmann::ordered_json was_unmounted(const Superblock& found, std::span<const std::byte> begin) {
+  if (found.name != "ext4") return nullptr;
+  const auto state = io::load<std::uint16_t>(&begin[kExt4StateAt]);
+  const auto incompatible = io::load<std::uint32_t>(&begin[kExt4IncompatibleAt]);
+  return (state & kExt4WasUnmounted) != 0 && (incompatible & kExt4NeedsRecovery) == 0;
+}
+
 int file_system(const Options& options) {
   const Device device = Device::open(options.path, options.index);
   std::array<std::byte, 4096> begin{};
@@ -53,7 +71,9 @@ int file_system(const Options& options) {
     throw Failure(options.path + ": begins like no file system that is known here, which are ext4, " +
                   "xfs, erofs, f2fs and ntfs");
   }
-  const nlohmann::ordered_json json = {{"fileSystem", found->name}, {"sizeBytes", device.size()}};
+  const nlohmann::ordered_json json = {{"fileSystem", found->name},
+                                       {"sizeBytes", device.size()},
+                                       {"wasUnmounted", was_unmounted(*found, begin)}};
   print(options.is_json ? json.dump(2) + "\n" : std::string(found->name) + "\n");
   return kDone;
 }

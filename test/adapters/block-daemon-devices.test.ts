@@ -51,7 +51,7 @@ async function devicesOn(t: TestContext, answers: Answers): Promise<TransportDev
     ...common,
     daemon: new BlockDaemonTransport({ ...common, socketPath, mayBeAbsent: async () => false }),
     ...{ target: noTransport, transport: 'auto', pool },
-    makeWritableLayer: async () => ({ ok: true, value: { isNew: true } }),
+    makeWritableLayer: async () => ({ ok: true, value: undefined }),
     logger: { warn: () => undefined },
   });
 }

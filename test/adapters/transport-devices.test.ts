@@ -72,7 +72,7 @@ function devicesOver(transport: 'auto' | 'ublk' | 'tcmu' | 'fuse', ...daemonOffe
     new TransportDevices({
       ...{ daemon, target, transport: wanted, snapshotsPath: '/nowhere/s', deadlineMs: 1_000 },
       pool: new HelperPool({ program: '/bin/false' }),
-      makeWritableLayer: async () => ({ ok: true, value: { isNew: true } }),
+      makeWritableLayer: async () => ({ ok: true, value: undefined }),
       logger: { warn: () => undefined },
     });
   return { daemon, target, devices: over(transport), over };

@@ -1,15 +1,23 @@
 // File systems that nobody unmounted: what a container had not written yet is lost with its device,
 // and no more than that.
 import assert from 'node:assert/strict';
-import { readFileSync, writeFileSync } from 'node:fs';
+import { mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { status } from '@grpc/grpc-js';
 import { BlockDaemonClient } from '../../src/adapters/block-daemon/client.ts';
 import { BlockNode, top } from '../cli/block-node.ts';
 import { runCommand } from '../e2e/lab/command.ts';
+import { waitUntil } from '../e2e/lab/service.ts';
 import { deviceObstacle } from '../native/device-obstacle.ts';
-import { assertNothingAttached, assertRemoved, placeOf, writes } from './faulty-node.ts';
+import { tool } from '../native/layer-tool.ts';
+import {
+  assertNothingAttached,
+  assertRemoved,
+  failuresOf,
+  placeOf,
+  writes,
+} from './faulty-node.ts';
 
 const box = 'default/3/box';
 const saved = 'default/4/saved';
@@ -42,7 +50,8 @@ describe('a file system that was not unmounted', options, () => {
   });
   after(() => node?.scratch.dispose());
 
-  test('R-13b: is mended before it is mounted again', async () => {
+  /** A container writes; then all that serves it dies, and its file system is not whole. */
+  async function writeAndBreak(): Promise<string> {
     await node.prepare(box, top, writes);
     const place = await placeOf(node, box);
     writeFileSync(path.join(place, 'written'), 'written\n', { flush: true });
@@ -62,12 +71,47 @@ describe('a file system that was not unmounted', options, () => {
     await assert.rejects(runCommand(['e2fsck', '-f', '-n', device]), /Block bitmap differences/);
     await bd.request('close', { device: 'other' });
     bd.close();
+    return config;
+  }
 
-    await node.restart();
+  async function assertMended(): Promise<void> {
     assert.equal(readFileSync(path.join(await placeOf(node, box), 'written'), 'utf8'), 'written\n');
     await node.commit(box, saved);
     await assertSound(node, saved);
     for (const key of ['default/5/look', saved]) await assertRemoved(node, key);
     await assertNothingAttached(node);
+  }
+
+  test('R-13b: is mended before it is mounted again', async () => {
+    const config = await writeAndBreak();
+    assert.match(tool('file-system', '--json', config), /"wasUnmounted": false/);
+    await node.restart();
+    await assertMended();
+  });
+
+  test('is not committed while it cannot be mended', async () => {
+    const config = await writeAndBreak();
+    const id = path.basename(path.dirname(path.dirname(config)));
+    const programs = path.join(node.scratch.path, 'programs');
+    mkdirSync(programs);
+    const failing = '#!/bin/sh\necho "Inodes are beyond repair"\nexit 4\n';
+    writeFileSync(path.join(programs, 'e2fsck'), failing, { mode: 0o700 });
+    await node.restart('SIGTERM', { PATH: `${programs}:${process.env['PATH'] ?? ''}` });
+    await waitUntil('it cannot be attached', async () =>
+      (await failuresOf(node, `device-${id}`)).some((failure) =>
+        /^DeviceAttachFailed: EUCLEAN e2fsck cannot mend .*beyond repair/.test(failure),
+      ),
+    );
+    for (const _ of [1, 2]) {
+      const { code, details } = await node.tryCommit(box, saved);
+      assert.notEqual(code, status.OK);
+      assert.match(
+        details,
+        /could not be committed: seal-layer failed with EUCLEAN: its file system/,
+      );
+    }
+    rmSync(programs, { recursive: true });
+    await node.restart();
+    await assertMended();
   });
 });

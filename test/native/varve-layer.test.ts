@@ -3,19 +3,16 @@ import assert from 'node:assert/strict';
 import { spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
 import {
-  closeSync,
   copyFileSync,
   existsSync,
   linkSync,
   mkdirSync,
-  openSync,
   readFileSync,
   readdirSync,
   readlinkSync,
   rmSync,
   statSync,
   writeFileSync,
-  writeSync,
 } from 'node:fs';
 import { basename, join } from 'node:path';
 import { test } from 'node:test';
@@ -660,35 +657,4 @@ test('every command explains itself', () => {
     assert.match(text, new RegExp(`Usage: varve-layer ${command}`));
     assert.ok(text.length > 200, basename(command));
   }
-});
-
-test('the file system of a device is told by its superblock', (t) => {
-  const directory = scratchDirectory(t);
-  const [data, index] = [join(directory, 'data'), join(directory, 'index')];
-  // Where a sparse layer keeps what is at the beginning of its device.
-  const contentOffset = 4096;
-  const superblocks = [
-    ['ext4', 1024 + 56, '53ef'],
-    ['xfs', 0, '58465342'],
-    ['erofs', 1024, 'e2e1f5e0'],
-    ['f2fs', 1024, '1020f5f2'],
-    ['ntfs', 3, '4e54465320202020'],
-  ] as const;
-  for (const [name, offset, magic] of superblocks) {
-    tool('create', '--sparse', data, index, '1M');
-    const file = openSync(data, 'r+');
-    writeSync(file, Buffer.from(magic, 'hex'), 0, magic.length / 2, contentOffset + offset);
-    closeSync(file);
-    // As overlaybd has it: what is data shows in the file alone.
-    writeFileSync(index, '');
-    assert.equal(tool('file-system', data, '--index', index), `${name}\n`);
-    const json = JSON.parse(tool('file-system', '--json', data, '--index', index)) as unknown;
-    assert.deepEqual(json, { fileSystem: name, sizeBytes: 1 << 20 });
-    rmSync(data);
-    rmSync(index);
-  }
-  tool('create', data, index, '1M');
-  const { status, stderr } = runTool(['file-system', data, '--index', index]);
-  assert.equal(status, 1);
-  assert.match(stderr, /begins like no file system that is known here/);
 });

@@ -32,7 +32,7 @@ export interface TransportDevicesOptions {
   readonly makeWritableLayer: (
     deviceId: number,
     layer: WritableLayer,
-  ) => Promise<EffectResult<{ readonly isNew: boolean }>>;
+  ) => Promise<EffectResult<void>>;
   /** How long one step may take before it is given up. */
   readonly deadlineMs: number;
   readonly logger: Pick<Logger, 'warn'>;
@@ -50,7 +50,7 @@ export class TransportDevices implements BlockDevices {
   async attach(deviceId: number, plan: DevicePlan): Promise<EffectResult<AttachedDevice>> {
     const found = await this.#find(deviceId);
     if (!found.ok) return found;
-    if (found.value !== undefined) return this.#mended(deviceId, found.value, plan);
+    if (found.value !== undefined) return this.#taken(deviceId, found.value, plan);
     const chosen = await this.#choose();
     if (!chosen.ok) return chosen;
     const { daemon, target } = this.#options;
@@ -58,24 +58,34 @@ export class TransportDevices implements BlockDevices {
     // A predecessor may have begun with it there: an image has one device.
     const cleared = await other.detach(deviceId);
     if (!cleared.ok) return cleared;
-    let isNew = true;
     if (plan.writableLayer !== null) {
       const made = await this.#options.makeWritableLayer(deviceId, plan.writableLayer);
       if (!made.ok) return made;
-      ({ isNew } = made.value);
     }
     const attached = await by.attach(deviceId, plan, chosen.value);
-    return attached.ok && !isNew ? this.#mended(deviceId, attached.value, plan) : attached;
+    return attached.ok ? this.#mended(deviceId, attached.value, plan) : attached;
   }
 
-  /** A device that was there before may have been left by whoever wrote it, in the middle. */
+  /** One that is there already, from before or because it could not be taken away. */
+  async #taken(
+    deviceId: number,
+    device: AttachedDevice,
+    plan: DevicePlan,
+  ): Promise<EffectResult<AttachedDevice>> {
+    // What clients mount they may be using.
+    const isUsed =
+      plan.mount === 'none' || (await this.#mountsAt(this.#mountPointOf(deviceId))).length > 0;
+    return isUsed ? { ok: true, value: device } : this.#mended(deviceId, device, plan);
+  }
+
+  /** Whoever wrote it last may have been ended in the middle. Nobody uses it. */
   async #mended(
     deviceId: number,
     device: AttachedDevice,
     plan: DevicePlan,
   ): Promise<EffectResult<AttachedDevice>> {
-    const mounted = await this.#mountsAt(this.#mountPointOf(deviceId));
-    if (plan.access === 'readOnly' || mounted.length > 0) return { ok: true, value: device };
+    const hasFileSystem = plan.access === 'writable' && plan.formatArguments === null;
+    if (!hasFileSystem) return { ok: true, value: device };
     const mended = await mendFileSystem(deviceId, device.path, plan, this.#options);
     return mended.ok ? { ok: true, value: device } : mended;
   }

@@ -4,13 +4,13 @@
 import type { EffectResult, Logger } from '../../engine/ports.ts';
 import type { DevicePlan } from '../../machines/device/events.ts';
 import { runProgram, type ProgramEnded } from '../helper-pool/program.ts';
-import { failed } from './failed.ts';
-
-const program = 'e2fsck';
+import { done, failed } from './failed.ts';
 
 /** The bits of its exit status (e2fsck(8)) by which all is not well, or it cannot tell. */
 const leftUncorrected = 4;
 const couldNotLook = 8;
+/** What it says of a block that it could not read or write, whatever it does about it. */
+const ioError = /^Error (?:reading|writing) block .*/m;
 
 export interface MendOptions {
   readonly deadlineMs: number;
@@ -18,8 +18,8 @@ export interface MendOptions {
 }
 
 /**
- * Mends the file system of a writable device that is mounted nowhere, if it was not unmounted when
- * it was used last. One that cannot be examined is left as it is: whoever mounts it is told why.
+ * Mends the file system of a writable device that nobody uses, if it was not unmounted when it was
+ * used last. One that cannot be looked at is left as it is: whoever mounts it is told why.
  */
 export async function mendFileSystem(
   deviceId: number,
@@ -28,25 +28,30 @@ export async function mendFileSystem(
   { deadlineMs, logger }: MendOptions,
 ): Promise<EffectResult<void>> {
   if (fileSystem !== 'ext4') return done;
-  const run = (how: string): Promise<ProgramEnded> =>
-    runProgram(program, [how, devicePath], deadlineMs);
-  let ended = await run('-p');
-  // What it does not mend without a question is mended as it proposes: there is nobody to answer.
-  if (needsMore(ended)) ended = await run('-y');
+  const run = (...how: readonly string[]): Promise<ProgramEnded> =>
+    runProgram('e2fsck', [...how, devicePath], deadlineMs);
   const where = { deviceId, path: devicePath };
+  let ended = await run('-p');
+  if (isUncorrected(ended)) {
+    // What it does not mend without a question is mended as it proposes, since nobody can be asked.
+    // But it would write anew what it cannot read: first everything has to be readable.
+    ended = await run('-f', '-n');
+    if (isUncorrected(ended) && !ioError.test(ended.stdout)) ended = await run('-y');
+  }
   if (ended.startCode !== undefined) {
-    logger.warn(where, `${program} cannot be run (${ended.startCode}): ${consequence}`);
+    const left = 'a file system that was not unmounted is mounted as it is';
+    logger.warn(where, `e2fsck cannot be run (${ended.startCode}): ${left}`);
     return done;
   }
-  if (ended.isLate || needsMore(ended)) {
-    const message = ended.isLate
-      ? `${program} ${ended.reason}`
-      : `${program} cannot mend the file system: ${lastLine(ended)}`;
-    const code = ended.isLate ? 'ETIMEDOUT' : 'EUCLEAN';
-    return failed({ step: 'mend', code, message, path: devicePath });
+  const { exitStatus } = ended;
+  if (exitStatus === undefined || isUncorrected(ended)) {
+    const [code, what] = whyNot(ended);
+    return failed({ step: 'mend', code, message: `e2fsck ${what}`, path: devicePath });
   }
-  if (ended.exitStatus !== 0 && (ended.exitStatus ?? 0) < leftUncorrected) {
-    const said = ended.stdout.trim();
+  const said = `${ended.stdout}${ended.stderr}`.trim();
+  if (exitStatus >= couldNotLook) {
+    logger.warn({ ...where, exitStatus, said }, 'e2fsck cannot look at the file system');
+  } else if (exitStatus > 0) {
     logger.warn(
       { ...where, said },
       'the file system of a snapshot was not unmounted: it is mended',
@@ -55,11 +60,13 @@ export async function mendFileSystem(
   return done;
 }
 
-const done: EffectResult<void> = { ok: true, value: undefined };
-const consequence = 'a file system that was not unmounted is mounted as it is';
+const isUncorrected = ({ exitStatus = 0 }: ProgramEnded): boolean =>
+  (exitStatus & leftUncorrected) !== 0 && exitStatus < couldNotLook;
 
-const needsMore = ({ exitStatus = 0 }: ProgramEnded): boolean =>
-  (exitStatus & leftUncorrected) !== 0 && (exitStatus & couldNotLook) === 0;
-
-const lastLine = ({ stdout, stderr }: ProgramEnded): string =>
-  `${stdout}\n${stderr}`.trim().split('\n').at(-1)?.trim() ?? '';
+function whyNot({ exitStatus, isLate, reason, stdout }: ProgramEnded): readonly [string, string] {
+  if (isLate) return ['ETIMEDOUT', reason];
+  if (exitStatus === undefined) return ['EIO', `ended in the middle: ${reason}`];
+  const [unreadable] = ioError.exec(stdout) ?? [];
+  if (unreadable !== undefined) return ['EIO', `cannot mend the file system: ${unreadable}`];
+  return ['EUCLEAN', `cannot mend the file system: ${stdout.trim().split('\n').at(-1) ?? ''}`];
+}

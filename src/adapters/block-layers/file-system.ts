@@ -13,3 +13,13 @@ export async function fileSystemOf(config: string, tool: LayerTool): Promise<Eff
   const { fileSystem } = JSON.parse(asked.value) as { readonly fileSystem: string };
   return { ok: true, value: mountTypes[fileSystem] ?? fileSystem };
 }
+
+/** Whether it was unmounted by whoever wrote it last; also where that cannot be told. */
+export async function wasUnmounted(config: string, tool: LayerTool): Promise<boolean> {
+  const command = ['file-system', '--json', config];
+  const asked = await runLayerTool(tool, command, { step: 'read-layer', file: config });
+  if (!asked.ok) return true;
+  return (
+    (JSON.parse(asked.value) as { readonly wasUnmounted: boolean | null }).wasUnmounted ?? true
+  );
+}

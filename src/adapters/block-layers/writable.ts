@@ -6,6 +6,7 @@ import type { EffectResult } from '../../engine/ports.ts';
 import type { WritableLayer } from '../../machines/device/events.ts';
 import { syncDirectory } from '../system/directories.ts';
 import { failedAt } from './failure.ts';
+import { wasUnmounted } from './file-system.ts';
 import { configAbove, writeImageConfig } from './image-config.ts';
 import { runLayerTool, type LayerTool } from './layer-tool.ts';
 import { blockPlaces, type BlockPlaces } from './places.ts';
@@ -16,17 +17,17 @@ const busyRestMs = 100;
 const done: EffectResult<void> = { ok: true, value: undefined };
 
 /**
- * Makes the writable layer of a device and its configuration, and tells whether it had to. The
- * configuration is written last, so where there is one all is there.
+ * Makes the writable layer of a device and its configuration. The configuration is written last, so
+ * where there is one all is there.
  */
 export async function makeWritableLayer(
   snapshotsPath: string,
   { snapshotId, layer }: { readonly snapshotId: number; readonly layer: WritableLayer },
   tool: LayerTool,
-): Promise<EffectResult<{ readonly isNew: boolean }>> {
+): Promise<EffectResult<void>> {
   const places = blockPlaces(snapshotsPath, snapshotId);
   const { block, config, writableData, writableIndex } = places;
-  if (await exists(config)) return { ok: true, value: { isNew: false } };
+  if (await exists(config)) return done;
   try {
     await mkdir(block, { recursive: true, mode: 0o711 });
     for (const file of [writableData, writableIndex]) await rm(file, { force: true });
@@ -41,8 +42,7 @@ export async function makeWritableLayer(
   const created = await runLayerTool(tool, command, { step: 'create-layer', file: writableData });
   if (!created.ok) return created;
   const upper = { index: writableIndex, data: writableData };
-  const written = await writeImageConfig(config, { ...below.value, upper });
-  return written.ok ? { ok: true, value: { isNew: true } } : written;
+  return writeImageConfig(config, { ...below.value, upper });
 }
 
 /**
@@ -58,6 +58,8 @@ export async function finishWritableLayer(
   const below = await configAbove(snapshotsPath, parentId, places.result);
   if (!below.ok) return below;
   if (!(await exists(places.sealed))) {
+    const whole = await refuseMounted(places, tool);
+    if (!whole.ok) return whole;
     const sealed = await seal(places, tool);
     if (!sealed.ok) return sealed;
   }
@@ -70,6 +72,18 @@ export async function finishWritableLayer(
     return failedAt('seal-layer', places.writableIndex, error);
   }
   return done;
+}
+
+/** A layer whose file system was not unmounted lacks what was still to be written. */
+async function refuseMounted(
+  { config }: BlockPlaces,
+  tool: LayerTool,
+): Promise<EffectResult<void>> {
+  if (await wasUnmounted(config, tool)) return done;
+  const message =
+    'its file system was not unmounted when its device was lost: it is mended when the device is ' +
+    'attached again; look at the snapshot, and commit it again';
+  return { ok: false, failure: { step: 'seal-layer', code: 'EUCLEAN', message, path: config } };
 }
 
 async function seal(places: BlockPlaces, tool: LayerTool): Promise<EffectResult<void>> {

@@ -3,6 +3,8 @@
 import { execFile } from 'node:child_process';
 
 const killGraceMs = 1_000;
+/** Of each of its outputs; a program that says more is killed. */
+const outputBytesMax = 64 << 20;
 
 export interface ProgramEnded {
   readonly ok: boolean;
@@ -27,16 +29,22 @@ export function runProgram(
   return new Promise((resolve) => {
     let isLate = false;
     let giveUp: NodeJS.Timeout | undefined;
-    const child = execFile(program, commandLine, (error, stdout, stderr) => {
-      clearTimeout(killer);
-      clearTimeout(giveUp);
-      const code: unknown = error?.code;
-      const startCode = typeof code === 'string' ? code : undefined;
-      const isDone = error === null && !isLate;
-      const exitStatus = error === null ? 0 : typeof code === 'number' ? code : undefined;
-      const reason = isLate ? lateness(deadlineMs) : (error?.message ?? '');
-      resolve({ ok: isDone, stdout, stderr, exitStatus, startCode, isLate, reason });
-    });
+    const child = execFile(
+      program,
+      commandLine,
+      { maxBuffer: outputBytesMax },
+      (error, stdout, stderr) => {
+        clearTimeout(killer);
+        clearTimeout(giveUp);
+        const code: unknown = error?.code;
+        const isStarted = error?.syscall?.startsWith('spawn') !== true;
+        const startCode = !isStarted && typeof code === 'string' ? code : undefined;
+        const isDone = error === null && !isLate;
+        const exitStatus = error === null ? 0 : typeof code === 'number' ? code : undefined;
+        const reason = isLate ? lateness(deadlineMs) : (error?.message ?? '');
+        resolve({ ok: isDone, stdout, stderr, exitStatus, startCode, isLate, reason });
+      },
+    );
     const killer = setTimeout(() => {
       isLate = true;
       child.kill('SIGKILL');

@@ -61,7 +61,7 @@ export function fakeNode(scratch: string): FakeNode {
       new TransportDevices({
         ...{ daemon: noTransport, target: node.devices(crashPoint), transport: 'tcmu' },
         ...{ snapshotsPath: scratch, pool: kernel.pool as HelperPool, deadlineMs: 1_000 },
-        makeWritableLayer: async () => ({ ok: true, value: { isNew: true } }),
+        makeWritableLayer: async () => ({ ok: true, value: undefined }),
         logger: { warn: () => undefined },
       }),
   };

@@ -110,6 +110,7 @@ export function stepsFrom(
     const outcomes = [
       successes[kind],
       ...(isTimer(kind) ? [] : [{ kind: 'failed', failure } as const]),
+      ...(kind === 'unmountDevice' ? [{ kind: 'lost', reason: 'gone', failure } as const] : []),
     ];
     for (const outcome of outcomes) {
       const events = decideDeviceOutcome(state, operationId, outcome, policy);

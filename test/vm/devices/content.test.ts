@@ -73,6 +73,11 @@ function testContent(transport: Transport): void {
 
     const device = node.deviceOf('1');
     const [listed] = await list(node.bd);
+    // Of a disk of the kernel's target varve-bd knows the node over which it is served.
+    assert.match(
+      listed?.path ?? '',
+      transport === 'tcmu' ? /^\/dev\/uio\d+$/ : deviceOf(transport),
+    );
     assert.deepEqual(
       [listed?.device, listed?.state, listed?.readOnly, listed?.transport],
       [device, 'open', true, transport],

@@ -30,6 +30,8 @@ function testLife(transport: Transport): void {
       await delay(random(300));
       await node.start();
       await node.recovered(['1', '2']);
+      const states = (await list(node.bd)).map(({ state }) => state);
+      assert.deepEqual(states, ['open', 'open']);
     }
     for (const load of loads) await load.stop();
     assert.doesNotMatch(await run('dmesg'), /Invalid addr to data page|BUG: |Oops/);
@@ -47,6 +49,7 @@ function testLife(transport: Transport): void {
     const bytes = randomBytes(8 << 20);
     writeFileSync(join(mountPoint, 'unsynced'), bytes);
 
+    const [before] = await list(node.bd);
     assert.equal(await node.end('SIGTERM'), 0);
     assert.deepEqual(node.daemon.said(/users get errors/), []);
     let isSynced = false;
@@ -56,7 +59,10 @@ function testLife(transport: Transport): void {
     await node.start();
     await syncing;
     const [listed] = await list(node.bd);
-    assert.deepEqual([listed?.state, listed?.transport], ['open', transport]);
+    assert.deepEqual(
+      [listed?.state, listed?.transport, listed?.path],
+      ['open', transport, before?.path],
+    );
     await run('umount', mountPoint);
     await run('e2fsck', '-f', '-n', path);
     await run('mount', '--read-only', path, mountPoint);
