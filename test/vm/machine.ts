@@ -96,7 +96,9 @@ function qemuArguments(kernel: Kernel, { memoryMegabytes = 2048, disk }: Machine
   });
   const path = disk?.path.replaceAll(',', ',,');
   return [
-    ...['-machine', 'q35,usb=off,sata=off,smbus=off,vmport=off', '-cpu', 'max'],
+    // V8 keeps what it knows of its code in memory with protection keys; where they are emulated it
+    // comes to nonsense there now and then, and ends.
+    ...['-machine', 'q35,usb=off,sata=off,smbus=off,vmport=off', '-cpu', 'max,pku=off'],
     ...['-accel', 'tcg,thread=multi,tb-size=512'],
     ...['-m', String(memoryMegabytes), '-smp', '2', '-nodefaults', '-no-user-config'],
     ...['-display', 'none', '-no-reboot', '-nic', 'none'],
