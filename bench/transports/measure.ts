@@ -42,28 +42,24 @@ function printRates(transports: readonly Transport[], { rates }: Measured): void
   const rows = jobs.flatMap((job) => {
     const plain = rates[`${job.name}/loop`] ?? [];
     const unit = job.isSequential ? 'MB/s' : 'k/s';
-    const ram = rates[`${job.name}/ram`];
-    const ofRam =
-      ram === undefined
-        ? []
-        : [
-            [
-              `${job.name}, RAM disk of the kernel's target`,
-              '',
-              `${median(ram).toFixed(1)} (${ratioOf(ram, plain)})`,
-              '',
-              '',
-            ],
-          ];
-    const ofTransports = transports.map((transport) => [
-      `${job.name}, ${transport}`,
+    const row = (name: string, keys: readonly string[]): readonly string[] => [
+      `${job.name}, ${name}`,
       `${median(plain).toFixed(1)} ${unit}`,
-      ...formats.map((format) => {
-        const values = rates[`${job.name}/${transport}/${format}`] ?? [];
-        return `${median(values).toFixed(1)} (${ratioOf(values, plain)})`;
+      ...keys.map((key) => {
+        const values = rates[`${job.name}/${key}`];
+        return values ? `${median(values).toFixed(1)} (${ratioOf(values, plain)})` : '';
       }),
-    ]);
-    return [...ofRam, ...ofTransports];
+    ];
+    const hasRam = rates[`${job.name}/ram`] !== undefined;
+    return [
+      ...(hasRam ? [row("RAM disk of the kernel's target", ['ram', '', ''])] : []),
+      ...transports.map((one) =>
+        row(
+          one,
+          formats.map((format) => `${one}/${format}`),
+        ),
+      ),
+    ];
   });
   table(['fio with direct I/O (ratio to the loop device)', 'loop device', ...formats], rows);
 }

@@ -219,15 +219,21 @@ test('while it is committed nobody gets its mounts', async () => {
   assert.ok((await node.clock.until(committing)).ok);
 });
 
+/** A container whose Commit has come to a step, and stands still there. */
+async function committingUpTo(step: 'unmount' | 'detach' | 'finish') {
+  const node = await nodeWithImage({ rwMode: 'dir' });
+  const mounts = await node.prepare('box', 'top');
+  node.hang(step);
+  void node.begin((engine, call) =>
+    engine.commit({ key: 'box', name: 'next', labels: {}, parent: '' }, call),
+  );
+  await node.clock.pass(1);
+  return { node, mounts };
+}
+
 test('kill -9 in the middle of a commit: the next start completes it', async () => {
   for (const step of ['unmount', 'detach', 'finish'] as const) {
-    const node = await nodeWithImage({ rwMode: 'dir' });
-    await node.prepare('box', 'top');
-    node.hang(step);
-    void node.begin((engine, call) =>
-      engine.commit({ key: 'box', name: 'next', labels: {}, parent: '' }, call),
-    );
-    await node.clock.pass(1);
+    const { node } = await committingUpTo(step);
     await node.crash();
     await node.clock.pass(10);
     const stat = await node.call((engine, call) => engine.stat('next', call));
@@ -245,13 +251,7 @@ test('R-13b: a commit in flight fails when its device goes with what was not wri
     },
   };
   for (const [how, go] of Object.entries(goes)) {
-    const node = await nodeWithImage({ rwMode: 'dir' });
-    const mounts = await node.prepare('box', 'top');
-    node.hang('unmount');
-    void node.begin((engine, call) =>
-      engine.commit({ key: 'box', name: 'next', labels: {}, parent: '' }, call),
-    );
-    await node.clock.pass(1);
+    const { node, mounts } = await committingUpTo('unmount');
     await go(node);
     await node.clock.pass(10);
     const failed = (await node.events()).filter(({ type }) => type === 'SnapshotCommitFailed');
@@ -270,13 +270,7 @@ test('R-13b: a commit in flight fails when its device goes with what was not wri
 
 test('a reboot after the device was unmounted completes the commit', async () => {
   for (const step of ['detach', 'finish'] as const) {
-    const node = await nodeWithImage({ rwMode: 'dir' });
-    await node.prepare('box', 'top');
-    node.hang(step);
-    void node.begin((engine, call) =>
-      engine.commit({ key: 'box', name: 'next', labels: {}, parent: '' }, call),
-    );
-    await node.clock.pass(1);
+    const { node } = await committingUpTo(step);
     await node.reboot();
     await node.clock.pass(10);
     const stat = await node.call((engine, call) => engine.stat('next', call));

@@ -6,7 +6,7 @@ import type { EffectResult } from '../../engine/ports.ts';
 import type { WritableLayer } from '../../machines/device/events.ts';
 import { syncDirectory } from '../system/directories.ts';
 import { failedAt } from './failure.ts';
-import { wasUnmounted } from './file-system.ts';
+import { isLeftMounted } from './file-system.ts';
 import { configAbove, writeImageConfig } from './image-config.ts';
 import { runLayerTool, type LayerTool } from './layer-tool.ts';
 import { blockPlaces, type BlockPlaces } from './places.ts';
@@ -58,7 +58,7 @@ export async function finishWritableLayer(
   const below = await configAbove(snapshotsPath, parentId, places.result);
   if (!below.ok) return below;
   if (!(await exists(places.sealed))) {
-    const whole = await refuseMounted(places, tool);
+    const whole = await refuseLeftMounted(places, tool);
     if (!whole.ok) return whole;
     const sealed = await seal(places, tool);
     if (!sealed.ok) return sealed;
@@ -75,11 +75,11 @@ export async function finishWritableLayer(
 }
 
 /** A layer whose file system was not unmounted lacks what was still to be written. */
-async function refuseMounted(
+async function refuseLeftMounted(
   { config }: BlockPlaces,
   tool: LayerTool,
 ): Promise<EffectResult<void>> {
-  if (await wasUnmounted(config, tool)) return done;
+  if (!(await isLeftMounted(config, tool))) return done;
   const message =
     'its file system was not unmounted when its device was lost: it is mended when the device is ' +
     'attached again; look at the snapshot, and commit it again';
