@@ -104,6 +104,18 @@ test('an export onto a directory, or without a name, says what to name', async (
   assert.match(nameless.stderr, /^varve: name a file to write, or - for stdout\n$/);
 });
 
+/** For the command: what it opens is there for a while before it knows. */
+const openLate = `data:text/javascript,
+  import promises from 'node:fs/promises';
+  import { syncBuiltinESMExports } from 'node:module';
+  const { open } = promises;
+  promises.open = async (...opened) => {
+    const handle = await open(...opened);
+    await new Promise((resolve) => setTimeout(resolve, 200));
+    return handle;
+  };
+  syncBuiltinESMExports();`;
+
 for (const [signal, code] of [
   ['SIGINT', 130],
   ['SIGTERM', null],
@@ -111,7 +123,8 @@ for (const [signal, code] of [
 ] as const) {
   test(`an export that ${signal} ends leaves nothing half-written`, async () => {
     const file = inPlace(`ended-by-${signal}`);
-    const child = startVarve(['export', file, '--admin-address', endless]);
+    const env = { NODE_OPTIONS: `--import="${openLate.replaceAll('\n', '')}"` };
+    const child = startVarve(['export', file, '--admin-address', endless], { env });
     const ended = once(child, 'exit') as Promise<[number | null, NodeJS.Signals | null]>;
     while (partials().length === 0) await new Promise((resolve) => setImmediate(resolve));
     child.kill(signal);

@@ -1,9 +1,8 @@
 // varve export FILE: the whole history; of a damaged log what lies before the damage. The file
 // appears under its name only when nothing more will come; what is no file (a device, a pipe) is
 // written as it is.
-import { constants, fstatSync, unlinkSync } from 'node:fs';
+import { closeSync, constants, fstatSync, openSync, rmSync } from 'node:fs';
 import { open, readlink, realpath, rename, stat } from 'node:fs/promises';
-import type { FileHandle } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { inspectDefinition } from '../../server/grpc/definitions.ts';
 import { withAdminClient } from '../admin-client.ts';
@@ -115,20 +114,15 @@ async function exportThrough(address: string, path: string): Promise<Exported> {
 
 async function exportToFile(address: string, file: string): Promise<Exported> {
   const partial = `${file}.partial-${process.pid}`;
-  const handle = await created(partial, file);
-  const discard = (): void => unlinkSync(partial);
+  create(partial, file);
+  const discard = (): void => rmSync(partial, { force: true });
   const forget = onInterrupt(discard);
   try {
-    const exported = await exportTo(address, async (content) => {
-      await handle.writeFile(content);
-    });
-    await handle.sync();
-    await handle.close();
+    const exported = await writeExport(address, partial);
     await rename(partial, file);
     await syncDirectory(dirname(file));
     return exported;
   } catch (error) {
-    await handle.close().catch(() => undefined);
     discard();
     throw writeFailure(file, error);
   } finally {
@@ -136,13 +130,21 @@ async function exportToFile(address: string, file: string): Promise<Exported> {
   }
 }
 
-async function created(partial: string, file: string): Promise<FileHandle> {
+/** Makes the file before anything else happens, so that no signal finds it without its cleanup. */
+function create(partial: string, file: string): void {
   try {
     // The history names every image and container: nobody else may read it.
-    return await open(partial, 'wx', 0o600);
+    closeSync(openSync(partial, 'wx', 0o600));
   } catch (error) {
     throw writeFailure(file, error);
   }
+}
+
+async function writeExport(address: string, path: string): Promise<Exported> {
+  await using handle = await open(path, 'w');
+  const exported = await exportTo(address, (content) => handle.writeFile(content));
+  await handle.sync();
+  return exported;
 }
 
 function writeFailure(file: string, error: unknown): unknown {
