@@ -16,7 +16,7 @@ Claim::Claim(const std::string& path) {
   // would have to serve: so no other thread has the descriptor.
   ended_ = std::async(std::launch::async,
                       [path, opened = std::move(opened), released = released_.get_future()]() mutable {
-                        transport::hold_standard_descriptors_alone();
+                        const transport::OwnDescriptors own;
                         const UniqueFd device(
                             ::open(path.c_str(), O_RDONLY | O_EXCL | O_CLOEXEC));
                         opened.set_value(device ? 0 : errno);

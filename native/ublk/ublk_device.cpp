@@ -80,7 +80,7 @@ void set_up_queue(std::uint32_t number) {
   auto done = std::make_shared<std::promise<void>>();
   const std::future<void> is_done = done->get_future();
   std::thread([number, done] {
-    transport::hold_standard_descriptors_alone();
+    const transport::OwnDescriptors own;
     static_cast<void>(transport::write_text(queue_folder(number) + "scheduler", "none"));
     static_cast<void>(
         transport::write_text(queue_folder(number) + "nr_requests", std::to_string(kDepth - 1)));
