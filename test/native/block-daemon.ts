@@ -86,7 +86,11 @@ after(() => assert.deepEqual(reports, [], reports.join('\n')));
 function findReport(test: string, said: readonly string[]): void {
   const text = said.join('\n');
   const at = text.search(/^.*(ERROR|WARNING): \w+Sanitizer|^.*: runtime error: /m);
-  if (at !== -1) reports.push(`${test}:\n${text.slice(at)}`);
+  if (at === -1) return;
+  const report = `${test}:\n${text.slice(at)}`;
+  reports.push(report);
+  // At once: a device that nobody serves any more may hang what would tell it at the end.
+  process.stderr.write(`${report}\n`);
 }
 
 /** Starts a holder that ends with the test; resolves once it serves. */
@@ -122,11 +126,12 @@ async function startProgram(
   });
   const daemon = new Daemon(child, socket);
   const said: string[] = [];
-  const closed = new Promise((resolve) => child.once('close', resolve));
+  const closed = new Promise((resolve) => child.once('close', resolve)).then(() =>
+    findReport(t.name, said),
+  );
   t.after(async () => {
     await daemon.end('SIGKILL');
     await closed;
-    findReport(t.name, said);
   });
   await new Promise<void>((resolve, reject) => {
     child.once('error', reject);

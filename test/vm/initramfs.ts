@@ -7,12 +7,12 @@ import { runCommand } from '../e2e/lab/command.ts';
 import type { Kernel } from './kernels.ts';
 
 /** What it takes to reach the root, and what nothing would load by itself: file systems it does. */
-const modules = [
+const moduleNames = [
   ...['virtio_pci', '9pnet_virtio', '9p', 'overlay', 'virtio_console', 'virtio_blk', 'virtio_rng'],
   ...['configfs', 'target_core_user', 'tcm_loop', 'sd_mod', 'loop', 'fuse'],
 ];
 /** Of the newer kernel alone. */
-const newerModules = ['ublk_drv'];
+const newerModuleNames = ['ublk_drv'];
 
 export interface InitramfsFile {
   readonly path: string;
@@ -40,7 +40,7 @@ export function cpioArchive(files: readonly InitramfsFile[]): Buffer {
 }
 
 const modulesOf = (version: string): readonly string[] =>
-  version.startsWith('6.1.') ? modules : [...modules, ...newerModules];
+  version.startsWith('6.1.') ? moduleNames : [...moduleNames, ...newerModuleNames];
 
 /** The files of the modules with all that they need, in the order in which they can be loaded. */
 async function moduleFiles({ moduleRoot, version }: Kernel): Promise<readonly InitramfsFile[]> {
@@ -56,14 +56,24 @@ async function moduleFiles({ moduleRoot, version }: Kernel): Promise<readonly In
   }));
 }
 
-/** `parameters` and `script` reach guest/main.sh as they are; see there. */
+/** The folders that these lie in, the outer ones first. */
+const foldersOf = (paths: readonly string[]): readonly string[] =>
+  [
+    ...new Set(
+      paths.flatMap((path) => {
+        const names = path.split('/').slice(0, -1);
+        return names.map((_, at) => names.slice(0, at + 1).join('/'));
+      }),
+    ),
+  ].sort();
+
+/** `texts` are by their paths in /varve, whence guest/init.sh takes them. */
 export async function makeInitramfs(
   kernel: Kernel,
   busyboxPath: string,
-  texts: { readonly parameters: string; readonly script: string },
+  texts: ReadonlyMap<string, string>,
 ): Promise<Buffer> {
-  const files = await moduleFiles(kernel);
-  const order = files.map(({ path }) => `/${path}\n`).join('');
+  const modules = await moduleFiles(kernel);
   const text = (path: string, content: string): InitramfsFile => ({
     path,
     mode: fileMode(0o644),
@@ -74,8 +84,9 @@ export async function makeInitramfs(
     mode: directoryMode,
     content: Buffer.alloc(0),
   });
+  const files = [...texts].map(([path, content]) => text(`varve/${path}`, content));
   return cpioArchive([
-    ...['bin', 'dev', 'proc', 'sys', 'modules', 'varve', 'host', 'upper', 'root'].map(folder),
+    ...['bin', 'dev', 'proc', 'sys', 'modules', 'host', 'upper', 'root'].map(folder),
     // The target core looks for the last one when it is loaded.
     ...['etc', 'etc/target'].map(folder),
     { path: 'bin/busybox', mode: fileMode(0o755), content: readFileSync(busyboxPath) },
@@ -84,9 +95,9 @@ export async function makeInitramfs(
       mode: fileMode(0o755),
       content: readFileSync(join(import.meta.dirname, 'guest/init.sh')),
     },
+    ...modules,
+    text('modules/order', modules.map(({ path }) => `/${path}\n`).join('')),
+    ...foldersOf(files.map(({ path }) => path)).map(folder),
     ...files,
-    text('modules/order', order),
-    text('varve/parameters', texts.parameters),
-    text('varve/script', texts.script),
   ]);
 }

@@ -17,6 +17,8 @@ import {
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { Readable } from 'node:stream';
+import { fileURLToPath, pathToFileURL } from 'node:url';
+import { runCommand } from '../e2e/lab/command.ts';
 import { staticBusybox } from '../e2e/lab/debian-packages.ts';
 import { onInterruption } from '../e2e/lab/interruption.ts';
 import { makeInitramfs } from './initramfs.ts';
@@ -47,6 +49,9 @@ export interface MachineResult {
   readonly console: string;
 }
 
+const checkout = fileURLToPath(new URL('../..', import.meta.url));
+const guest = join(import.meta.dirname, 'guest');
+
 /** Ports of the machine, from this descriptor on; before them comes the initramfs. */
 const firstPort = 4;
 const ports = ['console', 'stdout', 'stderr', 'status'] as const;
@@ -57,8 +62,17 @@ const initramfsDescriptor = 3;
 const quoted = (text: string): string => `'${text.replaceAll("'", "'\\''")}'`;
 
 function scriptOf({ argv, env = {}, cwd = process.cwd() }: MachineOptions): string {
-  const variables = Object.entries(env).map(([name, value]) => `export ${name}=${quoted(value)}\n`);
+  const nodeOptions = `--import=${pathToFileURL(join(guest, 'plain-sources.mjs')).href}`;
+  const all = { NODE_OPTIONS: nodeOptions, ...env };
+  const variables = Object.entries(all).map(([name, value]) => `export ${name}=${quoted(value)}\n`);
   return `${variables.join('')}cd ${quoted(cwd)} && exec ${argv.map(quoted).join(' ')}\n`;
+}
+
+/** The sources without their types, for guest/plain-sources.mjs. */
+async function plainSources(): Promise<readonly (readonly [path: string, text: string])[]> {
+  const argv = ['--disable-warning=ExperimentalWarning', 'test/vm/strip-types.ts'];
+  const stripped = await runCommand([process.execPath, ...argv], { cwd: checkout });
+  return Object.entries(JSON.parse(stripped) as Record<string, string>);
 }
 
 /** A file without a name that holds this. */
@@ -96,8 +110,7 @@ function qemuArguments(kernel: Kernel, { memoryMegabytes = 2048, disk }: Machine
   });
   const path = disk?.path.replaceAll(',', ',,');
   return [
-    // V8 keeps what it knows of its code in memory with protection keys; where they are emulated it
-    // comes to nonsense there now and then, and ends.
+    // Each change of what protection keys allow, and V8 makes many, empties the emulated TLB.
     ...['-machine', 'q35,usb=off,sata=off,smbus=off,vmport=off', '-cpu', 'max,pku=off'],
     ...['-accel', 'tcg,thread=multi,tb-size=512'],
     ...['-m', String(memoryMegabytes), '-smp', '2', '-nodefaults', '-no-user-config'],
@@ -173,11 +186,15 @@ export async function runInMachine(options: MachineOptions): Promise<MachineResu
   const parameters = {
     kernel_version: kernel.version,
     module_directory: join(kernel.moduleRoot, 'lib/modules', kernel.version),
-    main_script: join(import.meta.dirname, 'guest/main.sh'),
+    main_script: join(guest, 'main.sh'),
     end_mark: endMark,
   };
   const lines = Object.entries(parameters).map(([name, value]) => `${name}=${quoted(value)}\n`);
-  const texts = { parameters: lines.join(''), script: scriptOf(options) };
+  const texts = new Map([
+    ['parameters', lines.join('')],
+    ['script', scriptOf(options)],
+    ...(await plainSources()).map(([path, text]) => [`sources/${path}`, text] as const),
+  ]);
   const initramfs = await makeInitramfs(kernel, await staticBusybox(), texts);
   const qemu = startQemu(qemuArguments(kernel, options), initramfs);
   const exited = new Promise<void>((resolve, reject) => {

@@ -18,7 +18,7 @@ mount -t overlay -o lowerdir=/host,upperdir=/upper/files,workdir=/upper/work roo
 for folder in dev proc sys; do mount --move /$folder /root/$folder; done
 mount -t tmpfs -o mode=755 run /root/run
 mkdir -p /root/run/varve-vm /root/run/lock /root/scratch /root/etc/target
-cp /varve/* /root/run/varve-vm/
+cp -r /varve/* /root/run/varve-vm/
 mkdir -p "/root/lib/modules/$kernel_version"
 mount -o bind "/root$module_directory" "/root/lib/modules/$kernel_version"
 ifconfig lo 127.0.0.1 up
