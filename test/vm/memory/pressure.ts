@@ -4,7 +4,7 @@
 //
 //   pressure.ts TRANSPORT
 import assert from 'node:assert/strict';
-import { mkdirSync, rmdirSync, writeFileSync } from 'node:fs';
+import { mkdirSync, readFileSync, rmdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { BlockNode } from '../../cli/block-node.ts';
 import { runCommand } from '../../e2e/lab/command.ts';
@@ -38,6 +38,8 @@ writeFileSync(join(groups, 'cgroup.subtree_control'), '+memory');
 mkdirSync(group);
 writeFileSync(join(group, 'memory.max'), String(64 << 20));
 await writeAndVerify('in-group', '200M', `echo $$ >${join(group, 'cgroup.procs')};`);
+const limitHits = /^max (\d+)$/m.exec(readFileSync(join(group, 'memory.events'), 'utf8'))?.[1];
+assert.ok(Number(limitHits) > 0, 'the group has wanted more memory than it may have');
 rmdirSync(group);
 await writeAndVerify('in-machine', '800M', '');
 
