@@ -9,6 +9,7 @@ import {
   mkdirSync,
   readdirSync,
   readFileSync,
+  statSync,
   symlinkSync,
   writeFileSync,
 } from 'node:fs';
@@ -116,22 +117,31 @@ const openLate = `data:text/javascript,
   };
   syncBuiltinESMExports();`;
 
+const lateEnvironment = { NODE_OPTIONS: `--import="${openLate.replaceAll('\n', '')}"` };
+const moments = [
+  { moment: 'as soon as there is a file', env: lateEnvironment, sizeBytesMin: 0 },
+  { moment: 'while it writes', env: {}, sizeBytesMin: 1 },
+];
+
 for (const [signal, code] of [
   ['SIGINT', 130],
   ['SIGTERM', null],
   ['SIGHUP', null],
 ] as const) {
-  test(`an export that ${signal} ends leaves nothing half-written`, async () => {
-    const file = inPlace(`ended-by-${signal}`);
-    const env = { NODE_OPTIONS: `--import="${openLate.replaceAll('\n', '')}"` };
-    const child = startVarve(['export', file, '--admin-address', endless], { env });
-    const ended = once(child, 'exit') as Promise<[number | null, NodeJS.Signals | null]>;
-    while (partials().length === 0) await new Promise((resolve) => setImmediate(resolve));
-    child.kill(signal);
-    assert.deepEqual(await ended, [code, code === null ? signal : null]);
-    assert.deepEqual(partials(), []);
-    assert.equal(existsSync(file), false);
-  });
+  for (const { moment, env, sizeBytesMin } of moments) {
+    test(`an export that ${signal} ends ${moment} leaves nothing half-written`, async () => {
+      const file = inPlace(`ended-by-${signal}`);
+      const child = startVarve(['export', file, '--admin-address', endless], { env });
+      const ended = once(child, 'exit') as Promise<[number | null, NodeJS.Signals | null]>;
+      const isReached = (): boolean =>
+        partials().some((name) => statSync(inPlace(name)).size >= sizeBytesMin);
+      while (!isReached()) await new Promise((resolve) => setImmediate(resolve));
+      child.kill(signal);
+      assert.deepEqual(await ended, [code, code === null ? signal : null]);
+      assert.deepEqual(partials(), []);
+      assert.equal(existsSync(file), false);
+    });
+  }
 }
 
 test('output that cannot be written is one line, not a stack', async () => {
